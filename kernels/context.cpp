@@ -1,0 +1,67 @@
+#include "kernels/context.h"
+
+#include <algorithm>
+
+#include "kernels/check.h"
+#include "kernels/cpu/state.h"
+#include "kernels/memory.h"
+
+namespace nat {
+
+namespace {
+constexpr std::size_t kAlignment = 256;
+}
+
+Scratch::~Scratch() {
+  for (const Overflow& overflow : overflows_) deallocate(device_, overflow.data);
+  if (block_ != nullptr) deallocate(device_, block_);
+}
+
+void* Scratch::take(std::size_t bytes) {
+  bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  high_water_ = std::max(high_water_, used_ + overflow_bytes_ + bytes);
+  if (overflows_.empty() && used_ + bytes <= capacity_) {
+    void* data = static_cast<char*>(block_) + used_;
+    used_ += bytes;
+    return data;
+  }
+  overflows_.push_back({allocate(device_, bytes, "scratch memory"), bytes});
+  overflow_bytes_ += bytes;
+  return overflows_.back().data;
+}
+
+void Scratch::release(std::size_t used, std::size_t overflows) {
+  while (overflows_.size() > overflows) {
+    overflow_bytes_ -= overflows_.back().bytes;
+    deallocate(device_, overflows_.back().data);
+    overflows_.pop_back();
+  }
+  used_ = used;
+  if (used_ == 0 && overflows_.empty() && high_water_ > capacity_) {
+    if (block_ != nullptr) deallocate(device_, block_);
+    block_ = nullptr;
+    capacity_ = 0;
+    block_ = allocate(device_, high_water_, "scratch memory");
+    capacity_ = high_water_;
+  }
+}
+
+Scratch::Frame::Frame(Scratch& scratch)
+    : scratch_(scratch), used_(scratch.used_), overflows_(scratch.overflows_.size()) {}
+// Merging allocates at most what was just freed; should even that fail, terminating is right.
+Scratch::Frame::~Frame() { scratch_.release(used_, overflows_); }
+
+Context::Context(Device device_, Math math_)
+    : device(device_),
+      math(math_),
+      scratch(device_),
+      cpu(cpu::make_state(), cpu::destroy_state),
+      cuda(nullptr, [](CudaState*) {}) {
+  NAT_CHECK(device == Device::cpu, ErrorKind::device,
+            "device cuda is not in this build; use --device cpu");
+  NAT_CHECK(math != Math::tf32, ErrorKind::device,
+            "tf32 exists on CUDA only; use --dtype f32 or bf16");
+}
+Context::~Context() = default;
+
+}  // namespace nat

@@ -1,0 +1,73 @@
+// Context: the first argument of every operation. It says where the operation runs and lends it
+// scratch memory. There are no globals and no default stream.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "kernels/device.h"
+
+namespace nat {
+
+// A stack of temporary memory that operations borrow from. It grows while the first step runs and
+// never again: once the stack is empty, what overflowed is merged into one block.
+//
+//   Scratch::Frame frame(ctx.scratch);          // given back at the end of the scope
+//   float* partial = frame.take<float>(chunks * channels);
+class Scratch {
+ public:
+  explicit Scratch(Device device) : device_(device) {}
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  std::size_t high_water() const { return high_water_; }  // bytes
+
+  class Frame {
+   public:
+    explicit Frame(Scratch& scratch);
+    ~Frame();
+    Frame(const Frame&) = delete;
+    Frame& operator=(const Frame&) = delete;
+    template <class T>
+    T* take(std::size_t count) {
+      return static_cast<T*>(scratch_.take(count * sizeof(T)));
+    }
+
+   private:
+    Scratch& scratch_;
+    std::size_t used_, overflows_;
+  };
+
+ private:
+  void* take(std::size_t bytes);
+  void release(std::size_t used, std::size_t overflows);
+
+  struct Overflow {
+    void* data;
+    std::size_t bytes;
+  };
+  Device device_;
+  void* block_ = nullptr;
+  std::size_t capacity_ = 0, used_ = 0, high_water_ = 0, overflow_bytes_ = 0;
+  std::vector<Overflow> overflows_;
+};
+
+struct CpuState;   // kernels/cpu/state.h: cached oneDNN primitives
+struct CudaState;  // kernels/cuda/state.h: stream, library handles, plan cache
+
+struct Context {
+  explicit Context(Device device = Device::cpu, Math math = Math::f32);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  const Device device;
+  const Math math;
+  Scratch scratch;
+  std::unique_ptr<CpuState, void (*)(CpuState*)> cpu;
+  std::unique_ptr<CudaState, void (*)(CudaState*)> cuda;
+};
+
+}  // namespace nat

@@ -1,0 +1,59 @@
+// 2-D convolution (cross-correlation, as in every deep-learning library), without bias: each
+// convolution of the networks is followed by a batch norm, which would cancel it.
+//
+//   y[n,p,q,k]  = sum_{r,s,c} x[n, p*stride - pad + r, q*stride - pad + s, c] * w[k,r,s,c]
+//   dx[n,h,w,c] = sum over the (p,q,k,r,s) that read x[n,h,w,c] of  dy[n,p,q,k] * w[k,r,s,c]
+//   dw[k,r,s,c] = sum_{n,p,q} dy[n,p,q,k] * x[n, p*stride - pad + r, q*stride - pad + s, c]
+//
+// Shapes: x (n,h,w,c), y (n,p,q,k), w (k,r,s,c) plain, r = s = kernel. Reads outside x are 0.
+// p = (h + 2*pad - kernel)/stride + 1.
+// dtypes: x and y are f32, bf16 or f64; w and dw are f32 (f64 with f64). bf16 operands are rounded
+// to nearest even and accumulated in f32. x and y may use different channel blocks
+// (kernels/view.h). Cost of each function: 2*n*p*q*k*r*s*c flops.
+#pragma once
+
+#include "kernels/op.h"
+#include "kernels/view.h"
+
+namespace nat {
+
+struct Conv2d {
+  int kernel = 1;
+  int stride = 1;
+  int pad = 0;
+  friend bool operator==(const Conv2d&, const Conv2d&) = default;
+};
+
+Shape conv2d_output(const Conv2d& conv, const Shape& x, std::int64_t channels);
+
+using Conv2dForward = void(Context&, const Conv2d&, ConstView x, ConstView w, View y);
+using Conv2dBackwardData = void(Context&, const Conv2d&, ConstView w, ConstView dy, View dx);
+using Conv2dBackwardWeights = void(Context&, const Conv2d&, ConstView x, ConstView dy, Grad,
+                                   View dw);
+
+namespace cpu {
+Conv2dForward conv2d_forward;
+Conv2dBackwardData conv2d_backward_data;
+Conv2dBackwardWeights conv2d_backward_weights;
+// The name of the implementation that a call with these views would use
+// ("jit_wino_4x3:avx512_core", "plain loops"): tests assert that the fast path is taken.
+const char* conv2d_forward_implementation(Context&, const Conv2d&, ConstView x, ConstView w,
+                                          View y);
+// The channel block that makes convolutions of `channels` channels fastest under this context:
+// 16 where Winograd kernels exist, else `channels`.
+std::int64_t preferred_channel_block(const Context&, std::int64_t channels);
+}  // namespace cpu
+namespace gpu {
+Conv2dForward conv2d_forward;
+Conv2dBackwardData conv2d_backward_data;
+Conv2dBackwardWeights conv2d_backward_weights;
+}  // namespace gpu
+
+inline constexpr Op<Conv2dForward> conv2d_forward{cpu::conv2d_forward,
+                                                  gpu_or_null<gpu::conv2d_forward>()};
+inline constexpr Op<Conv2dBackwardData> conv2d_backward_data{
+    cpu::conv2d_backward_data, gpu_or_null<gpu::conv2d_backward_data>()};
+inline constexpr Op<Conv2dBackwardWeights> conv2d_backward_weights{
+    cpu::conv2d_backward_weights, gpu_or_null<gpu::conv2d_backward_weights>()};
+
+}  // namespace nat

@@ -1,0 +1,72 @@
+// Tensors for tests: host memory with canaries on both sides, poisoned with NaN until written, and
+// element access by logical index whatever the dtype and channel block.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "kernels/random.h"
+#include "kernels/view.h"
+
+namespace nat::test {
+
+class Tensor {
+ public:
+  // block = 0: plain (channels-last for rank 4). Integer tensors start as 0xCC bytes.
+  Tensor(Shape shape, DType dtype, std::int64_t block = 0);
+
+  View view() { return {data(), dtype_, shape_, block_}; }
+  ConstView view() const { return {data(), dtype_, shape_, block_}; }
+  const Shape& shape() const { return shape_; }
+  DType dtype() const { return dtype_; }
+  std::int64_t size() const { return shape_.elements(); }
+
+  // `i` counts elements in plain row-major order (n, h, w, c), whatever the channel block.
+  double get(std::int64_t i) const;
+  void set(std::int64_t i, double value);  // rounds to the dtype
+  std::vector<double> values() const;
+  void assign(const std::vector<double>& values);
+  void poison();
+
+  Tensor& fill_uniform(std::uint64_t seed, double low, double high);
+  // A shuffled grid low, low + step, ...: all values differ by at least `step`, for kinks and ties.
+  Tensor& fill_grid(std::uint64_t seed, double low, double step);
+  Tensor& fill(double value);
+
+  bool canaries_intact() const;
+
+ private:
+  const void* data() const { return bytes_.data() + kCanary; }
+  void* data() { return bytes_.data() + kCanary; }
+  std::size_t offset(std::int64_t i) const;
+
+  static constexpr std::size_t kCanary = 256;
+  Shape shape_;
+  DType dtype_;
+  std::int64_t block_;
+  std::vector<unsigned char> bytes_;
+};
+
+// Compares element by element against |actual - expected| <= bound(i); prints the worst offender.
+// Returns false (after doctest-friendly output to stderr) on the first tensor with any violation,
+// NaN included.
+bool close(const char* what, const Tensor& actual, const std::vector<double>& expected,
+           const std::function<double(std::int64_t)>& bound);
+
+// Central differences of `objective` with respect to every element of the f64 tensor `variable`,
+// h = 1e-5 max(1, |x|), against `analytic`. Returns max |numeric - analytic| / max(|analytic|_max,
+// 1e-3).
+double gradient_error(const std::function<double()>& objective, Tensor& variable,
+                      const std::vector<double>& analytic);
+
+// sum_i a_i weights_i, the objective <y, r> of gradient checks (a plain sum hides sign errors).
+double dot(const Tensor& a, const std::vector<double>& weights);
+
+// Fixed pseudo-random weights in [-1, 1].
+std::vector<double> random_values(std::uint64_t seed, std::int64_t count);
+
+// Machine epsilon of a storage type (half an ulp at 1): f32 2^-24, bf16 2^-8, f64 2^-53.
+double unit_roundoff(DType dtype);
+
+}  // namespace nat::test
