@@ -15,6 +15,7 @@ void destroy_state(CpuState* state);
 bool has_amx();
 bool has_avx512();
 bool has_bf16();
+std::string version();
 
 bool conv2d_forward(Context&, const Conv2d&, ConstView x, ConstView w, View y);
 bool conv2d_backward_data(Context&, const Conv2d&, ConstView w, ConstView dy, View dx);

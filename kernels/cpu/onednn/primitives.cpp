@@ -32,6 +32,11 @@ bool has_amx() { return has_isa(dnnl::cpu_isa::avx512_core_amx); }
 bool has_avx512() { return has_isa(dnnl::cpu_isa::avx512_core); }
 bool has_bf16() { return has_isa(dnnl::cpu_isa::avx512_core_bf16); }
 
+std::string version() {
+  const dnnl_version_t* version = dnnl_version();
+  return str(version->major, ".", version->minor, ".", version->patch);
+}
+
 dnnl::primitive_attr user_scratchpad() {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
