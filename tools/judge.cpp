@@ -12,7 +12,7 @@ namespace nat::tools {
 
 namespace {
 
-constexpr std::int64_t kFewLabels = 1000;
+constexpr int kFewLabels = 1000;
 
 Score measure(Context& ctx, const std::string& what, int k, const LabelledFeatures& train,
               const LabelledFeatures& test, int classes) {
@@ -24,7 +24,8 @@ Score measure(Context& ctx, const std::string& what, int k, const LabelledFeatur
     const LinearProbeResult result = linear_probe(ctx, train, test, classes);
     return {result.accuracy, result.standard_error, result.n_test};
   }
-  const FewLabelResult result = linear_probe_few_labels(ctx, train, test, classes, kFewLabels);
+  const FewLabelsResult result =
+      few_labels_probe(ctx, train, test, classes, {.labels = kFewLabels});
   return {result.accuracy, result.standard_error, result.n_test};
 }
 
@@ -55,9 +56,10 @@ std::map<std::string, Scores> judge_network(Context& ctx, const Options& options
 }
 
 void require_labels(const data::Dataset& pictures, const std::string& source) {
-  NAT_CHECK(pictures.labelled(), ErrorKind::data, "--data ", source,
-            ": the pictures have no labels; judging features needs them (folders of classes, IDX or "
-            "CIFAR)");
+  NAT_CHECK(
+      pictures.labelled(), ErrorKind::data, "--data ", source,
+      ": the pictures have no labels; judging features needs them (folders of classes, IDX or "
+      "CIFAR)");
 }
 
 }  // namespace
@@ -122,7 +124,8 @@ std::string to_table(const Verdict& verdict) {
     std::snprintf(line, sizeof line, format, values...);
     table += line;
   };
-  add("%-12s %-10s %9s %10s %7s %9s\n", "features", "measure", "trained", "untrained", "gain", "+- stderr");
+  add("%-12s %-10s %9s %10s %7s %9s\n", "features", "measure", "trained", "untrained", "gain",
+      "+- stderr");
   for (const auto& [tap, scores] : verdict.trained) {
     for (const auto& [what, trained] : scores) {
       const double untrained = verdict.untrained.at(tap).at(what).value;
@@ -132,8 +135,8 @@ std::string to_table(const Verdict& verdict) {
     }
   }
   for (const auto& [what, score] : verdict.raw) {
-    add("%-12s %-10s %9s %9.2f%% %7s %9.2f\n", "raw pixels", what.c_str(), "", 100 * score.value, "",
-        100 * score.standard_error);
+    add("%-12s %-10s %9s %9.2f%% %7s %9.2f\n", "raw pixels", what.c_str(), "", 100 * score.value,
+        "", 100 * score.standard_error);
   }
   return table;
 }

@@ -1,5 +1,5 @@
-// Judging the features of a run: kNN and linear probes at several places of the network, always beside
-// the same network untrained and beside raw pixels.
+// Judging the features of a run: kNN and linear probes at several places of the network, always
+// beside the same network untrained and beside raw pixels.
 #pragma once
 
 #include <map>
