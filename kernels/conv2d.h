@@ -17,7 +17,7 @@
 
 namespace nat {
 
-struct Conv2d {
+struct Conv2d {  // square kernels, equal strides, zero padding on all sides
   int kernel = 1;
   int stride = 1;
   int pad = 0;

@@ -41,20 +41,12 @@ NAT_HOST_DEVICE inline void cos_sin_turn(float u, float* cosine, float* sine) {
   c = fmaf(c, t, 4.1666667e-2f);
   c = fmaf(c, t, -0.5f);
   c = fmaf(c, t, 1.0f);
-  switch (quadrant & 3) {
-    case 0:
-      *cosine = c, *sine = s;
-      break;
-    case 1:
-      *cosine = -s, *sine = c;
-      break;
-    case 2:
-      *cosine = -c, *sine = -s;
-      break;
-    default:
-      *cosine = s, *sine = -c;
-      break;
-  }
+  // Each further quarter turn maps (c, s) to (-s, c); written with selects, which vectorise.
+  const bool swapped = (quadrant & 1) != 0;
+  const float first = swapped ? s : c;
+  const float second = swapped ? c : s;
+  *cosine = ((quadrant + 1) & 2) != 0 ? -first : first;
+  *sine = (quadrant & 2) != 0 ? -second : second;
 }
 
 }  // namespace detail

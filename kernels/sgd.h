@@ -4,7 +4,8 @@
 //   v = momentum v + (1 - dampening) h
 //   w = w - learning_rate (nesterov ? h + momentum v : v)
 //
-// momentum = 0 leaves v untouched (it may be empty). g, w, v (n), all f32 or all f64.
+// momentum = 0 is plain descent, w = w - learning_rate h: dampening and nesterov do not matter, v
+// is left untouched and may be empty. g, w, v (n), all f32 or all f64.
 #pragma once
 
 #include "kernels/op.h"

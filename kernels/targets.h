@@ -7,9 +7,10 @@
 //   norm^2 = sum of g^2 in double: 32 partial sums over columns j = lane (mod 32), then added in
 //   lane
 //            order, so that the CPU and a warp give the same bits
-//   target = g * (float)(1 / sqrt(norm^2))
+//   target = g * (float)(1 / sqrt(norm^2)); the first unit vector when g = 0 (only seen with d <=
+//   2)
 //
-// ids (n) i32: row numbers of C; targets (n, d) f32, or f64 (the f32 values widened).
+// ids (n) i32: row numbers of C; targets (n, d) f32, or f64 (the f32 values widened). d <= 2^17.
 #pragma once
 
 #include "kernels/op.h"

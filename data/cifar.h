@@ -1,0 +1,30 @@
+// CIFAR-10 and CIFAR-100, binary version (A. Krizhevsky, "Learning multiple layers of features from
+// tiny images", 2009).
+//
+//   CIFAR-10 record, 3073 bytes: label 0..9, then 1024 red, 1024 green, 1024 blue bytes (32x32, row
+//   by row).   CIFAR-100 record, 3074 bytes: coarse label 0..19, fine label 0..99 (the one used),
+//   pixels.
+//
+// CIFAR-10: data_batch_1.bin .. data_batch_5.bin, test_batch.bin, names in batches.meta.txt; the
+// batches may stop early but not leave one out. CIFAR-100: train.bin, test.bin, names in
+// fine_label_names.txt. The path is the folder with these files or the one above it. Pictures are
+// turned to (32, 32, 3).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "data/open.h"
+
+namespace nat::data {
+
+bool looks_like_cifar(const std::string& path, Format format);
+bool looks_like_pickled_cifar(const std::string& path);
+bool cifar_has_split(const std::string& path, Format format, Split split);
+
+// format: Format::cifar10 or Format::cifar100. limit < 0: all pictures.
+std::unique_ptr<Dataset> open_cifar(const std::string& path, Format format, Split split,
+                                    std::int64_t limit);
+
+}  // namespace nat::data

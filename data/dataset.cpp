@@ -1,0 +1,105 @@
+#include "data/dataset.h"
+
+#include <algorithm>
+#include <cassert>
+#include <numeric>
+
+#include "data/files.h"
+#include "kernels/check.h"
+
+namespace nat::data {
+
+Dataset::Dataset(Catalog catalog, std::vector<BadPicture> bad)
+    : catalog_(std::move(catalog)), bad_(std::move(bad)) {
+  std::sort(bad_.begin(), bad_.end(),
+            [](const BadPicture& a, const BadPicture& b) { return a.id < b.id; });
+  auto next_bad = bad_.begin();
+  for (std::int32_t id = 0; id < catalog_.size; ++id) {
+    if (next_bad != bad_.end() && next_bad->id == id) {
+      ++next_bad;
+    } else {
+      usable_ids_.push_back(id);
+    }
+  }
+
+  Fingerprint hash;
+  hash.add(catalog_.format);
+  hash.add(catalog_.size);
+  hash.add(catalog_.shape.height);
+  hash.add(catalog_.shape.width);
+  hash.add(catalog_.shape.channels);
+  hash.add(static_cast<std::int64_t>(catalog_.content));
+  for (const std::int32_t label : catalog_.labels) hash.add(label);
+  for (const BadPicture& picture : bad_) hash.add(picture.id);
+  fingerprint_ = hash.value();
+}
+
+std::int32_t Dataset::label(std::int32_t id) const {
+  return labelled() ? catalog_.labels[static_cast<std::size_t>(id)] : -1;
+}
+
+std::string Dataset::name(std::int32_t id) const {
+  const auto i = static_cast<std::size_t>(id);
+  if (!catalog_.paths.empty()) return printable(catalog_.paths[i]);
+  return str("record ", catalog_.records[i]);
+}
+
+std::vector<BadPicture> Dataset::bad_pictures() const {
+  const std::lock_guard lock(bad_mutex_);
+  return bad_;
+}
+
+PictureShape Dataset::extent(std::int32_t) const { return shape(); }
+
+void Dataset::read(std::int32_t id, std::uint8_t* out) const {
+  const PictureShape whole = extent(id);
+  read_window(id, (whole.width - shape().width) / 2, (whole.height - shape().height) / 2, out);
+}
+
+std::int64_t Dataset::quarantine(std::int32_t id, const std::string& reason) const {
+  const std::lock_guard lock(bad_mutex_);
+  const auto place = std::lower_bound(bad_.begin(), bad_.end(), id,
+                                      [](const BadPicture& a, std::int32_t b) { return a.id < b; });
+  if (place == bad_.end() || place->id != id) bad_.insert(place, {id, reason});
+  return static_cast<std::int64_t>(bad_.size());
+}
+
+std::vector<std::int64_t> evenly_spaced(std::int64_t n, std::int64_t limit,
+                                        const std::vector<std::int32_t>& labels) {
+  std::vector<std::int64_t> positions(static_cast<std::size_t>(n));
+  std::iota(positions.begin(), positions.end(), 0);
+  if (limit < 0 || limit >= n) return positions;
+  if (!labels.empty()) {
+    std::stable_sort(positions.begin(), positions.end(), [&](std::int64_t a, std::int64_t b) {
+      return labels[static_cast<std::size_t>(a)] < labels[static_cast<std::size_t>(b)];
+    });
+  }
+  std::vector<std::int64_t> kept(static_cast<std::size_t>(limit));
+  for (std::int64_t i = 0; i < limit; ++i) {
+    kept[static_cast<std::size_t>(i)] = positions[static_cast<std::size_t>(i * n / limit)];
+  }
+  std::sort(kept.begin(), kept.end());
+  return kept;
+}
+
+std::vector<std::string> numbered_classes(int count) {
+  std::vector<std::string> names;
+  for (int i = 0; i < count; ++i) names.push_back(std::to_string(i));
+  return names;
+}
+
+void check_bad_share(const Dataset& dataset, double max_bad_percent) {
+  const std::vector<BadPicture> bad = dataset.bad_pictures();
+  if (bad.empty()) return;
+  const std::string& source = dataset.catalog().source;
+  const std::string example = str(dataset.name(bad.front().id), ": ", bad.front().reason);
+  const auto count = static_cast<std::int64_t>(bad.size());
+  NAT_CHECK(count < dataset.size(), ErrorKind::data, printable(source), ": none of the ", count,
+            " pictures can be read (first: ", example, "); check the data set");
+  const double percent = 100.0 * static_cast<double>(count) / static_cast<double>(dataset.size());
+  NAT_CHECK(percent <= max_bad_percent, ErrorKind::data, printable(source), ": ", count, " of ",
+            dataset.size(), " pictures cannot be read, more than the limit of ", max_bad_percent,
+            " % (first: ", example, "); repair or remove them, or raise the limit");
+}
+
+}  // namespace nat::data

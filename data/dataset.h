@@ -1,0 +1,102 @@
+// Dataset: an indexed source of pictures.
+//
+// Ids are 0 .. size()-1, fixed when the data set is opened: each picture owns a target for the
+// whole run, so an id never moves. A picture that cannot be read keeps its id, is listed in
+// bad_pictures() and missing from usable_ids(); it is never replaced by another.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "data/fingerprint.h"
+
+namespace nat::data {
+
+struct PictureShape {
+  int height = 0, width = 0, channels = 0;
+  std::int64_t bytes() const { return std::int64_t{height} * width * channels; }
+  friend bool operator==(const PictureShape&, const PictureShape&) = default;
+};
+
+struct BadPicture {
+  std::int32_t id = 0;
+  std::string reason;
+};
+
+// What is known about a data set apart from its pixels.
+struct Catalog {
+  std::string format;                    // "idx", "cifar10", "cifar100" or "folder"
+  std::string source;                    // the path that was opened
+  PictureShape shape;                    // of every picture that read() delivers
+  std::int64_t size = 0;                 // pictures, bad ones included
+  std::vector<std::int32_t> labels;      // (size), or empty: no labels
+  std::vector<std::string> class_names;  // class_names[label]
+  std::vector<std::string> paths;        // (size) relative to source; empty for record formats
+  std::vector<std::int64_t> records;     // (size) position in the files; empty for folders
+  std::vector<std::string> remarks;      // odd but harmless: one line each, for the user
+  std::uint64_t content = 0;             // hash of names and bytes
+};
+
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  Dataset(const Dataset&) = delete;
+  Dataset& operator=(const Dataset&) = delete;
+
+  const Catalog& catalog() const { return catalog_; }
+  std::int64_t size() const { return catalog_.size; }
+  const PictureShape& shape() const { return catalog_.shape; }
+  bool labelled() const { return !catalog_.labels.empty(); }
+  int classes() const { return static_cast<int>(catalog_.class_names.size()); }
+  std::int32_t label(std::int32_t id) const;  // -1 without labels
+  std::string name(std::int32_t id) const;    // printable: a relative path, or "record 17"
+
+  // Changes whenever the pictures, their order, labels, stored size or the bad ones change; moving
+  // the whole data set to another folder changes nothing.
+  std::uint64_t fingerprint() const { return fingerprint_; }
+
+  // Ids that were good when the data set was opened, ascending. Fixed from then on.
+  const std::vector<std::int32_t>& usable_ids() const { return usable_ids_; }
+  // By id. May grow while pictures are read from disk (a file that turned bad later).
+  std::vector<BadPicture> bad_pictures() const;
+
+  // Size of the whole picture behind an id, at the stored scale; at least shape() in both
+  // directions.
+  virtual PictureShape extent(std::int32_t id) const;
+
+  // Copies the window of size shape() whose corner is (left, top) of the whole picture into
+  // out (height, width, channels). May be called from several threads. A picture that turns out to
+  // be unreadable becomes mid-grey and is listed in bad_pictures().
+  virtual void read_window(std::int32_t id, int left, int top, std::uint8_t* out) const = 0;
+
+  // The middle window.
+  void read(std::int32_t id, std::uint8_t* out) const;
+
+ protected:
+  Dataset(Catalog catalog, std::vector<BadPicture> bad);
+
+  // Lists a picture as bad, once; returns the number of bad pictures.
+  std::int64_t quarantine(std::int32_t id, const std::string& reason) const;
+
+ private:
+  Catalog catalog_;
+  std::vector<std::int32_t> usable_ids_;
+  std::uint64_t fingerprint_ = 0;
+  mutable std::mutex bad_mutex_;
+  mutable std::vector<BadPicture> bad_;
+};
+
+// The positions that `--limit` keeps of n pictures, ascending: sorted by label (stable), then
+// evenly spaced, so that every class keeps its share. All of them when limit >= n or limit < 0.
+std::vector<std::int64_t> evenly_spaced(std::int64_t n, std::int64_t limit,
+                                        const std::vector<std::int32_t>& labels);
+
+// "0", "1", ... for formats without class names.
+std::vector<std::string> numbered_classes(int count);
+
+// Stops when the share of bad pictures is above max_bad_percent, or when nothing usable is left.
+void check_bad_share(const Dataset& dataset, double max_bad_percent);
+
+}  // namespace nat::data

@@ -1,0 +1,206 @@
+#include "data/files.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <system_error>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "kernels/check.h"
+
+namespace nat::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A picture file above this is not read into memory.
+constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 30;
+
+class Descriptor {
+ public:
+  explicit Descriptor(const std::string& path)
+      : value_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
+  ~Descriptor() {
+    if (value_ >= 0) ::close(value_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int value() const { return value_; }
+
+ private:
+  int value_;
+};
+
+// Length of the UTF-8 character at the start of `text`, 0 when the bytes are not one.
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned first = byte(0);
+  const std::size_t length = first < 0x80                    ? 1
+                             : first >= 0xC2 && first < 0xE0 ? 2
+                             : first >= 0xE0 && first < 0xF0 ? 3
+                             : first >= 0xF0 && first < 0xF5 ? 4
+                                                             : 0;
+  if (length == 0 || length > text.size()) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  // Overlong forms, surrogates and values above U+10FFFF show in the second byte.
+  if (first == 0xE0 && byte(1) < 0xA0) return 0;
+  if (first == 0xED && byte(1) >= 0xA0) return 0;
+  if (first == 0xF0 && byte(1) < 0x90) return 0;
+  if (first == 0xF4 && byte(1) >= 0x90) return 0;
+  return length;
+}
+
+}  // namespace
+
+bool is_file(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+bool is_folder(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+std::string join(const std::string& folder, const std::string& name) {
+  if (folder.empty()) return name;
+  return folder.back() == '/' ? folder + name : folder + "/" + name;
+}
+
+Listing list_folder(const std::string& path) {
+  std::error_code error;
+  fs::directory_iterator entry(path, error);
+  NAT_CHECK(!error, ErrorKind::data, printable(path), ": cannot list the folder (", error.message(),
+            "); check the path and its permissions");
+  Listing listing;
+  for (; entry != fs::directory_iterator(); entry.increment(error)) {
+    std::string name = entry->path().filename().string();
+    if (name.front() == '.') continue;
+    std::error_code broken_link;
+    // The type comes with the directory entry: no stat call for plain files.
+    if (entry->is_regular_file(broken_link)) {
+      listing.files.push_back(std::move(name));
+    } else if (entry->is_directory(broken_link)) {
+      listing.folders.push_back(std::move(name));
+    }
+  }
+  NAT_CHECK(!error, ErrorKind::data, printable(path), ": listing the folder stopped (",
+            error.message(), "); check the disk");
+  std::sort(listing.files.begin(), listing.files.end());
+  std::sort(listing.folders.begin(), listing.folders.end());
+  return listing;
+}
+
+FolderIdentity folder_identity(const std::string& path) {
+  struct stat status {};
+  NAT_CHECK(::stat(path.c_str(), &status) == 0, ErrorKind::data, printable(path),
+            ": cannot open the folder (", std::strerror(errno),
+            "); check the path and its permissions");
+  return {status.st_dev, status.st_ino};
+}
+
+FileStart read_start(const std::string& path, std::int64_t limit) {
+  const Descriptor file(path);
+  NAT_CHECK(file.value() >= 0, ErrorKind::data, "cannot be opened (", std::strerror(errno), ")");
+  struct stat status {};
+  NAT_CHECK(::fstat(file.value(), &status) == 0, ErrorKind::data, "cannot be read (",
+            std::strerror(errno), ")");
+  NAT_CHECK(S_ISREG(status.st_mode), ErrorKind::data, "is not a regular file");
+
+  FileStart start;
+  start.size = status.st_size;
+  start.bytes.resize(static_cast<std::size_t>(std::min(limit, start.size)));
+  std::size_t filled = 0;
+  while (filled < start.bytes.size()) {
+    const ssize_t got =
+        ::read(file.value(), start.bytes.data() + filled, start.bytes.size() - filled);
+    if (got < 0 && errno == EINTR) continue;
+    NAT_CHECK(got >= 0, ErrorKind::data, "cannot be read (", std::strerror(errno), ")");
+    NAT_CHECK(got > 0, ErrorKind::data, "became shorter while it was read");
+    filled += static_cast<std::size_t>(got);
+  }
+  return start;
+}
+
+Bytes read_all(const std::string& path) {
+  FileStart whole = read_start(path, kMaxFileBytes);
+  NAT_CHECK(whole.size <= kMaxFileBytes, ErrorKind::data, "has ", whole.size,
+            " bytes, more than the limit of ", kMaxFileBytes);
+  return std::move(whole.bytes);
+}
+
+struct GzReader::State {
+  gzFile file = nullptr;
+};
+
+GzReader::GzReader(const std::string& path) : path_(path), state_(std::make_unique<State>()) {
+  NAT_CHECK(is_file(path), ErrorKind::data, printable(path),
+            ": no such file; check the path or download the data set again");
+  state_->file = gzopen(path.c_str(), "rb");
+  NAT_CHECK(state_->file != nullptr, ErrorKind::data, printable(path), ": cannot be opened (",
+            std::strerror(errno), "); check its permissions");
+  gzbuffer(state_->file, 1u << 18);
+}
+
+GzReader::~GzReader() {
+  if (state_->file != nullptr) gzclose_r(state_->file);
+}
+
+std::size_t GzReader::read(void* out, std::size_t count) {
+  auto* bytes = static_cast<std::uint8_t*>(out);
+  std::size_t filled = 0;
+  while (filled < count) {
+    constexpr std::size_t kStep = std::numeric_limits<int>::max() / 2;
+    const auto step = static_cast<unsigned>(std::min(count - filled, kStep));
+    const int got = gzread(state_->file, bytes + filled, step);
+    int status = Z_OK;
+    const char* message = gzerror(state_->file, &status);
+    // A stream that ends early reports Z_BUF_ERROR together with a short count.
+    NAT_CHECK(got >= 0 && status == Z_OK, ErrorKind::data, printable(path_),
+              ": the compressed file is damaged or cut off (",
+              status == Z_BUF_ERROR ? "unexpected end of file" : printable(message),
+              "); download it again");
+    if (got == 0) break;
+    filled += static_cast<std::size_t>(got);
+  }
+  return filled;
+}
+
+std::string printable(std::string_view text) {
+  constexpr char kHex[] = "0123456789abcdef";
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const auto first = static_cast<unsigned char>(text.front());
+    std::size_t length = utf8_length(text);
+    // Control characters: C0, DEL, and C1 (U+0080 to U+009F, encoded C2 80 to C2 9F).
+    const bool control =
+        first < 0x20 || first == 0x7F ||
+        (length == 2 && first == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0);
+    if (length == 0 || control) {
+      length = std::max<std::size_t>(length, 1);
+      for (std::size_t i = 0; i < length; ++i) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+      }
+    } else {
+      out += text.substr(0, length);
+    }
+    text.remove_prefix(length);
+  }
+  return out;
+}
+
+std::uint32_t crc32_of(const std::uint8_t* bytes, std::size_t count) {
+  return static_cast<std::uint32_t>(crc32_z(0, bytes, count));
+}
+
+}  // namespace nat::data

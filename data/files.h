@@ -1,0 +1,65 @@
+// Reading files and folders safely: only regular files are opened (a FIFO would block for ever),
+// names are sorted by bytes, and names that reach a message or a manifest are made printable.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace nat::data {
+
+using Bytes = std::vector<std::uint8_t>;
+
+bool is_file(const std::string& path);    // a regular file, or a link to one
+bool is_folder(const std::string& path);  // a directory, or a link to one
+std::string join(const std::string& folder, const std::string& name);
+
+// Names directly below a folder, each list sorted by bytes. Hidden names (".x") and whatever is
+// neither file nor folder are left out; links are followed.
+struct Listing {
+  std::vector<std::string> files, folders;
+};
+Listing list_folder(const std::string& path);
+
+// What tells two folders apart whatever their names: device and inode.
+using FolderIdentity = std::pair<std::uint64_t, std::uint64_t>;
+FolderIdentity folder_identity(const std::string& path);
+
+// The first `limit` bytes of a regular file and its full size. Error{data} with the reason alone
+// (the caller knows the name).
+struct FileStart {
+  Bytes bytes;
+  std::int64_t size = 0;
+};
+FileStart read_start(const std::string& path, std::int64_t limit);
+Bytes read_all(const std::string& path);
+
+// Sequential reader of a plain or gzip-compressed file.
+class GzReader {
+ public:
+  explicit GzReader(const std::string& path);
+  ~GzReader();
+  GzReader(const GzReader&) = delete;
+  GzReader& operator=(const GzReader&) = delete;
+
+  // Reads up to `count` bytes; fewer only at the end of the data. Error{data} when the compressed
+  // stream is damaged or cut off.
+  std::size_t read(void* out, std::size_t count);
+
+ private:
+  struct State;
+  std::string path_;
+  std::unique_ptr<State> state_;
+};
+
+// The text with control characters and bytes that are not UTF-8 written as \xNN.
+std::string printable(std::string_view text);
+
+// CRC-32 of a block, for fingerprints.
+std::uint32_t crc32_of(const std::uint8_t* bytes, std::size_t count);
+
+}  // namespace nat::data

@@ -1,0 +1,120 @@
+#include "data/manifest.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "data/files.h"
+#include "kernels/check.h"
+
+namespace nat::data {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Lines that appear under `path` all at once, when the writer commits them.
+class LineWriter {
+ public:
+  explicit LineWriter(const std::string& path)
+      : path_(path), temporary_(path + ".tmp"), out_(temporary_, std::ios::binary) {
+    check(out_.is_open());
+  }
+  ~LineWriter() {
+    if (!committed_) std::remove(temporary_.c_str());
+  }
+  LineWriter(const LineWriter&) = delete;
+  LineWriter& operator=(const LineWriter&) = delete;
+
+  void write(const Json& line) { out_ << line.dump() << '\n'; }
+
+  void commit() {
+    out_.close();
+    check(!out_.fail() && std::rename(temporary_.c_str(), path_.c_str()) == 0);
+    committed_ = true;
+  }
+
+ private:
+  void check(bool good) const {
+    NAT_CHECK(good, ErrorKind::io, printable(path_), ": cannot be written (", std::strerror(errno),
+              "); check the free space and the permissions of the folder");
+  }
+
+  std::string path_, temporary_;
+  std::ofstream out_;
+  bool committed_ = false;
+};
+
+}  // namespace
+
+void write_manifest(const Dataset& dataset, const std::string& path) {
+  const Catalog& catalog = dataset.catalog();
+  LineWriter out(path);
+  out.write({{"format", catalog.format},
+             {"source", printable(catalog.source)},
+             {"pictures", catalog.size},
+             {"height", catalog.shape.height},
+             {"width", catalog.shape.width},
+             {"channels", catalog.shape.channels},
+             {"classes", catalog.class_names},
+             {"fingerprint", fingerprint_text(dataset.fingerprint())}});
+  for (std::int32_t id = 0; id < catalog.size; ++id) {
+    const auto i = static_cast<std::size_t>(id);
+    Json line{{"id", id}};
+    if (catalog.paths.empty()) {
+      line["record"] = catalog.records[i];
+    } else {
+      line["path"] = printable(catalog.paths[i]);
+    }
+    if (dataset.labelled()) line["label"] = dataset.label(id);
+    out.write(line);
+  }
+  out.commit();
+}
+
+void write_bad_pictures(const Dataset& dataset, const std::string& path) {
+  LineWriter out(path);
+  for (const BadPicture& picture : dataset.bad_pictures()) {
+    out.write({{"id", picture.id},
+               {"name", dataset.name(picture.id)},
+               {"reason", printable(picture.reason)}});
+  }
+  out.commit();
+}
+
+std::string fingerprint_text(std::uint64_t fingerprint) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(fingerprint));
+  return text;
+}
+
+ManifestHeader read_manifest_header(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  NAT_CHECK(in.is_open(), ErrorKind::checkpoint, printable(path),
+            ": cannot be opened; the run folder is incomplete, start a new run");
+  std::string line;
+  std::getline(in, line);
+  try {
+    const Json json = Json::parse(line);
+    return {json.at("format").get<std::string>(), json.at("source").get<std::string>(),
+            json.at("pictures").get<std::int64_t>(), json.at("fingerprint").get<std::string>()};
+  } catch (const Json::exception&) {
+    throw Error(ErrorKind::checkpoint,
+                str(printable(path), ": the first line is not the header of a",
+                    " manifest; the file is damaged, start a new run"));
+  }
+}
+
+void check_same_data(const Dataset& dataset, const std::string& manifest_path) {
+  const ManifestHeader recorded = read_manifest_header(manifest_path);
+  const std::string now = fingerprint_text(dataset.fingerprint());
+  NAT_CHECK(recorded.fingerprint == now, ErrorKind::data, printable(dataset.catalog().source),
+            ": the data changed since the run began (", recorded.pictures,
+            " pictures, fingerprint ", recorded.fingerprint, "; now ", dataset.size(),
+            " pictures, ", now,
+            "), so targets would belong to other pictures; give the old data or start a new run");
+}
+
+}  // namespace nat::data

@@ -1,0 +1,37 @@
+// The files of a run that say which pictures its ids mean.
+//
+//   manifest.jsonl    first line
+//   {"format","source","pictures","height","width","channels","classes",
+//                     "fingerprint"}, then one line a picture: {"id","path" or "record","label"}
+//                     (label only with labels)
+//   bad_images.jsonl  one line a picture that cannot be read: {"id","name","reason"}
+//
+// Both replace an older file in one step. Names are printable: odd bytes are written \xNN.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "data/dataset.h"
+
+namespace nat::data {
+
+void write_manifest(const Dataset& dataset, const std::string& path);
+void write_bad_pictures(const Dataset& dataset, const std::string& path);
+
+// The fingerprint as 16 hexadecimal digits.
+std::string fingerprint_text(std::uint64_t fingerprint);
+
+// What a run remembers of its data, from the first line of its manifest.
+struct ManifestHeader {
+  std::string format, source;
+  std::int64_t pictures = 0;
+  std::string fingerprint;  // as fingerprint_text
+};
+ManifestHeader read_manifest_header(const std::string& path);
+
+// Error{data} unless the data set is the one the manifest describes: its targets would belong to
+// other pictures.
+void check_same_data(const Dataset& dataset, const std::string& manifest_path);
+
+}  // namespace nat::data

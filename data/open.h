@@ -1,0 +1,61 @@
+// Which data set a path means, and opening it.
+//
+//   DatasetSpec spec = parse_spec("idx:/usr/share/datasets/fashion-mnist");   // or only the path
+//   std::unique_ptr<Dataset> pictures = open_dataset(spec, Split::train, {.limit = 10000});
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "data/dataset.h"
+
+namespace nat::data {
+
+enum class Format { idx, cifar10, cifar100, folder };
+enum class Split { train, test };
+
+const char* name(Format format);  // "idx", "cifar10", "cifar100", "folder"
+const char* name(Split split);    // "train", "test"
+
+struct DatasetSpec {
+  Format format = Format::folder;
+  std::string path;
+};
+
+// "idx:PATH", "cifar10:PATH", "cifar100:PATH", "folder:PATH", or "PATH" alone: then the files found
+// there tell the format. Error{data} when the path does not exist, Error{usage} for an unknown
+// prefix.
+DatasetSpec parse_spec(const std::string& text);
+std::string to_string(const DatasetSpec& spec);  // "idx:PATH"
+
+// Where the pictures of a folder live while training.
+//   memory     decoded once when opened; each picture is the middle square of its resized whole
+//   disk       decoded each time it is read; crops may lie anywhere in the resized whole
+//   automatic  memory when all pictures fit into OpenOptions::memory_limit
+// IDX and CIFAR always live in memory.
+enum class Keep { automatic, memory, disk };
+
+struct OpenOptions {
+  // Folders only: the short side of every picture is resized to this. 0 = the median short side of
+  // a sample, at most 256. IDX and CIFAR pictures keep the size they have.
+  int picture_size = 0;
+  // Keep this many pictures, evenly spaced within each class (see evenly_spaced); ids are
+  // 0..limit-1.
+  std::optional<std::int64_t> limit;
+  int threads = 0;  // for scanning and decoding; 0 = one a processor
+  Keep keep = Keep::automatic;
+  std::int64_t memory_limit = std::int64_t{2} << 30;  // bytes
+  double max_bad_percent = 5;                         // more unreadable pictures are an error
+};
+
+// Whether the data set has this split. A folder without train/ and test/ (or val/) below it, and a
+// single IDX file, have only Split::train.
+bool has_split(const DatasetSpec& spec, Split split);
+
+// Error{data} for whatever is wrong with the files, Error{usage} for a wrong option.
+std::unique_ptr<Dataset> open_dataset(const DatasetSpec& spec, Split split,
+                                      const OpenOptions& options = {});
+
+}  // namespace nat::data

@@ -1,0 +1,99 @@
+#include "engine/durable_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "kernels/check.h"
+
+namespace nat {
+
+namespace {
+
+const char* advice(int error_number) {
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return "; free some disk space or choose another folder";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "; choose a folder that can be written to";
+    case ENOENT:
+    case ENOTDIR:
+      return "; create the folder first";
+    default:
+      return "";
+  }
+}
+
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+// A rename survives a power cut only once the folder itself is on disk.
+void sync_folder(const std::filesystem::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) throw_io_error(folder, "open folder", errno);
+  const int failure = ::fsync(descriptor) == 0 ? 0 : errno;
+  ::close(descriptor);
+  if (failure != 0) throw_io_error(folder, "sync folder", failure);
+}
+
+}  // namespace
+
+void throw_io_error(const std::filesystem::path& path, std::string_view action, int error_number) {
+  throw Error(ErrorKind::io, str(path.string(), ": cannot ", action, ": ",
+                                 std::strerror(error_number), advice(error_number)));
+}
+
+bool write_fully(int descriptor, const void* data, std::size_t bytes) {
+  const char* next = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t written = ::write(descriptor, next, bytes);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    next += written;
+    bytes -= static_cast<std::size_t>(written);
+  }
+  return true;
+}
+
+DurableFile::DurableFile(std::filesystem::path target) : target_(std::move(target)) {
+  temporary_ = target_;
+  temporary_ += kTemporarySuffix;
+  ::unlink(temporary_.c_str());  // left behind by a process that was killed while writing
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) throw_io_error(target_, "create", errno);
+}
+
+DurableFile::~DurableFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void DurableFile::write(const void* data, std::size_t bytes) {
+  if (!write_fully(descriptor_, data, bytes)) throw_io_error(target_, "write", errno);
+}
+
+void DurableFile::commit() {
+  // A failed fsync is never repeated: the kernel reports lost pages only once.
+  if (::fsync(descriptor_) != 0) throw_io_error(target_, "sync", errno);
+  const int descriptor = std::exchange(descriptor_, -1);
+  if (::close(descriptor) != 0) throw_io_error(target_, "close", errno);
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw_io_error(target_, "rename", errno);
+  temporary_.clear();
+  sync_folder(folder_of(target_));
+}
+
+void write_durably(const std::filesystem::path& target, std::string_view content) {
+  DurableFile file(target);
+  file.write(content.data(), content.size());
+  file.commit();
+}
+
+}  // namespace nat

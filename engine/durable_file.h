@@ -1,0 +1,44 @@
+// DurableFile: a file that appears under its name complete or not at all, whatever dies meanwhile.
+//
+//   DurableFile file("runs/a/config.toml");     // creates runs/a/config.toml.tmp
+//   file.write(text.data(), text.size());
+//   file.commit();                              // fsync, rename, fsync of the folder
+//
+// A DurableFile that is destroyed before commit() removes its temporary file; the file that had the
+// name before stays as it was. Every failure of the system is one line of ErrorKind::io.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string_view>
+
+namespace nat {
+
+class DurableFile {
+ public:
+  explicit DurableFile(std::filesystem::path target);
+  ~DurableFile();
+  DurableFile(const DurableFile&) = delete;
+  DurableFile& operator=(const DurableFile&) = delete;
+
+  void write(const void* data, std::size_t bytes);
+  void commit();
+
+ private:
+  std::filesystem::path target_, temporary_;
+  int descriptor_ = -1;
+};
+
+// The whole of a small file at once.
+void write_durably(const std::filesystem::path& target, std::string_view content);
+
+inline constexpr std::string_view kTemporarySuffix = ".tmp";
+
+// Writes all bytes to an open descriptor, through short writes and signals; false leaves errno set.
+bool write_fully(int descriptor, const void* data, std::size_t bytes);
+
+// Throws ErrorKind::io: "PATH: cannot ACTION: No space left on device; free some disk space".
+[[noreturn]] void throw_io_error(const std::filesystem::path& path, std::string_view action,
+                                 int error_number);
+
+}  // namespace nat

@@ -1,0 +1,119 @@
+#include "engine/execution.h"
+
+#include <algorithm>
+
+namespace nat {
+
+// Time: layer i runs forward at time i and, in training, backward at time 2L - 1 - i.
+
+Execution::Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
+                     const std::vector<std::string>& keep, Sharing sharing)
+    : net_(net), batch_(batch), mode_(mode), kept_(keep) {
+  NAT_CHECK(batch >= 1, ErrorKind::usage, "--batch ", batch, " is not positive");
+  const std::vector<TensorSpec> specs = net.activations(ctx, batch);
+  plan_forward(specs, keep);
+  if (mode == Mode::train) plan_backward(specs);
+  plan_.place(sharing == Sharing::on);
+  arena_ = Buffer(ctx.device, plan_.total(), "activations");
+
+  const auto place = [&](std::size_t slot, const TensorSpec& spec) {
+    return spec.at(arena_.as<char>() + plan_.slots()[slot].offset);
+  };
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    activations_.push_back(place(activation_slots_[i], specs[i]));
+  }
+  gradients_.resize(specs.size());
+  if (mode == Mode::train) {
+    for (std::size_t i = 1; i < specs.size(); ++i) {
+      gradients_[i] = place(gradient_slots_[i], specs[i]);
+    }
+  }
+  for (std::size_t i = 0; i < saved_slots_.size(); ++i) {
+    const Needs needs = net.layers()[i]->needs(specs[i], specs[i + 1]);
+    saved_.emplace_back();
+    for (std::size_t s = 0; s < needs.saved.size(); ++s) {
+      saved_.back().push_back(place(saved_slots_[i][s], needs.saved[s]));
+    }
+  }
+}
+
+void Execution::plan_forward(const std::vector<TensorSpec>& specs,
+                             const std::vector<std::string>& keep) {
+  const auto& layers = net_.layers();
+  const int count = static_cast<int>(layers.size());
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const std::string name = i == 0 ? "input" : layers[i - 1]->name();
+    const int time = static_cast<int>(i);
+    activation_slots_.push_back(plan_.add(name, specs[i].bytes(), std::max(0, time - 1), time));
+  }
+  for (const std::string& name : keep) {
+    plan_.extend(activation_slots_[net_.layer_index(name) + 1], count);
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    saved_slots_.emplace_back();
+    for (const TensorSpec& spec : layers[i]->needs(specs[i], specs[i + 1]).saved) {
+      const int time = static_cast<int>(i);
+      const int last = mode_ == Mode::train ? 2 * count - 1 - time : time;
+      saved_slots_.back().push_back(
+          plan_.add(layers[i]->name() + " saved", spec.bytes(), time, last));
+    }
+  }
+}
+
+void Execution::plan_backward(const std::vector<TensorSpec>& specs) {
+  const auto& layers = net_.layers();
+  const int count = static_cast<int>(layers.size());
+  const auto backward_time = [&](std::size_t layer) {
+    return 2 * count - 1 - static_cast<int>(layer);
+  };
+  gradient_slots_.resize(specs.size());
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const Needs needs = layers[i]->needs(specs[i], specs[i + 1]);
+    if (needs.x) plan_.extend(activation_slots_[i], backward_time(i));
+    if (needs.y) plan_.extend(activation_slots_[i + 1], backward_time(i));
+  }
+  // The gradient of activation i is written by layer i and read by layer i - 1; the last one is
+  // written by the head, between forward and backward.
+  for (std::size_t i = 1; i < specs.size(); ++i) {
+    const bool is_output = i == layers.size();
+    const int last_read = backward_time(i - 1);
+    if (!is_output && layers[i]->needs(specs[i], specs[i + 1]).dx_may_replace_x) {
+      gradient_slots_[i] = activation_slots_[i];
+      plan_.extend(activation_slots_[i], last_read);
+    } else {
+      const int written = is_output ? count - 1 : backward_time(i);
+      gradient_slots_[i] =
+          plan_.add("d " + layers[i - 1]->name(), specs[i].bytes(), written, last_read);
+    }
+  }
+  plan_.extend(activation_slots_.back(), count);  // the head reads the output
+}
+
+LayerMemory Execution::memory_of(std::size_t layer) const {
+  return {.x = activations_[layer],
+          .y = activations_[layer + 1],
+          .saved = saved_[layer],
+          .dy = gradients_[layer + 1],
+          .dx = gradients_[layer]};
+}
+
+ConstView Execution::kept(const std::string& layer) const {
+  assert(std::find(kept_.begin(), kept_.end(), layer) != kept_.end());
+  return activations_[net_.layer_index(layer) + 1];
+}
+
+void Execution::forward(Context& ctx, const Pass& pass) {
+  assert(mode_ == Mode::train || pass.mode == Mode::eval);
+  for (std::size_t i = 0; i < net_.layers().size(); ++i) {
+    net_.layers()[i]->forward(ctx, pass, net_.parameters(), memory_of(i));
+  }
+}
+
+void Execution::backward(Context& ctx, const Pass& pass) {
+  assert(mode_ == Mode::train);
+  for (std::size_t i = net_.layers().size(); i-- > 0;) {
+    net_.layers()[i]->backward(ctx, pass, net_.parameters(), memory_of(i));
+  }
+}
+
+}  // namespace nat

@@ -1,0 +1,51 @@
+// A network prepared for one batch size and mode: every activation and gradient has its place in
+// one arena, planned at construction. forward and backward allocate nothing.
+#pragma once
+
+#include "engine/memory_plan.h"
+#include "engine/sequential.h"
+
+namespace nat {
+
+enum class Sharing {
+  on,
+  off
+};  // off: no tensor shares memory with another (a test of the planner)
+
+class Execution {
+ public:
+  // Mode::eval plans forward only. The outputs of the layers named in `keep` stay readable after
+  // forward; other outputs may be overwritten.
+  Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
+            const std::vector<std::string>& keep = {}, Sharing sharing = Sharing::on);
+
+  std::int64_t batch() const { return batch_; }
+  View input() const { return activations_.front(); }         // written by the caller
+  ConstView output() const { return activations_.back(); }    // (batch, features)
+  View output_gradient() const { return gradients_.back(); }  // written by the caller
+  ConstView kept(const std::string& layer) const;
+
+  void forward(Context& ctx, const Pass& pass);
+  void backward(Context& ctx, const Pass& pass);
+
+  const MemoryPlan& memory_plan() const { return plan_; }
+
+ private:
+  void plan_forward(const std::vector<TensorSpec>& specs, const std::vector<std::string>& keep);
+  void plan_backward(const std::vector<TensorSpec>& specs);
+  LayerMemory memory_of(std::size_t layer) const;
+
+  Sequential& net_;
+  std::int64_t batch_;
+  Mode mode_;
+  std::vector<std::string> kept_;
+  MemoryPlan plan_;
+  Buffer arena_;
+  // Slots of the plan, then the views placed there: activations_[i] is the input of layer i.
+  std::vector<std::size_t> activation_slots_, gradient_slots_;
+  std::vector<std::vector<std::size_t>> saved_slots_;
+  std::vector<View> activations_, gradients_;
+  std::vector<std::vector<View>> saved_;
+};
+
+}  // namespace nat

@@ -1,0 +1,53 @@
+#include "engine/layers/conv2d_layer.h"
+
+namespace nat {
+
+namespace {
+constexpr std::int64_t kPictureChannels = 4;  // at most: a network input, not an activation
+
+// Blocks pay only when every tensor between two convolutions is blocked; a plain activation (odd
+// channel counts, bf16, f64, CUDA) stays plain through the whole network.
+std::int64_t channel_block(const Context& ctx, const TensorSpec& x, DType dtype,
+                           std::int64_t channels) {
+  const bool may_block = x.block != x.shape[3] || x.shape[3] <= kPictureChannels;
+  if (ctx.device != Device::cpu || dtype != DType::f32 || !may_block) return channels;
+  return cpu::preferred_channel_block(ctx, channels);
+}
+}  // namespace
+
+TensorSpec Conv2dLayer::output(const Context& ctx, const TensorSpec& x, DType dtype) const {
+  return {conv2d_output(conv_, x.shape, channels_), dtype, channel_block(ctx, x, dtype, channels_)};
+}
+
+Needs Conv2dLayer::needs(const TensorSpec&, const TensorSpec&) const {
+  Needs needs;
+  needs.x = true;
+  return needs;
+}
+
+void Conv2dLayer::declare(const TensorSpec& x, const TensorSpec&, ParameterSet& parameters) {
+  const std::int64_t in = x.shape[3];
+  const std::int64_t taps = std::int64_t{conv_.kernel} * conv_.kernel;
+  weight_ = parameters.declare({.name = name() + ".weight",
+                                .shape = Shape(channels_, conv_.kernel, conv_.kernel, in),
+                                .file_shape = {channels_, in, conv_.kernel, conv_.kernel},
+                                .row = {.pixels = taps, .channels = in, .block = in},
+                                .role = Role::weight,
+                                .fan_in = taps * in});
+}
+
+void Conv2dLayer::forward(Context& ctx, const Pass&, const ParameterSet& parameters,
+                          const LayerMemory& memory) const {
+  conv2d_forward(ctx, conv_, memory.x, parameters.value(weight_), memory.y);
+}
+
+void Conv2dLayer::backward(Context& ctx, const Pass&, const ParameterSet& parameters,
+                           const LayerMemory& memory) const {
+  conv2d_backward_weights(ctx, conv_, memory.x, memory.dy, Grad::overwrite,
+                          parameters.gradient(weight_));
+  if (!memory.dx.empty()) {
+    conv2d_backward_data(ctx, conv_, parameters.value(weight_), memory.dy, memory.dx);
+  }
+}
+
+}  // namespace nat

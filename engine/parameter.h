@@ -1,0 +1,82 @@
+// The parameters of a network: one flat buffer of values, one of gradients, one of momenta, so that
+// an optimiser step is one call; and one of statistics that are kept but not trained.
+//
+// In memory a parameter lies as the kernels want it; in files it has PyTorch's name and layout. The
+// only difference between the two is the order inside a row, described by RowLayout.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/memory.h"
+
+namespace nat {
+
+// A row of a parameter covers `pixels` positions of `channels` channels each. Memory orders it like
+// an activation, element (pixel, c) at ((c/block) * pixels + pixel) * block + c % block; files
+// order it (c, pixel). Convolution weights: pixels = kernel^2, block = channels. The first fully
+// connected layer: the pixels and block of the activation it reads. Everything else: pixels = 1.
+struct RowLayout {
+  std::int64_t pixels = 1, channels = 1, block = 1;
+};
+
+// What a parameter is; decides its initial value and whether weight decay applies (weights only).
+enum class Role { weight, bias, scale, shift };
+
+struct Parameter {
+  std::string name;  // PyTorch's name, e.g. "features.conv1.weight"
+  Shape shape;       // as in memory
+  std::vector<std::int64_t> file_shape;
+  RowLayout row;
+  Role role = Role::weight;
+  std::int64_t fan_in = 1;
+  std::int64_t offset = 0;  // elements from the start of the flat buffer
+};
+
+// A value that training updates but the optimiser does not, such as a running mean.
+struct Statistic {
+  std::string name;
+  std::int64_t size = 0;
+  float initial = 0;
+  std::int64_t offset = 0;
+};
+
+class ParameterSet {
+ public:
+  // Declaring returns the index by which the parameter is found again. All before allocate().
+  std::size_t declare(Parameter parameter);
+  std::size_t declare(Statistic statistic);
+  // dtype f32, or f64 for gradient checks.
+  void allocate(Device device, DType dtype);
+
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  const std::vector<Statistic>& statistics() const { return statistics_; }
+  std::int64_t size() const { return size_; }
+
+  View value(std::size_t index) const;
+  View gradient(std::size_t index) const;
+  View statistic(std::size_t index) const;
+
+  View values() const { return {values_.data(), dtype_, Shape(size_)}; }
+  View gradients() const { return {gradients_.data(), dtype_, Shape(size_)}; }
+  View momenta() const { return {momenta_.data(), dtype_, Shape(size_)}; }
+  View statistic_values() const {
+    return {statistics_memory_.data(), dtype_, Shape(statistics_size_)};
+  }
+
+  // Values between memory order (on the host) and file order.
+  std::vector<float> to_file(const Parameter& parameter, const float* memory) const;
+  void from_file(const Parameter& parameter, const float* file, float* memory) const;
+
+ private:
+  View part(const Buffer& buffer, std::int64_t offset, Shape shape) const;
+
+  std::vector<Parameter> parameters_;
+  std::vector<Statistic> statistics_;
+  std::int64_t size_ = 0, statistics_size_ = 0;
+  DType dtype_ = DType::f32;
+  Buffer values_, gradients_, momenta_, statistics_memory_;
+};
+
+}  // namespace nat

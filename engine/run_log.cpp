@@ -1,0 +1,214 @@
+#include "engine/run_log.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+#include <string_view>
+#include <utility>
+
+#include "engine/durable_file.h"
+#include "kernels/check.h"
+
+namespace nat {
+
+namespace {
+
+std::filesystem::path with_suffix(std::filesystem::path stem, const char* suffix) {
+  stem += suffix;
+  return stem;
+}
+
+std::string header_line(const std::vector<std::string>& columns) {
+  std::string line;
+  for (const std::string& column : columns) line += (line.empty() ? "" : ",") + column;
+  return line + "\n";
+}
+
+std::vector<std::string_view> split(std::string_view line) {
+  std::vector<std::string_view> cells;
+  while (true) {
+    const std::size_t comma = line.find(',');
+    cells.push_back(line.substr(0, comma));
+    if (comma == std::string_view::npos) return cells;
+    line.remove_prefix(comma + 1);
+  }
+}
+
+// The part of a text up to and including its last newline.
+std::string_view whole_lines(std::string_view text) { return text.substr(0, text.rfind('\n') + 1); }
+
+std::uint64_t count_lines(std::string_view text) {
+  return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+double parse_number(std::string_view cell, const std::filesystem::path& path) {
+  double value = 0;
+  const auto result = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+  NAT_CHECK(result.ec == std::errc() && result.ptr == cell.data() + cell.size(),
+            ErrorKind::checkpoint, path.string(), ": '", cell,
+            "' is not a number; the file was edited or damaged");
+  return value;
+}
+
+}  // namespace
+
+std::string shortest(double value) {
+  char text[64];
+  const double size = std::fabs(value);
+  // std::to_chars alone would print 100000 as 1e+05.
+  const bool plain = size == 0 || (size >= 1e-5 && size < 1e15);
+  const auto result =
+      std::to_chars(std::begin(text), std::end(text), value,
+                    plain ? std::chars_format::fixed : std::chars_format::scientific);
+  return std::string(text, result.ptr);
+}
+
+std::string to_string(const LogSizes& sizes) {
+  return str(sizes.rows, ' ', sizes.csv_bytes, ' ', sizes.jsonl_bytes);
+}
+
+LogSizes parse_log_sizes(const std::string& text) {
+  std::istringstream in(text);
+  LogSizes sizes;
+  in >> sizes.rows >> sizes.csv_bytes >> sizes.jsonl_bytes;
+  NAT_CHECK(!in.fail() && in.eof(), ErrorKind::checkpoint, "log sizes: '", text,
+            "' should be three numbers; the checkpoint comes from another version");
+  return sizes;
+}
+
+MetricsLog::File::File(std::filesystem::path path) : path_(std::move(path)) {
+  descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) throw_io_error(path_, "open", errno);
+}
+
+MetricsLog::File::~File() { ::close(descriptor_); }
+
+std::string MetricsLog::File::content() const {
+  std::ifstream in(path_, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  NAT_CHECK(in.is_open() && !in.bad(), ErrorKind::io, path_.string(), ": cannot read");
+  return text.str();
+}
+
+void MetricsLog::File::append(const std::string& text) {
+  if (!write_fully(descriptor_, text.data(), text.size())) throw_io_error(path_, "write", errno);
+}
+
+void MetricsLog::File::truncate(std::uint64_t bytes) {
+  if (::ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0) {
+    throw_io_error(path_, "shorten", errno);
+  }
+}
+
+void MetricsLog::File::sync() {
+  if (::fsync(descriptor_) != 0) throw_io_error(path_, "sync", errno);
+}
+
+MetricsLog::MetricsLog(const std::filesystem::path& stem, std::vector<std::string> columns)
+    : columns_(std::move(columns)),
+      csv_(with_suffix(stem, ".csv")),
+      jsonl_(with_suffix(stem, ".jsonl")) {
+  adopt();
+}
+
+// Takes over what the files hold: complete rows stay, a half-written last line goes.
+void MetricsLog::adopt() {
+  const std::string header = header_line(columns_);
+  const std::string csv_text = csv_.content(), jsonl_text = jsonl_.content();
+  const std::string_view csv = whole_lines(csv_text), jsonl = whole_lines(jsonl_text);
+  if (csv.empty() && jsonl.empty()) {
+    csv_.truncate(0);
+    jsonl_.truncate(0);
+    csv_.append(header);
+    sizes_ = {0, header.size(), 0};
+    return;
+  }
+  NAT_CHECK(csv.substr(0, header.size()) == header, ErrorKind::checkpoint, csv_.path().string(),
+            ": its columns are not those of this version; move it away or use another run folder");
+  // A kill between the two writes leaves the CSV one row ahead; the shorter file counts.
+  const std::uint64_t rows = std::min(count_lines(csv) - 1, count_lines(jsonl));
+  const auto bytes_of = [](std::string_view text, std::uint64_t lines) {
+    std::uint64_t bytes = 0;
+    for (; lines > 0; --lines) bytes = text.find('\n', bytes) + 1;
+    return bytes;
+  };
+  truncate_to({rows, bytes_of(csv, rows + 1), bytes_of(jsonl, rows)});
+}
+
+void MetricsLog::append(const MetricsRow& row) {
+  for (const auto& [name, value] : row) {
+    NAT_CHECK(std::find(columns_.begin(), columns_.end(), name) != columns_.end(),
+              ErrorKind::unexpected, csv_.path().string(), ": has no column '", name, "'");
+  }
+  std::string cells, members;
+  for (const std::string& column : columns_) {
+    const auto entry = row.find(column);
+    const double value = entry == row.end() ? std::nan("") : entry->second;
+    if (!cells.empty() || !members.empty()) {
+      cells += ',';
+      members += ", ";
+    }
+    if (!std::isnan(value)) cells += shortest(value);
+    members += str('"', column, "\": ", std::isfinite(value) ? shortest(value) : "null");
+  }
+  cells += '\n';
+  members = "{" + members + "}\n";
+
+  const LogSizes before = sizes_;
+  try {
+    csv_.append(cells);
+    jsonl_.append(members);
+  } catch (const Error&) {
+    truncate_to(before);
+    throw;
+  }
+  sizes_ = {before.rows + 1, before.csv_bytes + cells.size(), before.jsonl_bytes + members.size()};
+}
+
+void MetricsLog::flush() {
+  csv_.sync();
+  jsonl_.sync();
+}
+
+void MetricsLog::truncate_to(const LogSizes& sizes) {
+  for (const auto& [file, bytes] :
+       {std::pair(&csv_, sizes.csv_bytes), std::pair(&jsonl_, sizes.jsonl_bytes)}) {
+    const std::uint64_t present = std::filesystem::file_size(file->path());
+    NAT_CHECK(present >= bytes, ErrorKind::checkpoint, file->path().string(), ": has ", present,
+              " bytes where the checkpoint expects ", bytes,
+              "; put the file back or start a new run");
+  }
+  csv_.truncate(sizes.csv_bytes);
+  jsonl_.truncate(sizes.jsonl_bytes);
+  sizes_ = sizes;
+}
+
+std::vector<MetricsRow> read_csv(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  NAT_CHECK(in.is_open(), ErrorKind::checkpoint, path.string(),
+            ": cannot open; is this a run folder?");
+  std::string line;
+  std::getline(in, line);
+  const std::string header = line;  // `columns` points into it
+  const std::vector<std::string_view> columns = split(header);
+  std::vector<MetricsRow> rows;
+  while (std::getline(in, line) && !in.eof()) {  // eof: no newline, so the line is unfinished
+    const std::vector<std::string_view> cells = split(line);
+    NAT_CHECK(cells.size() == columns.size(), ErrorKind::checkpoint, path.string(), ": row ",
+              rows.size() + 1, " has ", cells.size(), " values for ", columns.size(), " columns");
+    MetricsRow& row = rows.emplace_back();
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      if (!cells[i].empty()) row[std::string(columns[i])] = parse_number(cells[i], path);
+    }
+  }
+  return rows;
+}
+
+}  // namespace nat

@@ -1,0 +1,64 @@
+#include "kernels/sgd.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "kernels/cpu/dispatch.h"
+#include "kernels/cpu/parallel.h"
+
+namespace nat::cpu {
+namespace {
+
+constexpr std::int64_t kBlock = 1 << 14;  // elements a task updates; whole cache lines
+
+template <class T>
+void plain_update(const Sgd& sgd, std::int64_t count, const T* g, T* w) {
+  const T rate = static_cast<T>(sgd.learning_rate), decay = static_cast<T>(sgd.weight_decay);
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) w[i] -= rate * (g[i] + decay * w[i]);
+}
+
+template <bool kNesterov, class T>
+void momentum_update(const Sgd& sgd, std::int64_t count, const T* g, T* w, T* v) {
+  const T rate = static_cast<T>(sgd.learning_rate), decay = static_cast<T>(sgd.weight_decay);
+  const T momentum = static_cast<T>(sgd.momentum);
+  const T fresh = 1 - static_cast<T>(sgd.dampening);
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) {
+    const T h = g[i] + decay * w[i];
+    const T velocity = momentum * v[i] + fresh * h;
+    v[i] = velocity;
+    w[i] -= rate * (kNesterov ? h + momentum * velocity : velocity);
+  }
+}
+
+template <class T>
+void update_block(const Sgd& sgd, std::int64_t count, const T* g, T* w, T* v) {
+  if (v == nullptr) {
+    plain_update(sgd, count, g, w);
+  } else if (sgd.nesterov) {
+    momentum_update<true>(sgd, count, g, w, v);
+  } else {
+    momentum_update<false>(sgd, count, g, w, v);
+  }
+}
+
+}  // namespace
+
+void sgd_update(Context&, const Sgd& sgd, ConstView g, View w, View v) {
+  const bool has_momentum = sgd.momentum != 0;
+  assert(g.shape == w.shape && g.dtype == w.dtype);
+  assert(!has_momentum || (!v.empty() && v.shape == w.shape && v.dtype == w.dtype));
+  const std::int64_t n = w.shape.elements();
+  dispatch_real(w.dtype, "sgd_update", [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    parallel_for((n + kBlock - 1) / kBlock, n * 8, [&](std::int64_t block) {
+      const std::int64_t begin = block * kBlock;
+      T* velocity = has_momentum ? v.as<T>() + begin : nullptr;
+      update_block(sgd, std::min(kBlock, n - begin), g.as<T>() + begin, w.as<T>() + begin,
+                   velocity);
+    });
+  });
+}
+
+}  // namespace nat::cpu

@@ -1,0 +1,32 @@
+#include "kernels/cpu_info.h"
+
+#include "kernels/cpu/onednn/onednn.h"
+#include "kernels/cpu/parallel.h"
+#include "nat_config.h"
+
+namespace nat {
+
+CpuInfo cpu_info() {
+  CpuInfo info;
+  info.onednn = "none";
+  if constexpr (kHasOneDnn) {
+    info.avx512 = cpu::onednn::has_avx512();
+    info.bf16 = cpu::onednn::has_bf16();
+    info.amx = cpu::onednn::has_amx();
+    info.onednn = cpu::onednn::version();
+  }
+#if defined(_OPENMP)
+  info.threads = omp_get_max_threads();
+#endif
+  return info;
+}
+
+void set_compute_threads(int threads) {
+#if defined(_OPENMP)
+  if (threads > 0) omp_set_num_threads(threads);
+#else
+  (void)threads;
+#endif
+}
+
+}  // namespace nat

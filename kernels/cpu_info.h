@@ -1,0 +1,21 @@
+// What this processor and build offer to the CPU backend. Honours ONEDNN_MAX_CPU_ISA.
+#pragma once
+
+#include <string>
+
+namespace nat {
+
+struct CpuInfo {
+  bool avx512 = false;  // Winograd convolutions in float32
+  bool bf16 = false;    // native bfloat16 products
+  bool amx = false;     // bfloat16 tiles
+  std::string onednn;   // version, or "none"
+  int threads = 1;      // compute threads in use
+};
+
+CpuInfo cpu_info();
+
+// Sets the number of compute threads; 0 keeps the default (OMP_NUM_THREADS, else one a core).
+void set_compute_threads(int threads);
+
+}  // namespace nat

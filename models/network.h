@@ -1,0 +1,54 @@
+// A network with names for the places where its features are judged.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/sequential.h"
+
+namespace nat {
+
+// Where features are taken: the output of a layer, under a short name. "conv" is the last
+// convolution block (after pooling and ReLU), "fc" the last hidden layer, "embedding" the output;
+// "conv1" ... "convN" and "fcN" name every block.
+struct Tap {
+  std::string name, layer;
+};
+
+struct Network {
+  std::string architecture;  // "alexnet", "convnet"
+  std::unique_ptr<Sequential> net;
+  std::vector<Tap> taps;
+
+  const std::string& tap_layer(const std::string& tap) const;  // Error listing the known taps
+};
+
+// One convolution block: convolution, batch norm, max-pool (pool > 0), ReLU.
+struct ConvRow {
+  std::int64_t channels;
+  int kernel, stride, pad;
+  int pool, pool_stride;
+};
+
+// One hidden fully connected block: linear, batch norm, ReLU, dropout.
+struct HiddenRow {
+  std::int64_t features;
+  float dropout;
+};
+
+// Builds the layers of a table and a final linear layer of `dimension` outputs. Names follow the
+// depth: features.conv1, features.bn1, ..., classifier.fc6, classifier.bn6, ..., classifier.fc8.
+Network build_network(Context& ctx, std::string architecture, Shape picture,
+                      const std::vector<ConvRow>& convolutions,
+                      const std::vector<HiddenRow>& hidden, std::int64_t dimension, DType real);
+
+// The architectures by name; width scales the channels of the convnet.
+struct ArchitectureOptions {
+  std::string name = "convnet";
+  std::int64_t dimension = 64;
+  int width = 1;
+};
+Network build_architecture(Context& ctx, const ArchitectureOptions& options, Shape picture);
+
+}  // namespace nat

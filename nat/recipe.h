@@ -1,0 +1,50 @@
+// Everything that decides what a training run computes, and the named recipes ("presets").
+//
+//   official  the authors' code: constant rate 0.01 on the summed loss, no momentum, Torch7 initial
+//             values, re-assignment in epochs 0, 3, 6, ...
+//   paper     their text: the same with the rate decayed as rate / (1 + gamma max(0, t - t0))
+//   fmnist    28-pixel pictures on two CPU cores, minutes (Fashion-MNIST, MNIST)
+//   cifar     32-pixel colour pictures on two CPU cores
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace nat {
+
+struct Recipe {
+  std::string preset = "fmnist";
+
+  // Pictures.
+  int size = 28;                // pixels of the network's input
+  int stored_size = 28;         // pixels of the stored picture, the short side before cropping
+  std::string front = "sobel";  // sobel | high_pass | clean
+  std::string crop = "area";    // area | shift | none
+  double min_area = 0.5;        // of an area crop
+  bool flip = true;
+
+  // Network.
+  std::string network = "convnet";  // convnet | alexnet
+  int width = 1;                    // convnet: multiplies every channel count
+  std::int64_t dimension = 64;      // d, of features and targets
+  std::string init = "he";          // he | torch7
+
+  // Method and optimiser.
+  std::int64_t batch = 256;
+  std::int64_t epochs = 9;
+  std::int64_t period = 3;    // epochs between re-assignments; 0 = never
+  std::string loss = "mean";  // mean | sum, over the batch
+  double lr = 0.1;
+  std::string schedule = "cosine";  // cosine | constant | inverse
+  double gamma = 0;                 // of the inverse schedule, per step
+  std::int64_t t0 = 0;              // of the inverse schedule, in steps
+  double momentum = 0.9;
+  double weight_decay = 0;
+  std::uint64_t seed = 1;
+};
+
+std::vector<std::string> preset_names();
+Recipe preset(const std::string& name);  // Error(usage) naming the known ones
+
+}  // namespace nat

@@ -1,0 +1,179 @@
+#include "tools/options.h"
+
+#include <toml++/toml.h>
+#include <algorithm>
+#include <fstream>
+#include <numeric>
+
+#include "kernels/check.h"
+
+namespace nat::tools {
+
+void add_options(CLI::App& command, Options& options) {
+  visit_options(options, [&](const char* name, auto& member, const char* description) {
+    command.add_option(std::string("--") + name, member, description)->capture_default_str();
+  });
+}
+
+Options defaults_from(int argc, const char* const* argv) {
+  std::string preset_name, config;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const auto value_of = [&](const std::string& flag) -> std::string {
+      if (word == flag && i + 1 < argc) return argv[i + 1];
+      if (word.rfind(flag + "=", 0) == 0) return word.substr(flag.size() + 1);
+      return "";
+    };
+    if (const std::string value = value_of("--preset"); !value.empty()) preset_name = value;
+    if (const std::string value = value_of("--config"); !value.empty()) config = value;
+  }
+  Options options;
+  if (!preset_name.empty()) static_cast<Recipe&>(options) = preset(preset_name);
+  if (!config.empty()) read_config(config, options);
+  return options;
+}
+
+namespace {
+
+template <class T>
+void assign(const toml::node& node, const std::string& where, T& member) {
+  const auto value = node.value_exact<std::conditional_t<
+      std::is_same_v<T, bool>, bool, std::conditional_t<std::is_integral_v<T>, std::int64_t, T>>>();
+  if (value) {
+    member = static_cast<T>(*value);
+    return;
+  }
+  if constexpr (std::is_floating_point_v<T>) {  // "lr = 1" is a number too
+    if (const auto whole = node.value_exact<std::int64_t>()) {
+      member = static_cast<T>(*whole);
+      return;
+    }
+  }
+  throw Error(ErrorKind::usage, str(where, ": the value has the wrong type"));
+}
+
+}  // namespace
+
+void read_config(const std::filesystem::path& file, Options& options) {
+  toml::table table;
+  try {
+    table = toml::parse_file(file.string());
+  } catch (const toml::parse_error& error) {
+    throw Error(ErrorKind::usage, str("config ", file.string(), " line ", error.source().begin.line,
+                                      ": ", error.description()));
+  }
+  if (const auto name = table["preset"].value<std::string>()) {
+    static_cast<Recipe&>(options) = preset(*name);
+  }
+  std::vector<std::string> known;
+  visit_options(options, [&](const char* name, auto& member, const char*) {
+    known.emplace_back(name);
+    if (const toml::node* node = table.get(name)) {
+      assign(*node, str("config ", file.string(), ", ", name), member);
+    }
+  });
+  for (const auto& [key, value] : table) {
+    const std::string text(key.str());
+    NAT_CHECK(std::find(known.begin(), known.end(), text) != known.end(), ErrorKind::usage,
+              "config ", file.string(), ": unknown option '", text, "'", suggestion(text, known));
+  }
+}
+
+std::string to_toml(const Options& options) {
+  toml::table table;
+  visit_options(options, [&](const char* name, const auto& member, const char*) {
+    using T = std::decay_t<decltype(member)>;
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      table.insert(name, static_cast<std::int64_t>(member));
+    } else {
+      table.insert(name, member);
+    }
+  });
+  std::ostringstream out;
+  out << table << '\n';
+  return out.str();
+}
+
+namespace {
+void require_choice(const char* option, const std::string& value,
+                    const std::vector<std::string>& choices) {
+  std::string list;
+  for (const std::string& choice : choices) list += (list.empty() ? "" : ", ") + choice;
+  NAT_CHECK(std::find(choices.begin(), choices.end(), value) != choices.end(), ErrorKind::usage,
+            "--", option, " '", value, "' does not exist; choose from ", list,
+            suggestion(value, choices));
+}
+
+template <class T>
+void require_range(const char* option, T value, T low, T high) {
+  NAT_CHECK(value >= low && value <= high, ErrorKind::usage, "--", option, " ", value,
+            " is outside ", low, " .. ", high);
+}
+}  // namespace
+
+void validate(const Options& options) {
+  require_choice("front", options.front, {"sobel", "high_pass", "clean"});
+  require_choice("crop", options.crop, {"area", "shift", "none"});
+  require_choice("network", options.network, {"convnet", "alexnet"});
+  require_choice("init", options.init, {"he", "torch7"});
+  require_choice("loss", options.loss, {"mean", "sum"});
+  require_choice("schedule", options.schedule, {"cosine", "constant", "inverse"});
+  require_choice("device", options.device, {"auto", "cpu", "cuda"});
+  require_choice("dtype", options.dtype, {"auto", "f32", "bf16"});
+  require_range("size", options.size, 8, 1024);
+  require_range("stored-size", options.stored_size, options.size, 4096);
+  require_range("min-area", options.min_area, 0.01, 1.0);
+  require_range("width", options.width, 1, 64);
+  require_range<std::int64_t>("dimension", options.dimension, 2, 65536);
+  require_range<std::int64_t>("batch", options.batch, 2, 1 << 20);
+  require_range<std::int64_t>("epochs", options.epochs, 1, 1000000);
+  require_range<std::int64_t>("period", options.period, 0, 1000000);
+  require_range("lr", options.lr, 0.0, 1e6);
+  require_range("momentum", options.momentum, 0.0, 0.9999);
+  require_range("weight-decay", options.weight_decay, 0.0, 1.0);
+  require_range("gamma", options.gamma, 0.0, 1e6);
+  require_range("threads", options.threads, 0, 4096);
+  require_range("loaders", options.loaders, 1, 256);
+  require_range("keep-checkpoints", options.keep_checkpoints, 1, 1000000);
+  require_range<std::int64_t>("checkpoint-every-steps", options.checkpoint_every_steps, 0,
+                              std::int64_t{1} << 40);
+  require_range<std::int64_t>("knn-every", options.knn_every, 0, 1000000);
+  require_range("max-bad-percent", options.max_bad_percent, 0.0, 100.0);
+  NAT_CHECK(options.limit == -1 || options.limit >= 1, ErrorKind::usage, "--limit ", options.limit,
+            " is not positive; leave it out to use every picture");
+  NAT_CHECK(options.network != "alexnet" || options.size >= 63, ErrorKind::usage,
+            "--network alexnet needs --size 63 or more (the paper's is 224), not ", options.size);
+}
+
+namespace {
+// Levenshtein distance.
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row[b.size()];
+}
+}  // namespace
+
+std::string suggestion(const std::string& unknown, const std::vector<std::string>& known) {
+  std::string best;
+  std::size_t best_distance = unknown.size() / 3 + 2;
+  for (const std::string& candidate : known) {
+    const std::size_t distance = edit_distance(unknown, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best.empty() ? "" : "; did you mean '" + best + "'?";
+}
+
+}  // namespace nat::tools

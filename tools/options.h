@@ -1,0 +1,83 @@
+// The one table of options: command line flags, config.toml and the printed header all come from
+// it.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <string>
+
+#include "nat/recipe.h"
+
+namespace nat::tools {
+
+// What a run is made of: the recipe, and where and how it runs.
+struct Options : Recipe {
+  std::string data;
+  std::string out = "runs/nat";
+  std::int64_t limit = -1;
+  std::string device = "auto";
+  std::string dtype = "auto";
+  int threads = 0;
+  int loaders = 1;
+  std::int64_t checkpoint_every_steps = 0;
+  int keep_checkpoints = 3;
+  std::int64_t knn_every = 0;
+  double max_bad_percent = 5;
+};
+
+// Calls visit(name, member, description) for every option, in the order of the printed header.
+template <class OptionsType, class Visit>
+void visit_options(OptionsType& o, Visit&& visit) {
+  visit("preset", o.preset, "recipe: official, paper, cifar or fmnist");
+  visit("data", o.data, "training pictures: [idx:|cifar10:|cifar100:|folder:]PATH");
+  visit("out", o.out, "folder of the run");
+  visit("limit", o.limit, "use this many pictures, evenly spaced over the classes; -1 = all");
+  visit("seed", o.seed, "seed of every random number");
+  visit("size", o.size, "side of the network's input in pixels");
+  visit("stored-size", o.stored_size, "side of the stored picture before cropping");
+  visit("front", o.front, "front end: sobel, high_pass or clean");
+  visit("crop", o.crop, "random crop: area, shift or none");
+  visit("min-area", o.min_area, "smallest share of the picture that an area crop keeps");
+  visit("flip", o.flip, "mirror half of the pictures");
+  visit("network", o.network, "convnet or alexnet");
+  visit("width", o.width, "multiplies the channels of the convnet");
+  visit("dimension", o.dimension, "dimension d of features and targets");
+  visit("init", o.init, "initial values: he or torch7");
+  visit("batch", o.batch, "pictures a step");
+  visit("epochs", o.epochs, "passes over the data");
+  visit("period", o.period, "epochs between re-assignments, counted from epoch 0; 0 = never");
+  visit("loss", o.loss, "mean or sum over the batch");
+  visit("lr", o.lr, "learning rate");
+  visit("schedule", o.schedule, "learning rate over time: cosine, constant or inverse");
+  visit("gamma", o.gamma, "decay per step of the inverse schedule");
+  visit("t0", o.t0, "steps before the inverse schedule decays");
+  visit("momentum", o.momentum, "momentum of SGD");
+  visit("weight-decay", o.weight_decay, "weight decay of SGD");
+  visit("device", o.device, "auto, cpu or cuda");
+  visit("dtype", o.dtype, "activations: f32, bf16 or auto");
+  visit("threads", o.threads, "compute threads; 0 = one a core");
+  visit("loaders", o.loaders, "threads that prepare batches");
+  visit("checkpoint-every-steps", o.checkpoint_every_steps,
+        "save every N steps as well as after every epoch; 0 = epochs only");
+  visit("keep-checkpoints", o.keep_checkpoints, "how many checkpoints stay on disk");
+  visit("knn-every", o.knn_every, "judge features by kNN every N epochs while training; 0 = never");
+  visit("max-bad-percent", o.max_bad_percent, "stop when more pictures than this are unreadable");
+}
+
+// Adds every option to a command; defaults are those of `options`.
+void add_options(CLI::App& command, Options& options);
+
+// Presets and config files set defaults, so they are looked for before the flags are parsed:
+// fmnist < --preset < --config FILE < flags.
+Options defaults_from(int argc, const char* const* argv);
+
+void read_config(const std::filesystem::path& file, Options& options);  // Error(usage)
+std::string to_toml(const Options& options);
+
+// Checks values that only make sense together or within bounds. Error(usage).
+void validate(const Options& options);
+
+// "--epoch": did you mean --epochs? Empty when nothing is near.
+std::string suggestion(const std::string& unknown, const std::vector<std::string>& known);
+
+}  // namespace nat::tools

@@ -1,0 +1,60 @@
+#include "tools/session.h"
+
+#include "engine/init.h"
+#include "kernels/cpu_info.h"
+
+namespace nat::tools {
+
+std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split split,
+                                         const std::string& data) {
+  const std::string& path = data.empty() ? options.data : data;
+  NAT_CHECK(!path.empty(), ErrorKind::usage,
+            "--data is missing; give [idx:|cifar10:|cifar100:|folder:]PATH");
+  data::OpenOptions open;
+  open.picture_size = options.stored_size;
+  if (options.limit >= 0 && split == data::Split::train) open.limit = options.limit;
+  open.threads = options.threads;
+  open.max_bad_percent = options.max_bad_percent;
+  return data::open_dataset(data::parse_spec(path), split, open);
+}
+
+std::unique_ptr<Context> make_context(const Options& options) {
+  set_compute_threads(options.threads);
+  NAT_CHECK(options.device != "cuda", ErrorKind::device,
+            "--device cuda: this build has no CUDA kernels; use --device cpu");
+  const CpuInfo cpu = cpu_info();
+  NAT_CHECK(options.dtype != "bf16" || cpu.bf16, ErrorKind::device,
+            "--dtype bf16: this processor has no bfloat16 instructions; use --dtype f32");
+  // bfloat16 pays with tiles (AMX). Without them Winograd in float32 is as fast and more exact
+  // (docs/decisions/0002).
+  const bool bf16 = options.dtype == "bf16" || (options.dtype == "auto" && cpu.amx);
+  return std::make_unique<Context>(Device::cpu, bf16 ? Math::bf16 : Math::f32);
+}
+
+FrontEnd front_end(const Options& options) {
+  if (options.front == "sobel") return FrontEnd::sobel;
+  return options.front == "high_pass" ? FrontEnd::high_pass : FrontEnd::clean;
+}
+
+Network make_network(Context& ctx, const Options& options, const data::PictureShape& pictures) {
+  const int channels = front_end_channels(front_end(options), pictures.channels);
+  Network network = build_architecture(
+      ctx, {.name = options.network, .dimension = options.dimension, .width = options.width},
+      Shape(1, options.size, options.size, channels));
+  initialize(ctx, options.init == "he" ? Init::he : Init::torch7, options.seed,
+             network.net->parameters());
+  return network;
+}
+
+data::Augmentation augmentation(const Options& options, const data::PictureShape& pictures) {
+  data::Augmentation augmentation;
+  augmentation.flip = options.flip;
+  augmentation.min_area = static_cast<float>(options.min_area);
+  if (options.crop == "area") augmentation.crop = data::Crop::random_area;
+  if (options.crop == "shift") augmentation.crop = data::Crop::random_shift;
+  const int short_side = std::min(pictures.height, pictures.width);
+  if (options.crop != "area") augmentation.crop_size = std::min(options.size, short_side);
+  return augmentation;
+}
+
+}  // namespace nat::tools

@@ -1,0 +1,28 @@
+// What every command builds from its options: the data, the device context and the network.
+#pragma once
+
+#include <memory>
+
+#include "data/augment.h"
+#include "data/dataset.h"
+#include "data/open.h"
+#include "kernels/preprocess.h"
+#include "models/network.h"
+#include "tools/options.h"
+
+namespace nat::tools {
+
+// Opens a split of options.data (or of `data` when given) at the recipe's stored size.
+std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split split,
+                                         const std::string& data = "");
+
+// Device and precision as asked for; "auto" chooses and the choice is printed by the caller.
+std::unique_ptr<Context> make_context(const Options& options);
+
+// The network of the recipe for pictures of the data set, with initial values from the seed.
+Network make_network(Context& ctx, const Options& options, const data::PictureShape& pictures);
+
+FrontEnd front_end(const Options& options);
+data::Augmentation augmentation(const Options& options, const data::PictureShape& pictures);
+
+}  // namespace nat::tools

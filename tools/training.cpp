@@ -1,0 +1,319 @@
+#include "tools/training.h"
+
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <sstream>
+
+#include "data/manifest.h"
+#include "engine/parameter_file.h"
+#include "kernels/cpu_info.h"
+#include "nat/evaluate/knn.h"
+#include "nat/evaluate/standardize.h"
+#include "tools/features.h"
+
+namespace nat::tools {
+
+namespace {
+
+volatile std::sig_atomic_t received_signal = 0;
+
+void remember_signal(int signal) { received_signal = signal; }
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+const std::vector<std::string> kMetrics = {"epoch",
+                                           "steps",
+                                           "lr",
+                                           "loss",
+                                           "loss_before_assignment",
+                                           "won_by_assignment",
+                                           "won_by_sgd",
+                                           "cosine_before",
+                                           "cosine_after",
+                                           "moved",
+                                           "reassigned",
+                                           "solver_steps",
+                                           "solver_paths",
+                                           "solver_gap",
+                                           "knn"};
+const std::vector<std::string> kTiming = {"epoch",
+                                          "seconds",
+                                          "images_per_second",
+                                          "data_wait",
+                                          "preprocess",
+                                          "forward",
+                                          "assign",
+                                          "head",
+                                          "backward",
+                                          "update",
+                                          "checkpoint_and_judging"};
+
+Schedule make_schedule(const Options& options) {
+  Schedule schedule;
+  schedule.rate = options.lr;
+  schedule.gamma = options.gamma;
+  schedule.t0 = options.t0;
+  schedule.kind = options.schedule == "cosine"     ? Schedule::Kind::cosine
+                  : options.schedule == "constant" ? Schedule::Kind::constant
+                                                   : Schedule::Kind::inverse;
+  return schedule;
+}
+
+data::LoaderOptions training_loading(const Options& options, const data::Dataset& pictures) {
+  data::LoaderOptions loading;
+  loading.batch_size = static_cast<int>(options.batch);
+  loading.augmentation = augmentation(options, pictures.shape());
+  loading.seed = options.seed;
+  loading.threads = options.loaders;
+  return loading;
+}
+
+TrainerOptions trainer_options(const Options& options) {
+  TrainerOptions trainer;
+  trainer.front = front_end(options);
+  trainer.mean_loss = options.loss == "mean";
+  trainer.sgd.momentum = static_cast<float>(options.momentum);
+  trainer.sgd.weight_decay = static_cast<float>(options.weight_decay);
+  trainer.seed = options.seed;
+  return trainer;
+}
+
+void print_to_stderr(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
+}  // namespace
+
+void catch_signals() {
+  std::signal(SIGINT, remember_signal);
+  std::signal(SIGTERM, remember_signal);
+}
+
+Training::Training(RunFolder folder, Options options, Start start)
+    : folder_(std::move(folder)),
+      options_(std::move(options)),
+      pictures_(open_data(options_, data::Split::train)),
+      ctx_(make_context(options_)),
+      network_(make_network(*ctx_, options_, pictures_->shape())),
+      targets_(options_.seed, pictures_->size(), options_.dimension),
+      loader_(std::make_unique<data::Loader>(*pictures_, training_loading(options_, *pictures_))),
+      schedule_(make_schedule(options_)),
+      metrics_(folder_.file("metrics"), kMetrics),
+      timing_(folder_.file("timing"), kTiming),
+      progress_(detect_terminal(2), print_to_stderr, steady_clock()) {
+  const data::PictureShape& shape = pictures_->shape();
+  trainer_ =
+      std::make_unique<Trainer>(*ctx_, *network_.net, targets_, trainer_options(options_),
+                                Shape(options_.batch, shape.height, shape.width, shape.channels));
+  if (start == Start::fresh) {
+    data::write_manifest(*pictures_, folder_.file("manifest.jsonl"));
+    data::write_bad_pictures(*pictures_, folder_.file("bad_images.jsonl"));
+  } else {
+    data::check_same_data(*pictures_, folder_.file("manifest.jsonl"));
+    restore();
+  }
+  first_step_ = step_;
+}
+
+std::string Training::summary() const {
+  const CpuInfo cpu = cpu_info();
+  std::ostringstream out;
+  out << "device " << name(ctx_->device) << " (" << cpu.threads << " threads, oneDNN " << cpu.onednn
+      << (cpu.amx      ? ", AMX"
+          : cpu.avx512 ? ", AVX-512"
+                       : "")
+      << "), " << name(ctx_->math) << '\n'
+      << "data " << pictures_->size() << " pictures " << pictures_->shape().width << "x"
+      << pictures_->shape().height << "x" << pictures_->shape().channels << " from "
+      << pictures_->catalog().source << '\n'
+      << "network " << network_.architecture << ", " << network_.net->parameters().size()
+      << " parameters, " << loader_->batches_per_epoch() << " steps an epoch\n";
+  return out.str();
+}
+
+Outcome Training::run(std::int64_t stop_after) {
+  while (epoch_ < options_.epochs && !stopping_) train_epoch(stop_after);
+  progress_.finish();
+  return outcome_;
+}
+
+void Training::train_epoch(std::int64_t stop_after) {
+  epoch_began_ = seconds_now();
+  stages_at_start_ = trainer_->seconds();
+  const std::int64_t batches = loader_->batches_per_epoch();
+  const bool reassign = reassigns(epoch_, options_.period);
+  loader_->start_epoch(static_cast<std::uint32_t>(epoch_), step_in_epoch_);
+  while (const data::Batch* batch = loader_->next()) {
+    const data::PictureShape& shape = pictures_->shape();
+    const ImageBatch images{
+        .ids = batch->ids,
+        .pixels = ConstView(batch->pixels, DType::u8,
+                            Shape(batch->size(), shape.height, shape.width, shape.channels)),
+        .boxes = ConstView(batch->boxes.data(), DType::f32, Shape(batch->size(), 5))};
+    const StepReport report =
+        trainer_->step(*ctx_, images,
+                       {.step = static_cast<std::uint32_t>(step_),
+                        .reassign = reassign,
+                        .learning_rate = schedule_.at(step_, options_.epochs * batches)});
+    ++step_;
+    ++step_in_epoch_;
+    count(report, batch->size());
+    progress_.update({.epoch = static_cast<int>(epoch_),
+                      .epochs = static_cast<int>(options_.epochs),
+                      .done = step_ * options_.batch,
+                      .total = options_.epochs * batches * options_.batch,
+                      .loss = report.loss});
+    if (step_in_epoch_ == batches) break;
+    if (should_stop(stop_after)) return save();
+    if (options_.checkpoint_every_steps > 0 && step_ % options_.checkpoint_every_steps == 0) save();
+  }
+  finish_epoch();
+  should_stop(stop_after);
+}
+
+bool Training::should_stop(std::int64_t stop_after) {
+  if (received_signal != 0) {
+    outcome_ = received_signal == SIGINT ? Outcome::interrupted : Outcome::terminated;
+    stopping_ = true;
+  } else if (stop_after > 0 && step_ - first_step_ >= stop_after && epoch_ < options_.epochs) {
+    outcome_ = Outcome::stopped;
+    stopping_ = true;
+  }
+  return stopping_;
+}
+
+void Training::count(const StepReport& report, std::int64_t images) {
+  const auto n = static_cast<double>(images);
+  sums_.images += n;
+  sums_.loss += n * report.loss;
+  sums_.cosine_before += n * report.cosine_before;
+  sums_.cosine_after += n * report.cosine_after;
+  sums_.moved += static_cast<double>(report.moved);
+  sums_.solver_steps += static_cast<double>(report.lap.steps);
+  sums_.solver_paths += static_cast<double>(report.lap.paths);
+  sums_.solver_gap += static_cast<double>(report.lap.gap());
+}
+
+void Training::finish_epoch() {
+  const double trained = seconds_now();
+  const double learning_rate =
+      schedule_.at(step_ - 1, options_.epochs * loader_->batches_per_epoch());
+  write_metrics(epoch_, learning_rate);
+  const std::int64_t epoch = epoch_;
+  previous_loss_ = sums_.loss / sums_.images;
+  sums_ = {};
+  ++epoch_;
+  step_in_epoch_ = 0;
+  save();
+  const StageSeconds now = trainer_->seconds(), then = stages_at_start_;
+  const double seconds = trained - epoch_began_;
+  const auto images = static_cast<double>(loader_->batches_per_epoch() * options_.batch);
+  timing_.append({{"epoch", static_cast<double>(epoch)},
+                  {"seconds", seconds},
+                  {"images_per_second", images / seconds},
+                  {"data_wait", loader_->data_wait_seconds()},
+                  {"preprocess", now.preprocess - then.preprocess},
+                  {"forward", now.forward - then.forward},
+                  {"assign", now.assign - then.assign},
+                  {"head", now.head - then.head},
+                  {"backward", now.backward - then.backward},
+                  {"update", now.update - then.update},
+                  {"checkpoint_and_judging", seconds_now() - trained}});
+}
+
+void Training::write_metrics(std::int64_t epoch, double learning_rate) {
+  const double n = sums_.images;
+  const double loss = sums_.loss / n, before = 2 - 2 * sums_.cosine_before / n;
+  MetricsRow row = {{"epoch", static_cast<double>(epoch)},
+                    {"steps", static_cast<double>(step_)},
+                    {"lr", learning_rate},
+                    {"loss", loss},
+                    {"loss_before_assignment", before},
+                    {"won_by_assignment", before - loss},
+                    {"won_by_sgd", previous_loss_ - before},
+                    {"cosine_before", sums_.cosine_before / n},
+                    {"cosine_after", sums_.cosine_after / n},
+                    {"moved", sums_.moved / n},
+                    {"reassigned", reassigns(epoch, options_.period) ? 1.0 : 0.0},
+                    {"solver_steps", sums_.solver_steps},
+                    {"solver_paths", sums_.solver_paths},
+                    {"solver_gap", sums_.solver_gap}};
+  const bool judged = options_.knn_every > 0 && (epoch + 1) % options_.knn_every == 0;
+  if (judged) row["knn"] = online_knn();
+  metrics_.append(row);
+  char line[200];
+  std::snprintf(line, sizeof line,
+                "epoch %3lld  loss %.4f  cosine before %.4f after %.4f  moved %5.1f %%%s",
+                static_cast<long long>(epoch), loss, row["cosine_before"], row["cosine_after"],
+                100 * row["moved"], judged ? str("  kNN ", 100 * row["knn"], " %").c_str() : "");
+  progress_.note(line);
+}
+
+// kNN on the last convolution, from a tenth of the training pictures: a trend, not a result.
+double Training::online_knn() {
+  constexpr std::int64_t kBank = 10000, kTest = 2000;
+  Options bank_options = options_;
+  bank_options.limit = options_.limit < 0 ? kBank : std::min(kBank, options_.limit);
+  const auto spec = data::parse_spec(options_.data);
+  NAT_CHECK(pictures_->labelled() && data::has_split(spec, data::Split::test), ErrorKind::usage,
+            "--knn-every needs labels and a test split, which ", options_.data, " does not have");
+  const auto bank = open_data(bank_options, data::Split::train);
+  const auto test = data::open_dataset(spec, data::Split::test,
+                                       {.picture_size = options_.stored_size, .limit = kTest});
+  const std::vector<std::string> taps = {"conv"};
+  FeatureSet bank_set = extract_features(*ctx_, options_, network_, *bank, taps);
+  FeatureSet test_set = extract_features(*ctx_, options_, network_, *test, taps);
+  standardize(bank_set.at["conv"], test_set.at["conv"]);
+  return knn_accuracy(*ctx_, {bank_set.at["conv"], bank_set.labels},
+                      {test_set.at["conv"], test_set.labels}, bank->classes(), {.k = {20}})
+      .for_k(20)
+      .accuracy;
+}
+
+void Training::save() {
+  Checkpoint checkpoint;
+  put_parameters(*ctx_, network_.net->parameters(), checkpoint);
+  const auto permutation = targets_.permutation();
+  checkpoint.put("nat.permutation", DType::i32, {static_cast<std::int64_t>(permutation.size())},
+                 permutation.data());
+  checkpoint.put("nat.epoch_sums", DType::f64, {sizeof(EpochSums) / sizeof(double)}, &sums_);
+  checkpoint.put("nat.previous_loss", DType::f64, {1}, &previous_loss_);
+  metrics_.flush();
+  checkpoint.metadata = {{"format", "nat-1"},
+                         {"step", std::to_string(step_)},
+                         {"epoch", std::to_string(epoch_)},
+                         {"step_in_epoch", std::to_string(step_in_epoch_)},
+                         {"architecture", network_.architecture},
+                         {"config", to_toml(options_)},
+                         {"metrics", to_string(metrics_.sizes())},
+                         {"threads", std::to_string(cpu_info().threads)}};
+  checkpoint.save(checkpoint_path(folder_.checkpoints(), step_));
+  prune(folder_.checkpoints(), options_.keep_checkpoints);
+}
+
+void Training::restore() {
+  const NewestCheckpoint newest = newest_valid(folder_.checkpoints());
+  for (const std::string& line : newest.skipped) progress_.note(line);
+  if (newest.path.empty()) {  // stopped before the first checkpoint: begin again
+    metrics_.truncate_to({});
+    return;
+  }
+  const Checkpoint& checkpoint = newest.checkpoint;
+  read_parameters(*ctx_, checkpoint, Momenta::read, network_.net->parameters());
+  const Checkpoint::Tensor& permutation = checkpoint.get("nat.permutation");
+  targets_.restore(
+      {permutation.as<std::int32_t>(), static_cast<std::size_t>(permutation.elements())});
+  checkpoint.read("nat.epoch_sums", DType::f64, {sizeof(EpochSums) / sizeof(double)}, &sums_);
+  checkpoint.read("nat.previous_loss", DType::f64, {1}, &previous_loss_);
+  step_ = std::stoll(checkpoint.metadata_value("step"));
+  epoch_ = std::stoll(checkpoint.metadata_value("epoch"));
+  step_in_epoch_ = std::stoll(checkpoint.metadata_value("step_in_epoch"));
+  metrics_.truncate_to(parse_log_sizes(checkpoint.metadata_value("metrics")));
+}
+
+}  // namespace nat::tools

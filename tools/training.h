@@ -1,0 +1,78 @@
+// A training run: epochs of steps over a data set, with its log, its checkpoints and its way back
+// from any of them.
+#pragma once
+
+#include <memory>
+
+#include "data/loader.h"
+#include "engine/progress.h"
+#include "engine/run_log.h"
+#include "engine/schedule.h"
+#include "nat/trainer.h"
+#include "tools/run_folder.h"
+#include "tools/session.h"
+
+namespace nat::tools {
+
+// Exit codes of a run that did not fail (kernels/check.h holds the others).
+enum class Outcome : int { done = 0, stopped = 75, interrupted = 130, terminated = 143 };
+
+class Training {
+ public:
+  // Opens the data and builds everything; a fresh run writes its manifest, a resumed one demands
+  // the same data. Nothing is trained yet.
+  enum class Start { fresh, resume };
+  Training(RunFolder folder, Options options, Start start);
+
+  // Trains until the last epoch, a signal, or `stop_after` further steps (0 = no such limit);
+  // always leaves a checkpoint of where it stopped.
+  Outcome run(std::int64_t stop_after);
+
+  const Context& context() const { return *ctx_; }
+  const Options& options() const { return options_; }
+  const data::Dataset& pictures() const { return *pictures_; }
+  std::string summary() const;  // device, precision, network, sizes: the lines of the run header
+
+ private:
+  // Sums over the images of the epoch under way; part of every checkpoint.
+  struct EpochSums {
+    double images = 0, loss = 0, cosine_before = 0, cosine_after = 0, moved = 0;
+    double solver_steps = 0, solver_paths = 0, solver_gap = 0;
+  };
+
+  void restore();
+  void train_epoch(std::int64_t stop_after);
+  void finish_epoch();
+  void count(const StepReport& report, std::int64_t images);
+  void write_metrics(std::int64_t epoch, double learning_rate);
+  void write_timing(std::int64_t epoch);
+  double online_knn();
+  void save();
+  bool should_stop(std::int64_t stop_after);
+
+  RunFolder folder_;
+  Options options_;
+  std::unique_ptr<data::Dataset> pictures_;
+  std::unique_ptr<Context> ctx_;
+  Network network_;
+  Targets targets_;
+  std::unique_ptr<data::Loader> loader_;
+  std::unique_ptr<Trainer> trainer_;
+  Schedule schedule_;
+  MetricsLog metrics_, timing_;
+  Progress progress_;
+
+  std::int64_t step_ = 0, epoch_ = 0, step_in_epoch_ = 0;
+  std::int64_t first_step_ = 0;  // of this process
+  EpochSums sums_;
+  double previous_loss_ = 2;  // mean loss of the epoch before, 2 before learning
+  bool stopping_ = false;
+  Outcome outcome_ = Outcome::done;
+  double epoch_began_ = 0;
+  StageSeconds stages_at_start_;
+};
+
+// Turns SIGINT and SIGTERM into a request to stop at the next step.
+void catch_signals();
+
+}  // namespace nat::tools
