@@ -142,7 +142,7 @@ TEST_CASE("what tells nearly collapsed features apart decides their assignment")
 TEST_CASE("the first assignment of unrelated features lifts the mean cosine to 2.6-2.7 / sqrt(d)") {
   Context ctx;
   const std::size_t n = 256, trials = 10;
-  for (const std::size_t d : {64, 128, 512}) {
+  for (const std::size_t d : {64, 128, 2048}) {
     CAPTURE(d);
     Assigner assigner(ctx, n, static_cast<std::int64_t>(d));
     double sum = 0, squares = 0, before = 0;
