@@ -1,0 +1,9 @@
+// What the demo trains on.
+#pragma once
+
+namespace nat::tools {
+
+// Where Debian's package dataset-fashion-mnist puts its files.
+inline constexpr const char* kDemoData = "/usr/share/datasets/fashion-mnist";
+
+}  // namespace nat::tools
