@@ -39,7 +39,7 @@ tbody th[colspan]{font-weight:600;color:var(--ink);padding-top:18px;border-botto
 .pixels{display:block;width:100%;height:auto;image-rendering:pixelated;border-radius:3px;background:var(--hair)}
 .filters{display:grid;grid-template-columns:repeat(auto-fill,minmax(52px,1fr));gap:8px;margin-top:20px}
 .neighbours{display:grid;gap:14px;margin-top:20px}
-.row{display:grid;grid-template-columns:88px 1fr;gap:22px}
+.row{display:grid;grid-template-columns:113px 1fr;gap:22px}
 .row>figure{border-right:1px solid var(--axis);padding-right:22px}
 .near{display:grid;grid-template-columns:repeat(var(--n),minmax(0,90px));gap:10px}
 figcaption{font-size:12px;line-height:1.3;margin-top:4px;color:var(--muted);overflow-wrap:anywhere}
