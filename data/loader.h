@@ -1,7 +1,10 @@
 // Loader: worker threads that turn a data set into batches of bytes ahead of the training loop.
 //
-//   Loader loader(pictures, {.batch_size = 256, .augmentation = crops, .seed = seed, .threads =
-//   2}); loader.start_epoch(epoch, first_batch); while (const Batch* batch = loader.next()) { ... }
+//   Loader loader(pictures, {.batch_size = 256, .seed = seed, .threads = 2});
+//
+//   loader.start_epoch(epoch, first_batch);
+//
+//   while (const Batch* batch = loader.next()) { ... }
 //
 // Batch k of an epoch holds the ids at places k b .. k b + b - 1 of epoch_order: content and order
 // are the same for any number of workers. Batches live in a ring of buffers that are used again and

@@ -38,8 +38,8 @@ std::string to_string(const DatasetSpec& spec);  // "idx:PATH"
 enum class Keep { automatic, memory, disk };
 
 struct OpenOptions {
-  // Folders only: the short side of every picture is resized to this. 0 = the median short side of
-  // a sample, at most 256. IDX and CIFAR pictures keep the size they have.
+  // Folders only: the short side of every picture is resized to this. 0 = their median short
+  // side, at most 256. IDX and CIFAR pictures keep the size they have.
   int picture_size = 0;
   // Keep this many pictures, evenly spaced within each class (see evenly_spaced); ids are
   // 0..limit-1.

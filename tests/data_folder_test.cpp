@@ -152,6 +152,18 @@ TEST_CASE("headers that claim too much are refused before decoding") {
                  "PNM");
 }
 
+TEST_CASE("a JPEG whose Huffman table lists too many codes is refused") {
+  Bytes file = gray_jpeg({100});
+  const Bytes marker{0xFF, 0xC4};
+  const auto table = std::search(file.begin(), file.end(), marker.begin(), marker.end());
+  REQUIRE(table != file.end());
+  // The counts of codes by length begin behind marker, length and table number.
+  table[5 + 8] = 255;
+  table[5 + 9] = 255;
+  CHECK_CONTAINS(decode_failure(file), "damaged (a Huffman table of 522 codes)");
+  CHECK_CONTAINS(message_of(ErrorKind::data, [&] { read_size(file); }), "Huffman table");
+}
+
 TEST_CASE("formats that cannot be read are named") {
   CHECK_CONTAINS(decode_failure({'R', 'I', 'F', 'F', 0, 0, 0, 0, 'W', 'E', 'B', 'P'}), "WebP");
   CHECK_CONTAINS(decode_failure({'I', 'I', 42, 0}), "TIFF");
