@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts of tools/ and .ci/: where the tree is, and how to run a stage quietly.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -15,7 +16,8 @@ quietly() {
   return "$status"
 }
 
-# Configures build/, the one folder that tools/test and tools/demo share.
+# Configures build/, the one folder that tools/test and tools/demo share; arguments go to cmake.
+# shellcheck disable=SC2120  # tools/demo has none
 configure_release() {
   quietly configure cmake -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
     -DNAT_CUDA=AUTO -DNAT_ONEDNN=AUTO "$@"
