@@ -29,9 +29,9 @@ Command demo_command(CLI::App& nat) {
       nat.add_subcommand("demo", "train on Fashion-MNIST, judge the features, write a report");
   const auto options = std::make_shared<Options>();
   options->data = kDemoData;
-  options->out = "runs/demo";
+  options->out = kDemoRun;
   app->add_option("--data", options->data, "other pictures with labels and a test split");
-  app->add_option("--out", options->out, "folder of the run; a finished demo there is replaced");
+  app->add_option("--out", options->out, "folder of the run; the default one is made anew each time");
   app->add_option("--epochs", options->epochs, "passes over the data");
   app->add_option("--limit", options->limit, "use this many training pictures");
   app->add_option("--seed", options->seed, "seed of every random number");
@@ -42,8 +42,8 @@ Command demo_command(CLI::App& nat) {
             require_demo_data(options->data);
             validate(*options);
             catch_signals();
-            // Only a folder that holds a run is removed, never anything else.
-            if (std::filesystem::exists(options->out + "/config.toml")) {
+            // The demo's own folder is made anew; any other run is refused by RunFolder::create.
+            if (options->out == kDemoRun && std::filesystem::exists(options->out + "/config.toml")) {
               std::filesystem::remove_all(options->out);
             }
             Training training(RunFolder::create(*options), *options, Training::Start::fresh);
