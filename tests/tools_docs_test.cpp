@@ -90,14 +90,15 @@ std::vector<std::string> words_of(const std::string& code) {
   return words;
 }
 
-// A word is a path of the tree when its first folder is one of ours.
+// A word is a path of the tree when its first folder is one of ours. NAME stands for any name.
 bool names_tree(const std::string& word) {
   static const std::set<std::string> folders = {".ci",  "bench",  "cmake",   "data",
                                                 "docs", "engine", "kernels", "models",
                                                 "nat",  "tests",  "tools"};
   const std::size_t slash = word.find('/');
   return slash != std::string::npos && folders.count(word.substr(0, slash)) == 1 &&
-         word.find_first_of("<>{}$=") == std::string::npos;
+         word.find_first_of("<>{}$=") == std::string::npos &&
+         word.find("NAME") == std::string::npos;
 }
 
 // "kernels/*.h" needs its folder, everything else itself.
@@ -113,15 +114,18 @@ bool program_exists(const fs::path& root, const std::string& name) {
          fs::exists(root / "bench" / (name + ".cpp"));
 }
 
-// The pattern of -tc="...": some test case of the program must hold it. Empty: no pattern.
-std::string test_case_of(const std::string& code) {
+// The patterns of -tc="A*,B*": some test case of the program must hold each of them.
+std::vector<std::string> test_cases_of(const std::string& code) {
   const std::string_view option = "-tc=\"";
   const std::size_t begin = code.find(option);
-  if (begin == std::string::npos) return "";
-  std::string pattern = code.substr(begin + option.size());
-  pattern.resize(std::min(pattern.size(), pattern.find('"')));
-  pattern.erase(std::remove(pattern.begin(), pattern.end(), '*'), pattern.end());
-  return pattern;
+  if (begin == std::string::npos) return {};
+  std::string patterns = code.substr(begin + option.size());
+  patterns.resize(std::min(patterns.size(), patterns.find('"')));
+  patterns.erase(std::remove(patterns.begin(), patterns.end(), '*'), patterns.end());
+  std::vector<std::string> found;
+  std::istringstream in(patterns);
+  for (std::string pattern; std::getline(in, pattern, ',');) found.push_back(pattern);
+  return found;
 }
 
 // What a piece of code names that does not exist; empty when all is well.
@@ -133,10 +137,9 @@ std::string fault_of_code(const fs::path& root, const std::string& code) {
     if (at == std::string::npos) continue;
     const std::string program = word.substr(at + kPrograms.size());
     if (!program_exists(root, program)) return word;
-    const std::string pattern = test_case_of(code);
-    if (!pattern.empty() &&
-        content_of(root / "tests" / (program + ".cpp")).find(pattern) == std::string::npos) {
-      return pattern;
+    const std::string source = content_of(root / "tests" / (program + ".cpp"));
+    for (const std::string& pattern : test_cases_of(code)) {
+      if (source.find(pattern) == std::string::npos) return pattern;
     }
   }
   return "";
