@@ -153,6 +153,7 @@ TEST_CASE("rows are a part of a view") {
   const View flat = rows(View(data, DType::f32, Shape(24)), 5, 9);
   CHECK(flat.data == data + 5);
   CHECK(flat.shape == Shape(4));
+  CHECK(flat.block == 4);
   const ConstView pictures(data, DType::bf16, Shape(3, 2, 2, 4), 2);
   const ConstView last = rows(pictures, 2, 3);
   CHECK(last.data == reinterpret_cast<const char*>(data) + 2 * 16 * 2);
