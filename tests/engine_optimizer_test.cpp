@@ -1,0 +1,102 @@
+// SGD over a whole parameter set: the rule, and weight decay on weights alone.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <tuple>
+
+#include "engine/optimizer.h"
+#include "kernels/random.h"
+
+using namespace nat;
+
+namespace {
+
+// One parameter of each role, of sizes that leave gaps between them, filled at random.
+struct Example {
+  ParameterSet set;
+
+  Example() {
+    for (const auto& [name, role, size] :
+         {std::tuple("weight", Role::weight, 21), std::tuple("bias", Role::bias, 3),
+          std::tuple("scale", Role::scale, 16), std::tuple("shift", Role::shift, 5)}) {
+      set.declare(Parameter{
+          .name = name, .shape = Shape(size), .file_shape = {size}, .row = {}, .role = role});
+    }
+    set.allocate(Device::cpu, DType::f64);
+    for (std::size_t i = 0; i < set.parameters().size(); ++i) {
+      fill(set.value(i), static_cast<std::uint32_t>(i));
+      fill(set.gradient(i), static_cast<std::uint32_t>(i) + 100);
+    }
+  }
+
+  static void fill(View view, std::uint32_t epoch) {
+    for (std::int64_t i = 0; i < view.shape[0]; ++i) {
+      const auto word =
+          philox(1, RandomStream::synthetic, epoch, static_cast<std::uint64_t>(i)).value[0];
+      view.as<double>()[i] = static_cast<double>(uniform(word)) - 0.5;
+    }
+  }
+};
+
+// The largest difference between two steps of sgd_step and the rule by hand.
+double error_after_two_steps(Sgd rule, Role decayed_role) {
+  Context ctx;
+  Example example;
+  double worst = 0;
+  std::vector<std::vector<double>> expected;
+  for (std::size_t p = 0; p < example.set.parameters().size(); ++p) {
+    const View w = example.set.value(p), g = example.set.gradient(p);
+    const double rate = rule.learning_rate, momentum = rule.momentum;
+    const double decay =
+        example.set.parameters()[p].role == decayed_role ? rule.weight_decay : 0.0f;
+    expected.emplace_back();
+    for (std::int64_t i = 0; i < w.shape[0]; ++i) {
+      double value = w.as<double>()[i], velocity = 0;
+      for (int step = 0; step < 2; ++step) {
+        velocity = momentum * velocity + g.as<double>()[i] + decay * value;
+        value -= rate * velocity;
+      }
+      expected.back().push_back(value);
+    }
+  }
+  for (int step = 0; step < 2; ++step) sgd_step(ctx, rule, example.set);
+  for (std::size_t p = 0; p < expected.size(); ++p) {
+    for (std::size_t i = 0; i < expected[p].size(); ++i) {
+      worst = std::max(worst, std::abs(example.set.value(p).as<double>()[i] - expected[p][i]));
+    }
+  }
+  return worst;
+}
+
+constexpr double kRounding = 1e-15;  // a few operations in double on values below 1
+
+}  // namespace
+
+TEST_CASE("an SGD step with momentum updates every parameter by the rule") {
+  CHECK(error_after_two_steps({.learning_rate = 0.5f, .momentum = 0.75f}, Role::weight) <=
+        kRounding);
+  CHECK(error_after_two_steps({.learning_rate = 0.5f}, Role::weight) <= kRounding);
+}
+
+TEST_CASE("weight decay applies to weights and to nothing else") {
+  const Sgd rule{.learning_rate = 0.5f, .momentum = 0.75f, .weight_decay = 0.125f};
+  CHECK(error_after_two_steps(rule, Role::weight) <= kRounding);
+  CHECK(error_after_two_steps(rule, Role::bias) > 1e-3);  // the comparison can fail
+}
+
+TEST_CASE("the gaps between parameters stay zero") {
+  Context ctx;
+  Example example;
+  for (const float decay : {0.0f, 0.1f}) {
+    sgd_step(ctx, {.learning_rate = 0.5f, .momentum = 0.9f, .weight_decay = decay}, example.set);
+  }
+  std::vector<bool> used(static_cast<std::size_t>(example.set.size()), false);
+  for (const Parameter& parameter : example.set.parameters()) {
+    std::fill_n(used.begin() + parameter.offset, parameter.shape.elements(), true);
+  }
+  CHECK(std::count(used.begin(), used.end(), false) == 11 + 13 + 0 + 11);
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (!used[i]) CHECK(example.set.values().as<double>()[i] == 0);
+  }
+}
