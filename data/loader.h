@@ -35,10 +35,10 @@ struct LoaderOptions {
   int batch_size = 256;
   bool shuffle = true;
   bool drop_last = true;  // leave out a last batch that is not full; false delivers it short
-  Augmentation augmentation;
+  Augmentation augmentation = {};
   std::uint64_t seed = 0;
   int threads = 1;
-  std::vector<std::int32_t> ids;  // the pictures to visit; empty = all usable ones
+  std::vector<std::int32_t> ids = {};  // the pictures to visit; empty = all usable ones
 };
 
 class Loader {

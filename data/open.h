@@ -43,7 +43,7 @@ struct OpenOptions {
   int picture_size = 0;
   // Keep this many pictures, evenly spaced within each class (see evenly_spaced); ids are
   // 0..limit-1.
-  std::optional<std::int64_t> limit;
+  std::optional<std::int64_t> limit = std::nullopt;
   int threads = 0;  // for scanning and decoding; 0 = one a processor
   Keep keep = Keep::automatic;
   std::int64_t memory_limit = std::int64_t{2} << 30;  // bytes

@@ -32,11 +32,11 @@ void for_each_matrix(F&& f) {
   }
 }
 
-// Sums run in double: K terms of size at most `largest` err by at most K 2^-53 K largest; then one
-// rounding to the dtype.
+// Sums run in double: K terms of size at most `largest` err by at most K 2^-53 K largest, here and
+// in the reference; then one rounding to the dtype.
 double sum_bound(DType dtype, std::int64_t terms, double largest, double result) {
   const auto k = static_cast<double>(terms);
-  return 0x1p-53 * k * k * largest + unit_roundoff(dtype) * std::abs(result);
+  return 0x1p-52 * k * k * largest + unit_roundoff(dtype) * std::abs(result);
 }
 
 TEST_CASE("column_mean agrees with the double reference") {

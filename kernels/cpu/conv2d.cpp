@@ -41,6 +41,13 @@ void check(const Conv2d& conv, const ConstView& x, const ConstView& w, const Con
 
 bool use_onednn(const ConstView& x) { return kHasOneDnn && x.dtype != DType::f64; }
 
+// The first layer reads a plain picture and writes a blocked activation, for which oneDNN has no
+// fast kernel: the blocked side then goes through a plain copy.
+bool mixes_layouts(const ConstView& x, const ConstView& y) {
+  const auto is_plain_layout = [](const ConstView& v) { return v.block == v.shape[3]; };
+  return x.block != y.block && is_plain_layout(x) != is_plain_layout(y);
+}
+
 // Which output positions p of one axis read input position p*stride - pad + tap inside [0, in).
 struct Range {
   std::int64_t begin, end;
@@ -166,10 +173,15 @@ void plain_backward_weights(const Conv2d& conv, ConstView x, ConstView dy, Grad 
 
 void conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, View y) {
   check(conv, x, w, y);
+  Scratch::Frame frame(ctx.scratch);
   if constexpr (kHasOneDnn) {
+    if (use_onednn(x) && mixes_layouts(x, y)) {
+      const ConstView plain_x = plain_input(ctx, frame, x);
+      return with_plain_output(
+          ctx, frame, y, [&](View plain_y) { conv2d_forward(ctx, conv, plain_x, w, plain_y); });
+    }
     if (use_onednn(x) && onednn::conv2d_forward(ctx, conv, x, w, y)) return;
   }
-  Scratch::Frame frame(ctx.scratch);
   const ConstView plain_x = plain_input(ctx, frame, x);
   const ConstView plain_w = plain_weights(ctx, frame, w, x.dtype);
   with_plain_output(ctx, frame, y, [&](View plain_y) {
@@ -181,10 +193,16 @@ void conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, 
 
 void conv2d_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstView dy, View dx) {
   check(conv, dx, w, dy);
+  Scratch::Frame frame(ctx.scratch);
   if constexpr (kHasOneDnn) {
+    if (use_onednn(dx) && mixes_layouts(dx, dy)) {
+      const ConstView plain_dy = plain_input(ctx, frame, dy);
+      return with_plain_output(ctx, frame, dx, [&](View plain_dx) {
+        conv2d_backward_data(ctx, conv, w, plain_dy, plain_dx);
+      });
+    }
     if (use_onednn(dx) && onednn::conv2d_backward_data(ctx, conv, w, dy, dx)) return;
   }
-  Scratch::Frame frame(ctx.scratch);
   const ConstView plain_dy = plain_input(ctx, frame, dy);
   const ConstView plain_w = plain_weights(ctx, frame, w, dx.dtype);
   with_plain_output(ctx, frame, dx, [&](View plain_dx) {
@@ -197,10 +215,14 @@ void conv2d_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstVi
 void conv2d_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, ConstView dy, Grad grad,
                              View dw) {
   check(conv, x, dw, dy);
+  Scratch::Frame frame(ctx.scratch);
   if constexpr (kHasOneDnn) {
+    if (use_onednn(x) && mixes_layouts(x, dy)) {
+      x = plain_input(ctx, frame, x);
+      dy = plain_input(ctx, frame, dy);
+    }
     if (use_onednn(x) && onednn::conv2d_backward_weights(ctx, conv, x, dy, grad, dw)) return;
   }
-  Scratch::Frame frame(ctx.scratch);
   const ConstView plain_x = plain_input(ctx, frame, x);
   const ConstView plain_dy = plain_input(ctx, frame, dy);
   dispatch_real(dw.dtype, "conv2d", [&](auto tag) {
@@ -212,6 +234,10 @@ const char* conv2d_forward_implementation(Context& ctx, const Conv2d& conv, Cons
                                           ConstView w, View y) {
   if constexpr (kHasOneDnn) {
     if (use_onednn(x)) {
+      if (mixes_layouts(x, y)) {
+        x.block = x.shape[3];
+        y.block = y.shape[3];
+      }
       const char* found = onednn::conv2d_forward_implementation(ctx, conv, x, w, y);
       if (found != nullptr) return found;
     }

@@ -73,14 +73,14 @@ void center_rows(Context&, ConstView x, ConstView mean, View y) {
   });
 }
 
-void row_dot(Context&, ConstView a, ConstView b, View dot_) {
-  assert(a.shape.rank == 2 && b.shape == a.shape && dot_.shape == Shape(a.shape[0]));
-  assert(b.dtype == a.dtype && dot_.dtype == a.dtype);
+void row_dot(Context&, ConstView a, ConstView b, View products) {
+  assert(a.shape.rank == 2 && b.shape == a.shape && products.shape == Shape(a.shape[0]));
+  assert(b.dtype == a.dtype && products.dtype == a.dtype);
   const std::int64_t n = a.shape[0], d = a.shape[1];
   dispatch_real(a.dtype, "row_dot", [&](auto tag) {
     using T = typename decltype(tag)::type;
     parallel_for(n, n * d * 2, [&](std::int64_t i) {
-      dot_.as<T>()[i] = static_cast<T>(dot(d, a.as<T>() + i * d, b.as<T>() + i * d));
+      products.as<T>()[i] = static_cast<T>(dot(d, a.as<T>() + i * d, b.as<T>() + i * d));
     });
   });
 }

@@ -33,14 +33,12 @@ void xent_row(std::int64_t classes, T scale, const T* logits, std::int32_t label
               T* dlogits) {
   const T top = maximum(classes, logits);
   double total = 0;
-#pragma omp simd reduction(+ : total)
   for (std::int64_t j = 0; j < classes; ++j) {
     total += static_cast<double>(std::exp(logits[j] - top));
   }
   *loss = static_cast<T>(std::log(total) - static_cast<double>(logits[label] - top));
   if (dlogits == nullptr) return;
   const T factor = static_cast<T>(static_cast<double>(scale) / total);
-#pragma omp simd
   for (std::int64_t j = 0; j < classes; ++j) dlogits[j] = factor * std::exp(logits[j] - top);
   dlogits[label] -= scale;
 }

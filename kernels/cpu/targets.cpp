@@ -19,7 +19,6 @@ constexpr std::int64_t kMaxColumns = 2 << 16;  // column pairs a counter has roo
 // Normals of the columns [column, column + kTileColumns) of one row.
 void normal_tile(std::uint64_t seed, std::uint64_t row, std::int64_t column, float* g) {
   const std::uint64_t first = (row << 16) + static_cast<std::uint64_t>(column / 2);
-#pragma omp simd
   for (int block = 0; block < kTileBlocks; ++block) {
     const Random4 words =
         philox(seed, RandomStream::targets, 0, first + 2u * static_cast<std::uint64_t>(block));

@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "kernels/cpu/onednn/onednn.h"
 #include "kernels/cpu/onednn/primitives.h"
 
@@ -9,9 +11,17 @@ using Tag = memory::format_tag;
 
 constexpr std::int64_t kBlock = 16;
 
-memory::desc activation(const ConstView& view) {
-  const Tag tag = view.block == view.shape[3] ? Tag::nhwc : Tag::nChw16c;
+memory::desc activation(const ConstView& view, Tag tag) {
   return {{view.shape[0], view.shape[3], view.shape[1], view.shape[2]}, data_type(view.dtype), tag};
+}
+
+// The layout that both sides of a convolution have (16 channels are plain and blocked at once).
+// oneDNN has only reference loops from one layout to the other; conv2d.cpp converts before it
+// calls.
+std::optional<Tag> common_layout(const ConstView& x, const ConstView& y) {
+  if (x.block == kBlock && y.block == kBlock) return Tag::nChw16c;
+  if (x.block == x.shape[3] && y.block == y.shape[3]) return Tag::nhwc;
+  return std::nullopt;
 }
 
 // Our weights are (k, r, s, c); oneDNN counts dimensions as (k, c, r, s).
@@ -20,10 +30,6 @@ memory::dims weight_dims(const Conv2d& conv, std::int64_t in, std::int64_t out) 
 }
 memory::desc plain_weights(const Conv2d& conv, std::int64_t in, std::int64_t out) {
   return {weight_dims(conv, in, out), memory::data_type::f32, Tag::ohwi};
-}
-
-bool expressible(const ConstView& view) {
-  return view.block == view.shape[3] || view.block == kBlock;
 }
 
 // Winograd F(4x4, 3x3) does 2.25 times fewer multiplications per output (minus tile overhang) and
@@ -61,7 +67,10 @@ struct Description {
 
   Description(const CpuState& state_, const Conv2d& conv, const ConstView& x_view,
               const ConstView& y_view, dnnl::algorithm algorithm_)
-      : state(state_), algorithm(algorithm_), x(activation(x_view)), y(activation(y_view)) {
+      : state(state_),
+        algorithm(algorithm_),
+        x(activation(x_view, *common_layout(x_view, y_view))),
+        y(activation(y_view, *common_layout(x_view, y_view))) {
     const memory::dims dims = weight_dims(conv, x_view.shape[3], y_view.shape[3]);
     w = {dims, data_type(x_view.dtype), Tag::any};
     dw = {dims, memory::data_type::f32, Tag::any};
@@ -151,7 +160,7 @@ Planned* find_backward_weights(Context& ctx, const Conv2d& conv, const ConstView
 }  // namespace
 
 bool conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, View y) {
-  if (!expressible(x) || !expressible(y)) return false;
+  if (!common_layout(x, y)) return false;
   Planned* planned = find_forward(ctx, conv, x, y);
   if (planned == nullptr) return false;
   Scratch::Frame frame(ctx.scratch);
@@ -163,7 +172,7 @@ bool conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, 
 }
 
 bool conv2d_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstView dy, View dx) {
-  if (!expressible(dx) || !expressible(dy)) return false;
+  if (!common_layout(dx, dy)) return false;
   Planned* planned = find_backward_data(ctx, conv, dx, dy);
   if (planned == nullptr) return false;
   Scratch::Frame frame(ctx.scratch);
@@ -176,7 +185,7 @@ bool conv2d_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstVi
 
 bool conv2d_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, ConstView dy, Grad grad,
                              View dw) {
-  if (!expressible(x) || !expressible(dy)) return false;
+  if (!common_layout(x, dy)) return false;
   Planned* planned = find_backward_weights(ctx, conv, x, dy);
   if (planned == nullptr) return false;
   Scratch::Frame frame(ctx.scratch);
@@ -191,7 +200,7 @@ bool conv2d_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, Cons
 
 const char* conv2d_forward_implementation(Context& ctx, const Conv2d& conv, ConstView x, ConstView,
                                           View y) {
-  if (!expressible(x) || !expressible(y)) return nullptr;
+  if (!common_layout(x, y)) return nullptr;
   const Planned* planned = find_forward(ctx, conv, x, y);
   return planned == nullptr ? nullptr : planned->implementation.c_str();
 }

@@ -1,0 +1,47 @@
+// The re-assignment of Algorithm 1: which permutation of a batch's own targets fits its features
+// best.
+//
+//   p* = argmax over permutations p of  sum_i z_i . t_p(i)          (equation 5 of the paper)
+//
+// Scores are computed from centred features, S = (Z - 1 m') T' with m the batch mean of Z. That
+// subtracts a constant from each column of Z T', which every permutation collects in full, so the
+// optimum stays; but where features have nearly collapsed to one point, what tells them apart is no
+// longer lost beside what they share.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/context.h"
+#include "kernels/lap.h"
+#include "kernels/memory.h"
+#include "kernels/view.h"
+
+namespace nat {
+
+struct Assignment {
+  std::span<const std::int32_t> column_of_row;  // row i takes target column_of_row[i]; valid until
+                                                // the next call
+  LapReport lap;                                // values are of centred scores
+  double mean_cosine_before = 0;                // (1/n) sum_i z_i . t_i
+  double mean_cosine_after = 0;                 // (1/n) sum_i z_i . t_p(i)
+};
+
+class Assigner {
+ public:
+  // Memory for batches of up to max_batch features of `dimension`: nothing is allocated later.
+  Assigner(Context& ctx, std::int64_t max_batch, std::int64_t dimension);
+
+  // z and targets (n, d) f32 with unit rows, 1 <= n <= max_batch. The identity when no permutation
+  // is better, or when z is not finite (lap.status bad_input).
+  Assignment assign(Context& ctx, ConstView z, ConstView targets);
+
+ private:
+  double mean_cosine(Context& ctx, ConstView z, ConstView targets);
+  View centred_scores(Context& ctx, ConstView z, ConstView targets);
+
+  std::int64_t max_batch_, dimension_;
+  Buffer mean_, centred_, scores_, cosines_, column_of_row_, prices_;
+};
+
+}  // namespace nat

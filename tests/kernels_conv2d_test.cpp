@@ -1,0 +1,242 @@
+// Convolutions: values against the formula in double, gradients against central differences, every
+// dtype, channel block, gradient mode and odd size; and that the fast path is the one taken.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+
+#include "kernels/conv2d.h"
+#include "kernels/cpu_info.h"
+#include "nat_config.h"
+#include "tests/opcases/tensor.h"
+#include "tests/reference/conv2d.h"
+
+using namespace nat;
+using namespace nat::test;
+
+namespace {
+
+struct Case {
+  const char* what;
+  Conv2d conv;
+  Shape x;
+  std::int64_t channels;
+};
+
+const std::vector<Case> kCases = {
+    {"first layer of the convnet", {5, 2, 2}, {3, 28, 28, 2}, 32},
+    {"first layer of AlexNet", {11, 4, 2}, {2, 35, 35, 2}, 96},
+    {"5x5 with padding", {5, 1, 2}, {2, 9, 9, 32}, 48},
+    {"3x3, Winograd when blocked", {3, 1, 1}, {3, 14, 14, 32}, 64},
+    {"3x3, tiles hang over", {3, 1, 1}, {2, 13, 7, 48}, 32},
+    {"1x1", {1, 1, 0}, {2, 5, 6, 16}, 16},
+    {"odd everything", {3, 2, 1}, {1, 7, 9, 5}, 7},
+    {"batch of one, one channel", {3, 1, 0}, {1, 5, 5, 1}, 1},
+};
+
+ConvProblem problem(const Case& c) {
+  const Shape y = conv2d_output(c.conv, c.x, c.channels);
+  return {c.conv, c.x, Shape(c.channels, c.conv.kernel, c.conv.kernel, c.x[3]), y};
+}
+
+std::int64_t block_of(const Shape& shape, bool blocked) {
+  return blocked && shape[3] % 16 == 0 ? 16 : shape[3];
+}
+
+bool may_use_winograd(const Case& c, DType dtype, bool blocked) {
+  return blocked && dtype == DType::f32 && c.conv == Conv2d{3, 1, 1} && c.x[3] % 16 == 0;
+}
+
+// Bound on |error| of an element whose products sum to `magnitude` in absolute value.
+//   accumulation in T: a sum of K products has error <= K u magnitude in the worst case and about
+//     sqrt(K) u magnitude in practice; every kernel here keeps partial sums, so 8 + sqrt(K) covers
+//     it
+//   Winograd F(4x4, 3x3): input and output transforms have coefficients up to 5 and 8, which
+//   multiply
+//     the scale of intermediate values by at most 10 * 10 * 1 in each of the two dimensions of
+//     data and output together (Lavin and Gray 2016 report about 1e-5 relative for F(4x4,3x3)):
+//     magnitudes are not local any more, so the largest magnitude of the tensor stands for all
+//   bf16 output: one rounding, |value| 2^-8
+double bound(DType dtype, bool winograd, double taps, double value, double magnitude,
+             double largest_magnitude) {
+  const double u = unit_roundoff(dtype == DType::f64 ? DType::f64 : DType::f32);
+  const double accumulate = (8 + std::sqrt(taps)) * u;
+  const double rounding = dtype == DType::bf16 ? 0x1p-8 * std::abs(value) : 0;
+  const double scale = winograd ? 100 * largest_magnitude : magnitude;
+  return accumulate * scale + rounding + 1e-30;
+}
+
+void check_close(const char* what, const Tensor& actual, const ReferenceResult& expected,
+                 DType dtype, bool winograd, double taps) {
+  double largest = 0;
+  for (double m : expected.magnitude) largest = std::max(largest, m);
+  CHECK(close(what, actual, expected.value, [&](std::int64_t i) {
+    const auto at = static_cast<std::size_t>(i);
+    return bound(dtype, winograd, taps, expected.value[at], expected.magnitude[at], largest);
+  }));
+}
+
+// Weights as the product sees them: rounded to bf16 when the activations are bf16.
+std::vector<double> effective(const Tensor& w, DType dtype) {
+  std::vector<double> values = w.values();
+  if (dtype == DType::bf16) {
+    for (double& v : values) v = static_cast<double>(to_float(to_bfloat16(static_cast<float>(v))));
+  }
+  return values;
+}
+
+DType weight_dtype(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
+
+void check_case(const Case& c, DType dtype, bool blocked) {
+  CAPTURE(c.what);
+  CAPTURE(name(dtype));
+  CAPTURE(blocked);
+  Context ctx(Device::cpu, dtype == DType::bf16 ? Math::bf16 : Math::f32);
+  const ConvProblem p = problem(c);
+  Tensor x(p.x, dtype, block_of(p.x, blocked)), dx(p.x, dtype, block_of(p.x, blocked));
+  Tensor y(p.y, dtype, block_of(p.y, blocked)), dy(p.y, dtype, block_of(p.y, blocked));
+  Tensor w(p.w, weight_dtype(dtype)), dw(p.w, weight_dtype(dtype));
+  x.fill_uniform(1, -1, 1);
+  w.fill_uniform(2, -1, 1);
+  dy.fill_uniform(3, -1, 1);
+  const bool winograd = may_use_winograd(c, dtype, blocked);
+  const double taps = static_cast<double>(p.w.row());
+  const std::vector<double> weights = effective(w, dtype);
+
+  conv2d_forward(ctx, c.conv, x.view(), w.view(), y.view());
+  check_close("y", y, conv2d_forward_reference(p, x.values(), weights), dtype, winograd, taps);
+
+  conv2d_backward_data(ctx, c.conv, w.view(), dy.view(), dx.view());
+  check_close("dx", dx, conv2d_backward_data_reference(p, weights, dy.values()), dtype, winograd,
+              static_cast<double>(p.w[0]) * c.conv.kernel * c.conv.kernel);
+
+  const DType gradient_dtype = weight_dtype(dtype);
+  const double pixels = static_cast<double>(p.y[0] * p.y[1] * p.y[2]);
+  const ReferenceResult expected = conv2d_backward_weights_reference(p, x.values(), dy.values());
+  conv2d_backward_weights(ctx, c.conv, x.view(), dy.view(), Grad::overwrite, dw.view());
+  check_close("dw", dw, expected, gradient_dtype, winograd, pixels);
+
+  dw.fill(0.5);
+  ReferenceResult accumulated = expected;
+  for (double& v : accumulated.value) v += 0.5;
+  for (double& v : accumulated.magnitude) v += 0.5;
+  conv2d_backward_weights(ctx, c.conv, x.view(), dy.view(), Grad::accumulate, dw.view());
+  check_close("dw accumulated", dw, accumulated, gradient_dtype, winograd, pixels);
+  CHECK(w.canaries_intact());
+  CHECK(x.canaries_intact());
+}
+
+}  // namespace
+
+TEST_CASE("convolutions equal the formula in float32, plain and blocked") {
+  for (const Case& c : kCases) {
+    check_case(c, DType::f32, false);
+    check_case(c, DType::f32, true);
+  }
+}
+
+TEST_CASE("convolutions equal the formula in bfloat16") {
+  for (const Case& c : kCases) check_case(c, DType::bf16, false);
+}
+
+TEST_CASE("convolutions equal the formula in float64, plain and blocked") {
+  for (const Case& c : kCases) {
+    check_case(c, DType::f64, false);
+    check_case(c, DType::f64, true);
+  }
+}
+
+TEST_CASE("float64 gradients of the convolution equal central differences") {
+  for (const Case& c :
+       {Case{"3x3", {3, 1, 1}, {2, 5, 4, 3}, 4}, Case{"5x5/2", {5, 2, 2}, {2, 7, 7, 2}, 3}}) {
+    CAPTURE(c.what);
+    Context ctx;
+    const ConvProblem p = problem(c);
+    Tensor x(p.x, DType::f64), w(p.w, DType::f64), y(p.y, DType::f64), dy(p.y, DType::f64);
+    Tensor dx(p.x, DType::f64), dw(p.w, DType::f64);
+    x.fill_uniform(4, -1, 1);
+    w.fill_uniform(5, -1, 1);
+    const std::vector<double> r = random_values(6, p.y.elements());
+    dy.assign(r);
+    const auto objective = [&] {
+      conv2d_forward(ctx, c.conv, x.view(), w.view(), y.view());
+      return dot(y, r);
+    };
+    conv2d_backward_data(ctx, c.conv, w.view(), dy.view(), dx.view());
+    conv2d_backward_weights(ctx, c.conv, x.view(), dy.view(), Grad::overwrite, dw.view());
+    CHECK(gradient_error(objective, x, dx.values()) <= 1e-6);
+    CHECK(gradient_error(objective, w, dw.values()) <= 1e-6);
+  }
+}
+
+TEST_CASE(
+    "forward, backward-data and backward-weights are adjoint at the size of the paper's network") {
+  // <conv(x, w), dy> = <x, backward_data(w, dy)> = <w, backward_weights(x, dy)>, each a sum of m
+  // float32 products: differences stay below 1e-5 of the product of norms.
+  Context ctx;
+  for (const auto& [conv, shape, channels] :
+       {std::tuple(Conv2d{5, 1, 2}, Shape(2, 27, 27, 96), std::int64_t{256}),
+        std::tuple(Conv2d{3, 1, 1}, Shape(2, 13, 13, 384), std::int64_t{256})}) {
+    const Shape out = conv2d_output(conv, shape, channels);
+    const Shape weights(channels, conv.kernel, conv.kernel, shape[3]);
+    Tensor x(shape, DType::f32, 16), dx(shape, DType::f32, 16), y(out, DType::f32, 16),
+        dy(out, DType::f32, 16), w(weights, DType::f32), dw(weights, DType::f32);
+    x.fill_uniform(7, -1, 1);
+    w.fill_uniform(8, -1, 1);
+    dy.fill_uniform(9, -1, 1);
+    conv2d_forward(ctx, conv, x.view(), w.view(), y.view());
+    conv2d_backward_data(ctx, conv, w.view(), dy.view(), dx.view());
+    conv2d_backward_weights(ctx, conv, x.view(), dy.view(), Grad::overwrite, dw.view());
+    const auto norm = [](const Tensor& t) { return std::sqrt(dot(t, t.values())); };
+    const double a = dot(y, dy.values()), b = dot(x, dx.values()), c = dot(w, dw.values());
+    CHECK(std::abs(a - b) <= 1e-5 * norm(y) * norm(dy));
+    CHECK(std::abs(a - c) <= 1e-5 * norm(y) * norm(dy));
+  }
+}
+
+TEST_CASE("a second call gives the same bits") {
+  Context ctx;
+  const Shape shape(4, 14, 14, 32);
+  const Conv2d conv{3, 1, 1};
+  Tensor x(shape, DType::f32, 16), w(Shape(64, 3, 3, 32), DType::f32);
+  Tensor first(Shape(4, 14, 14, 64), DType::f32, 16), second(Shape(4, 14, 14, 64), DType::f32, 16);
+  x.fill_uniform(1, -1, 1);
+  w.fill_uniform(2, -1, 1);
+  conv2d_forward(ctx, conv, x.view(), w.view(), first.view());
+  conv2d_forward(ctx, conv, x.view(), w.view(), second.view());
+  CHECK(first.values() == second.values());
+}
+
+TEST_CASE("the fast path is taken") {
+  if (!kHasOneDnn) {
+    MESSAGE("skipped: this build has no oneDNN");
+    return;
+  }
+  Context ctx;
+  const std::int64_t block = cpu::preferred_channel_block(ctx, 64);
+  for (const Case& c : kCases) {
+    CAPTURE(c.what);
+    const ConvProblem p = problem(c);
+    Tensor x(p.x, DType::f32, block_of(p.x, block == 16)),
+        y(p.y, DType::f32, block_of(p.y, block == 16));
+    Tensor w(p.w, DType::f32);
+    const std::string used =
+        cpu::conv2d_forward_implementation(ctx, c.conv, x.view(), w.view(), y.view());
+    CAPTURE(used);
+    if (p.w.row() * p.w[0] < 1000) continue;  // toy sizes may run anywhere
+    CHECK(used.find("ref") == std::string::npos);
+    CHECK(used.find("plain") == std::string::npos);
+    if (cpu_info().avx512 && may_use_winograd(c, DType::f32, true)) {
+      CHECK(used.find("wino") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("shapes that do not fit are refused in one line") {
+  Context ctx;
+  Tensor x(Shape(1, 5, 5, 2), DType::f32), w(Shape(3, 3, 3, 2), DType::f32);
+  Tensor wrong(Shape(1, 4, 4, 3), DType::f32);
+  CHECK_THROWS_WITH_AS(conv2d_forward(ctx, Conv2d{3, 1, 0}, x.view(), w.view(), wrong.view()),
+                       "conv2d: y has shape 1x4x4x3, expected 1x3x3x3", Error);
+  CHECK_THROWS_AS(conv2d_output(Conv2d{7, 1, 0}, Shape(1, 5, 5, 2), 1), Error);
+}

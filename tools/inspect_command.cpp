@@ -1,0 +1,121 @@
+// nat inspect: what is in a run, a checkpoint or a data set; with --plan, the memory of a training
+// step.
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "data/open.h"
+#include "engine/checkpoint.h"
+#include "engine/execution.h"
+#include "tools/commands.h"
+#include "tools/judge.h"
+#include "tools/session.h"
+
+namespace nat::tools {
+
+namespace {
+
+nlohmann::json describe(const Checkpoint& checkpoint) {
+  nlohmann::json json;
+  for (const auto& [key, value] : checkpoint.metadata) json["metadata"][key] = value;
+  for (const Checkpoint::Tensor& tensor : checkpoint.tensors()) {
+    json["tensors"][tensor.name] = {{"dtype", name(tensor.dtype)}, {"shape", tensor.shape}};
+  }
+  return json;
+}
+
+nlohmann::json describe(const data::Dataset& pictures) {
+  return {{"format", pictures.catalog().format},
+          {"source", pictures.catalog().source},
+          {"pictures", pictures.size()},
+          {"width", pictures.shape().width},
+          {"height", pictures.shape().height},
+          {"channels", pictures.shape().channels},
+          {"classes", pictures.catalog().class_names},
+          {"unreadable", pictures.bad_pictures().size()},
+          {"remarks", pictures.catalog().remarks}};
+}
+
+void print(const nlohmann::json& json, bool as_json) {
+  if (as_json) {
+    std::printf("%s\n", json.dump(2).c_str());
+    return;
+  }
+  for (const auto& [key, value] : json.items()) {
+    if (!value.is_object()) {
+      std::printf("%-14s %s\n", key.c_str(), value.dump().c_str());
+      continue;
+    }
+    std::printf("%s\n", key.c_str());
+    for (const auto& [inner, detail] : value.items()) {
+      const std::string text = detail.is_string() ? detail.get<std::string>() : detail.dump();
+      std::printf("  %-40s %s\n", inner.c_str(), text.c_str());
+    }
+  }
+}
+
+int print_plan(const Options& options, int channels, bool as_json) {
+  const auto ctx = make_context(options);
+  const Network network = make_network(
+      *ctx, options, {.height = options.size, .width = options.size, .channels = channels});
+  const Execution execution(*ctx, *network.net, options.batch, Mode::train);
+  const MemoryPlan& plan = execution.memory_plan();
+  if (as_json) {
+    nlohmann::json json = {{"arena_bytes", plan.total()},
+                           {"lower_bound_bytes", plan.lower_bound()},
+                           {"parameters", network.net->parameters().size()}};
+    for (const MemoryPlan::Slot& slot : plan.slots()) {
+      json["slots"].push_back({{"name", slot.name},
+                               {"bytes", slot.bytes},
+                               {"offset", slot.offset},
+                               {"first", slot.first},
+                               {"last", slot.last}});
+    }
+    std::printf("%s\n", json.dump(2).c_str());
+  } else {
+    std::printf("%sparameters, gradients and momenta: 3 x %.2f MiB\n", plan.table().c_str(),
+                static_cast<double>(network.net->parameters().size()) * 4 / (1 << 20));
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command inspect_command(CLI::App& nat, const Options& defaults) {
+  CLI::App* app = nat.add_subcommand(
+      "inspect", "describe a run, a checkpoint or a data set; --plan: the memory of a step");
+  struct Asked {
+    std::string what;
+    bool plan = false, json = false;
+  };
+  const auto asked = std::make_shared<Asked>();
+  const auto options = std::make_shared<Options>(defaults);
+  app->add_option("what", asked->what,
+                  "run folder, .safetensors file or [format:]PATH of pictures");
+  app->add_flag("--plan", asked->plan,
+                "print the memory plan of a training step with these options");
+  app->add_flag("--json", asked->json, "print JSON");
+  add_options(*app, *options);
+  return {app, [=] {
+            if (asked->plan) {
+              validate(*options);
+              return print_plan(*options, 3, asked->json);
+            }
+            NAT_CHECK(!asked->what.empty(), ErrorKind::usage,
+                      "inspect: say what: a run, a checkpoint, pictures, or --plan");
+            const std::filesystem::path path = asked->what;
+            if (std::filesystem::exists(path / "config.toml")) {
+              const NewestCheckpoint newest = newest_valid(RunFolder::open(path).checkpoints());
+              NAT_CHECK(!newest.path.empty(), ErrorKind::checkpoint, "run ", path.string(),
+                        " has no usable checkpoint");
+              print(describe(newest.checkpoint), asked->json);
+            } else if (path.extension() == ".safetensors") {
+              print(describe(Checkpoint::load(path)), asked->json);
+            } else {
+              print(describe(*open_data(*options, data::Split::train, asked->what)), asked->json);
+            }
+            return 0;
+          }};
+}
+
+}  // namespace nat::tools

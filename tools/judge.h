@@ -1,0 +1,44 @@
+// Judging the features of a run: kNN and linear probes at several places of the network, always
+// beside the same network untrained and beside raw pixels.
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tools/features.h"
+#include "tools/run_folder.h"
+
+namespace nat::tools {
+
+struct Score {
+  double value = 0, standard_error = 0;  // fractions
+  std::int64_t n_test = 0;
+};
+
+// measure ("knn", "linear", "linear_1k") -> score
+using Scores = std::map<std::string, Score>;
+
+struct Verdict {
+  std::map<std::string, Scores> trained, untrained;  // by tap
+  Scores raw;
+};
+
+struct JudgeOptions {
+  std::vector<std::string> taps = {"conv", "fc", "embedding"};
+  std::vector<std::string> measures = {"knn", "linear", "linear_1k"};
+  int k = 20;
+  std::string data;  // empty: the run's own
+};
+
+// The network of a run with the parameters of its newest checkpoint; `training_step` says where.
+Network load_trained(Context& ctx, const RunFolder& folder, const Options& options,
+                     const data::PictureShape& pictures, std::int64_t* training_step);
+
+Verdict judge(Context& ctx, const RunFolder& folder, const JudgeOptions& judging);
+
+nlohmann::json to_json(const Verdict& verdict);
+std::string to_table(const Verdict& verdict);
+
+}  // namespace nat::tools

@@ -1,0 +1,75 @@
+// nat: train and judge Noise As Targets. Results go to stdout, progress to stderr; exit codes are
+// those of kernels/check.h and tools/training.h.
+#include <cstdio>
+#include <new>
+
+#include "kernels/check.h"
+#include "nat_config.h"
+#include "tools/commands.h"
+
+namespace nat::tools {
+namespace {
+
+// One line a person can act on, for what the parser did not understand.
+int report_usage(const CLI::App& app, const CLI::ParseError& error) {
+  std::string message = error.what();
+  const CLI::App* command = &app;
+  for (const CLI::App* chosen : app.get_subcommands()) command = chosen;
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    std::vector<std::string> known;
+    for (const CLI::Option* option : command->get_options()) {
+      known.push_back(option->get_name());
+    }
+    for (const CLI::App* sub : command->get_subcommands({})) known.push_back(sub->get_name());
+    const std::vector<std::string> extras = command->remaining(true);
+    const std::string word =
+        extras.empty() ? "" : extras.front().substr(0, extras.front().find('='));
+    message = "unknown argument '" + word + "'" + suggestion(word, known);
+  }
+  std::fprintf(stderr, "nat: %s (see 'nat %s--help')\n", message.c_str(),
+               command == &app ? "" : (command->get_name() + " ").c_str());
+  return static_cast<int>(ErrorKind::usage);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Noise As Targets: unsupervised learning by predicting noise", "nat");
+  app.set_version_flag("--version", std::string("nat ") + kVersion);
+  app.require_subcommand(1);
+  const Options defaults = defaults_from(argc, argv);
+  const std::vector<Command> commands = {demo_command(app),
+                                         train_command(app, defaults),
+                                         resume_command(app),
+                                         eval_command(app),
+                                         embed_command(app),
+                                         report_command(app),
+                                         inspect_command(app, defaults),
+                                         doctor_command(app)};
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return report_usage(app, error);
+  }
+  for (const Command& command : commands) {
+    if (command.app->parsed()) return command.run();
+  }
+  return static_cast<int>(ErrorKind::usage);
+}
+
+}  // namespace
+}  // namespace nat::tools
+
+int main(int argc, char** argv) {
+  try {
+    return nat::tools::run(argc, argv);
+  } catch (const nat::Error& error) {
+    std::fprintf(stderr, "nat: %s\n", error.what());
+    return static_cast<int>(error.kind());
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "nat: out of memory; use a smaller --batch or --limit\n");
+    return static_cast<int>(nat::ErrorKind::memory);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "nat: unexpected: %s\n", error.what());
+    return static_cast<int>(nat::ErrorKind::unexpected);
+  }
+}
