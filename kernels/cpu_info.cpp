@@ -1,7 +1,7 @@
 #include "kernels/cpu_info.h"
 
 #include "kernels/cpu/onednn/onednn.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/parallel.h"
 #include "nat_config.h"
 
 namespace nat {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "kernels/check.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/parallel.h"
 #include "kernels/random.h"
 #include "nat/evaluate/standardize.h"
 

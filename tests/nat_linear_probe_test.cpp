@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kernels/check.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/parallel.h"
 #include "kernels/random.h"
 #include "nat/evaluate/lbfgs.h"
 #include "nat/evaluate/standardize.h"

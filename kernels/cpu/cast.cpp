@@ -7,7 +7,7 @@
 #include <type_traits>
 
 #include "kernels/cpu/dispatch.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/parallel.h"
 
 namespace nat::cpu {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "kernels/context.h"
 #include "kernels/cpu/lanes.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/parallel.h"
 
 namespace nat::cpu {
 

@@ -4,8 +4,8 @@
 
 #include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/onednn/onednn.h"
-#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/plain_operand.h"
+#include "kernels/parallel.h"
 #include "nat_config.h"
 
 namespace nat::cpu {

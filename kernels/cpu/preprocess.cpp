@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "kernels/cpu/dispatch.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/parallel.h"
 
 namespace nat::cpu {
 

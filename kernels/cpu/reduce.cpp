@@ -5,7 +5,7 @@
 
 #include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/dot.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/parallel.h"
 
 namespace nat::cpu {
 namespace {

@@ -4,7 +4,7 @@
 #include <cassert>
 
 #include "kernels/cpu/dispatch.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/parallel.h"
 
 namespace nat::cpu {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "kernels/cpu/dispatch.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/parallel.h"
 #include "kernels/random.h"
 
 namespace nat::cpu {

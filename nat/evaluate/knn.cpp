@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "kernels/check.h"
-#include "kernels/cpu/parallel.h"
 #include "kernels/gemm.h"
+#include "kernels/parallel.h"
 
 namespace nat {
 namespace {

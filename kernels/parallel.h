@@ -1,5 +1,5 @@
-// Parallel loops of the CPU backend, on OpenMP, which is also oneDNN's thread pool. Without OpenMP
-// (ThreadSanitizer builds) the loops are serial.
+// Parallel loops on the host, for the CPU backend and the judges, on OpenMP, which is also oneDNN's
+// thread pool. Without OpenMP (ThreadSanitizer builds) the loops are serial.
 #pragma once
 
 #include <algorithm>
