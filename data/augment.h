@@ -5,9 +5,8 @@
 //   center        the middle square of crop_size (0: the whole short side), at integers
 //   random_area   square of side sqrt(min_area + (max_area - min_area) u_2) min(width, height) at
 //                 x = u_0 (width - side), y = u_1 (height - side), fractions kept
-//   random_shift  square of crop_size at x = floor(u_0 (width - crop_size + 1)), y likewise with
-//   u_1:
-//                 the official recipe is 224 out of short side 256
+//   random_shift  square of crop_size at x = floor(u_0 (width - crop_size + 1)), y likewise from
+//                 u_1; the official recipe is 224 out of short side 256
 //   flip          mirrored when u_3 < 1/2
 #pragma once
 

@@ -1,9 +1,9 @@
 // CIFAR-10 and CIFAR-100, binary version (A. Krizhevsky, "Learning multiple layers of features from
 // tiny images", 2009).
 //
-//   CIFAR-10 record, 3073 bytes: label 0..9, then 1024 red, 1024 green, 1024 blue bytes (32x32, row
-//   by row).   CIFAR-100 record, 3074 bytes: coarse label 0..19, fine label 0..99 (the one used),
-//   pixels.
+//   CIFAR-10   3073 bytes a record: label 0..9, pixels
+//   CIFAR-100  3074 bytes a record: coarse label 0..19, fine label 0..99 (the one used), pixels
+//   pixels     32x32: 1024 red, 1024 green, 1024 blue bytes, each plane row by row
 //
 // CIFAR-10: data_batch_1.bin .. data_batch_5.bin, test_batch.bin, names in batches.meta.txt; the
 // batches may stop early but not leave one out. CIFAR-100: train.bin, test.bin, names in

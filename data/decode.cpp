@@ -90,6 +90,37 @@ void check_jpeg_end(const Bytes& file) {
             ErrorKind::data, "cut off (no end-of-image marker)");
 }
 
+// stb_image 2.27 writes out of bounds when a Huffman table lists more codes than fit. Tables may
+// stand between the scans: walk over all markers, in the way stb_image does.
+void check_jpeg_tables(const Bytes& file) {
+  constexpr std::uint8_t kHuffmanTables = 0xC4;
+  constexpr std::size_t kCounts = 16;  // one a code length
+  constexpr int kMaxCodes = 256;
+  const auto byte = [&](std::size_t at) { return at < file.size() ? int{file[at]} : 0; };
+  const auto is_bare = [](int marker) { return marker <= 1 || (marker >= 0xD0 && marker <= 0xD9); };
+
+  std::size_t at = 2;  // behind the start-of-image marker
+  for (;;) {
+    // Fill bytes and compressed data, in which FF is followed by 00 or a restart marker.
+    while (at < file.size() && file[at] != 0xFF) ++at;
+    while (at < file.size() && file[at] == 0xFF) ++at;
+    if (at >= file.size()) return;
+    const int marker = file[at++];
+    if (is_bare(marker)) continue;
+    const std::size_t end = at + static_cast<std::size_t>(byte(at) << 8 | byte(at + 1));
+    if (marker == kHuffmanTables) {
+      for (std::size_t table = at + 2; table < end;) {
+        int codes = 0;
+        for (std::size_t i = 1; i <= kCounts; ++i) codes += byte(table + i);
+        NAT_CHECK(codes <= kMaxCodes, ErrorKind::data, "damaged (a Huffman table of ", codes,
+                  " codes)");
+        table += 1 + kCounts + static_cast<std::size_t>(codes);
+      }
+    }
+    at = std::max(at, end);
+  }
+}
+
 // stb_image reads zeros past the end of a cut-off BMP without an error.
 void check_bmp_length(const Bytes& file, const PictureSize& size) {
   const auto number = [&](std::size_t at, std::size_t count) {
@@ -170,7 +201,9 @@ int stb_length(const Bytes& file) {
 
 PictureSize read_size(const Bytes& file) {
   PictureSize size;
-  if (sniff(file) == Kind::pnm) {
+  const Kind kind = sniff(file);
+  if (kind == Kind::jpeg) check_jpeg_tables(file);
+  if (kind == Kind::pnm) {
     size = read_pnm_header(file).size;
   } else {
     int channels = 0;

@@ -1,9 +1,7 @@
 // Folders of pictures.
 //
-//   root/<class>/[sub/...]file   ImageNet's layout: classes are the folders directly below root,
-//   sorted
-//                                by bytes; the label is the position. An empty class keeps its
-//                                number.
+//   root/<class>/[sub/...]file   ImageNet's layout: the label is the position of the class among
+//                                the folders directly below root, sorted by bytes, empty ones too
 //   root/[sub/...]file           with a picture directly in root: one flat set without labels
 //
 // root is PATH/train or PATH/test (else PATH/val) when PATH has train and test or val, or train
@@ -25,7 +23,7 @@ namespace nat::data {
 constexpr int kMaxPictureSize = 4096;
 
 struct FolderOptions {
-  int picture_size = 0;     // short side after resizing; 0 = median of a sample, at most 256
+  int picture_size = 0;     // short side after resizing; 0 = their median, at most 256
   std::int64_t limit = -1;  // < 0: all
   int threads = 0;
   double max_bad_percent = 5;

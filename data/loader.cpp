@@ -17,7 +17,7 @@ constexpr int kSpareSlots = 2;
 // crop nearly as large as the window may stick out by less than a pixel; it is pushed inside.
 int enter_window(float& corner, float length, int window, int whole) {
   const auto middle =
-      static_cast<int>(std::floor(corner + (length - static_cast<float>(window)) / 2));
+      static_cast<int>(std::round(corner + (length - static_cast<float>(window)) / 2));
   const int start = std::clamp(middle, 0, whole - window);
   corner =
       std::clamp(corner - static_cast<float>(start), 0.0f, static_cast<float>(window) - length);

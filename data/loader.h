@@ -1,7 +1,10 @@
 // Loader: worker threads that turn a data set into batches of bytes ahead of the training loop.
 //
-//   Loader loader(pictures, {.batch_size = 256, .augmentation = crops, .seed = seed, .threads =
-//   2}); loader.start_epoch(epoch, first_batch); while (const Batch* batch = loader.next()) { ... }
+//   Loader loader(pictures, {.batch_size = 256, .seed = seed, .threads = 2});
+//
+//   loader.start_epoch(epoch, first_batch);
+//
+//   while (const Batch* batch = loader.next()) { ... }
 //
 // Batch k of an epoch holds the ids at places k b .. k b + b - 1 of epoch_order: content and order
 // are the same for any number of workers. Batches live in a ring of buffers that are used again and
@@ -35,10 +38,10 @@ struct LoaderOptions {
   int batch_size = 256;
   bool shuffle = true;
   bool drop_last = true;  // leave out a last batch that is not full; false delivers it short
-  Augmentation augmentation;
+  Augmentation augmentation = {};
   std::uint64_t seed = 0;
   int threads = 1;
-  std::vector<std::int32_t> ids;  // the pictures to visit; empty = all usable ones
+  std::vector<std::int32_t> ids = {};  // the pictures to visit; empty = all usable ones
 };
 
 class Loader {

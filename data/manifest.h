@@ -1,10 +1,8 @@
 // The files of a run that say which pictures its ids mean.
 //
-//   manifest.jsonl    first line
-//   {"format","source","pictures","height","width","channels","classes",
-//                     "fingerprint"}, then one line a picture: {"id","path" or "record","label"}
-//                     (label only with labels)
-//   bad_images.jsonl  one line a picture that cannot be read: {"id","name","reason"}
+//   manifest.jsonl    a header line: format, source, pictures, height, width, channels, classes,
+//                     fingerprint; then one line a picture: id, path or record, label (if any)
+//   bad_images.jsonl  one line a picture that cannot be read: id, name, reason
 //
 // Both replace an older file in one step. Names are printable: odd bytes are written \xNN.
 #pragma once

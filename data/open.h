@@ -38,12 +38,12 @@ std::string to_string(const DatasetSpec& spec);  // "idx:PATH"
 enum class Keep { automatic, memory, disk };
 
 struct OpenOptions {
-  // Folders only: the short side of every picture is resized to this. 0 = the median short side of
-  // a sample, at most 256. IDX and CIFAR pictures keep the size they have.
+  // Folders only: the short side of every picture is resized to this. 0 = their median short
+  // side, at most 256. IDX and CIFAR pictures keep the size they have.
   int picture_size = 0;
   // Keep this many pictures, evenly spaced within each class (see evenly_spaced); ids are
   // 0..limit-1.
-  std::optional<std::int64_t> limit;
+  std::optional<std::int64_t> limit = std::nullopt;
   int threads = 0;  // for scanning and decoding; 0 = one a processor
   Keep keep = Keep::automatic;
   std::int64_t memory_limit = std::int64_t{2} << 30;  // bytes

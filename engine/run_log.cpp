@@ -113,6 +113,7 @@ void MetricsLog::File::sync() {
 
 MetricsLog::MetricsLog(const std::filesystem::path& stem, std::vector<std::string> columns)
     : columns_(std::move(columns)),
+      header_(header_line(columns_)),
       csv_(with_suffix(stem, ".csv")),
       jsonl_(with_suffix(stem, ".jsonl")) {
   adopt();
@@ -120,17 +121,16 @@ MetricsLog::MetricsLog(const std::filesystem::path& stem, std::vector<std::strin
 
 // Takes over what the files hold: complete rows stay, a half-written last line goes.
 void MetricsLog::adopt() {
-  const std::string header = header_line(columns_);
   const std::string csv_text = csv_.content(), jsonl_text = jsonl_.content();
   const std::string_view csv = whole_lines(csv_text), jsonl = whole_lines(jsonl_text);
   if (csv.empty() && jsonl.empty()) {
     csv_.truncate(0);
     jsonl_.truncate(0);
-    csv_.append(header);
-    sizes_ = {0, header.size(), 0};
+    csv_.append(header_);
+    sizes_ = {0, header_.size(), 0};
     return;
   }
-  NAT_CHECK(csv.substr(0, header.size()) == header, ErrorKind::checkpoint, csv_.path().string(),
+  NAT_CHECK(csv.substr(0, header_.size()) == header_, ErrorKind::checkpoint, csv_.path().string(),
             ": its columns are not those of this version; move it away or use another run folder");
   // A kill between the two writes leaves the CSV one row ahead; the shorter file counts.
   const std::uint64_t rows = std::min(count_lines(csv) - 1, count_lines(jsonl));
@@ -178,16 +178,18 @@ void MetricsLog::flush() {
 }
 
 void MetricsLog::truncate_to(const LogSizes& sizes) {
+  const LogSizes target{sizes.rows, std::max<std::uint64_t>(sizes.csv_bytes, header_.size()),
+                        sizes.jsonl_bytes};
   for (const auto& [file, bytes] :
-       {std::pair(&csv_, sizes.csv_bytes), std::pair(&jsonl_, sizes.jsonl_bytes)}) {
+       {std::pair(&csv_, target.csv_bytes), std::pair(&jsonl_, target.jsonl_bytes)}) {
     const std::uint64_t present = std::filesystem::file_size(file->path());
     NAT_CHECK(present >= bytes, ErrorKind::checkpoint, file->path().string(), ": has ", present,
               " bytes where the checkpoint expects ", bytes,
               "; put the file back or start a new run");
   }
-  csv_.truncate(sizes.csv_bytes);
-  jsonl_.truncate(sizes.jsonl_bytes);
-  sizes_ = sizes;
+  csv_.truncate(target.csv_bytes);
+  jsonl_.truncate(target.jsonl_bytes);
+  sizes_ = target;
 }
 
 std::vector<MetricsRow> read_csv(const std::filesystem::path& path) {

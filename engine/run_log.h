@@ -42,7 +42,7 @@ class MetricsLog {
   void flush();                        // returns once everything is on disk
 
   LogSizes sizes() const { return sizes_; }
-  void truncate_to(const LogSizes& sizes);
+  void truncate_to(const LogSizes& sizes);  // {} = no rows: only the CSV's header line stays
 
  private:
   class File {
@@ -66,6 +66,7 @@ class MetricsLog {
   void adopt();
 
   std::vector<std::string> columns_;
+  std::string header_;  // first line of the CSV
   File csv_, jsonl_;
   LogSizes sizes_;
 };

@@ -139,6 +139,17 @@ TEST_CASE("a log that was killed between its two files goes on with whole rows")
   CHECK(read_file(folder.path / "n.csv") == "first,second\n");
 }
 
+TEST_CASE("a log cut back to nothing still has its header") {
+  const TemporaryFolder folder;
+  MetricsLog log(folder.path / "m", {"a", "b"});
+  log.append({{"a", 1}});
+  log.truncate_to({});
+  CHECK(log.sizes() == nat::LogSizes{0, 4, 0});
+  log.append({{"b", 2}});
+  CHECK(read_file(folder.path / "m.csv") == "a,b\n,2\n");
+  CHECK(read_file(folder.path / "m.jsonl") == "{\"a\": null, \"b\": 2}\n");
+}
+
 TEST_CASE("a log of another run is refused") {
   const TemporaryFolder folder;
   nat::LogSizes sizes;

@@ -11,6 +11,16 @@
 
 namespace nat::cpu {
 
+// How many threads parallel_for may use: for the size of buffers only, since results must not
+// depend on it.
+inline int thread_count() {
+#if defined(_OPENMP)
+  return omp_get_max_threads();
+#else
+  return 1;
+#endif
+}
+
 // Calls body(i) for i in [0, count), in parallel when `work` (total flops or bytes, roughly) is
 // large enough to pay for waking the team.
 template <class Body>

@@ -35,16 +35,21 @@ void check_features(const char* who, const char* role, const FeatureMatrix& feat
             features.rows, "x", features.columns, "; fill the whole matrix");
 }
 
-void check_labels(const char* who, const char* role, const LabelledFeatures& data, int classes) {
+void check_labels(const char* who, const char* role, std::span<const std::int32_t> labels,
+                  int classes) {
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    NAT_CHECK(labels[i] >= 0 && labels[i] < classes, ErrorKind::data, who, ": ", role, " label ",
+              labels[i], " of row ", i, " lies outside [0, ", classes,
+              "); correct the label or the number of classes");
+  }
+}
+
+void check_labelled(const char* who, const char* role, const LabelledFeatures& data, int classes) {
   check_features(who, role, data.features);
   NAT_CHECK(std::ssize(data.labels) == data.features.rows, ErrorKind::data, who, ": ",
             data.labels.size(), " ", role, " labels for ", data.features.rows,
             " rows of features; give one label a row");
-  for (std::size_t i = 0; i < data.labels.size(); ++i) {
-    NAT_CHECK(data.labels[i] >= 0 && data.labels[i] < classes, ErrorKind::data, who, ": ", role,
-              " label ", data.labels[i], " of row ", i, " lies outside [0, ", classes,
-              "); correct the label or the number of classes");
-  }
+  check_labels(who, role, data.labels, classes);
 }
 
 double standard_error(double accuracy, std::int64_t n) {

@@ -36,11 +36,13 @@ FeatureMatrix select_rows(const FeatureMatrix& features, std::span<const std::in
 std::vector<std::int32_t> select_labels(std::span<const std::int32_t> labels,
                                         std::span<const std::int64_t> indices);
 
-// Error(usage) when the matrix is empty or its values do not fill it; Error(data) when the number
-// of labels differs from the number of rows or a label lies outside [0, classes). `who` and `role`
+// Error(usage) when the matrix is empty or its values do not fill it; Error(data) when a label lies
+// outside [0, classes) or the number of labels differs from the number of rows. `who` and `role`
 // open the message: "kNN: test ...".
 void check_features(const char* who, const char* role, const FeatureMatrix& features);
-void check_labels(const char* who, const char* role, const LabelledFeatures& data, int classes);
+void check_labels(const char* who, const char* role, std::span<const std::int32_t> labels,
+                  int classes);
+void check_labelled(const char* who, const char* role, const LabelledFeatures& data, int classes);
 
 // Standard error of a fraction `accuracy` of n independent test pictures: sqrt(p (1 - p) / n).
 double standard_error(double accuracy, std::int64_t n);

@@ -64,7 +64,7 @@ class NearestList {
 // against the threshold; the others are looked at one by one.
 void offer(const float* products, const float* inverse_norms, std::int64_t count,
            std::int32_t first_index, NearestList& list) {
-  constexpr std::int64_t kGroup = 64;
+  constexpr std::int64_t kGroup = 32;
   std::array<float, kGroup> similarity;
   for (std::int64_t begin = 0; begin < count; begin += kGroup) {
     const std::int64_t size = std::min(kGroup, count - begin);
@@ -221,8 +221,8 @@ const KnnAccuracy& KnnResult::for_k(int k) const {
 
 KnnResult knn_accuracy(Context& ctx, const LabelledFeatures& bank, const LabelledFeatures& test,
                        int classes, const KnnOptions& options) {
-  check_labels("kNN", "bank", bank, classes);
-  check_labels("kNN", "test", test, classes);
+  check_labelled("kNN", "bank", bank, classes);
+  check_labelled("kNN", "test", test, classes);
   if (options.bank_limit > 0 && options.bank_limit < bank.features.rows) {
     const std::vector<std::int64_t> kept = spaced_rows(bank.features.rows, options.bank_limit);
     const FeatureMatrix features = select_rows(bank.features, kept);

@@ -19,7 +19,7 @@ namespace nat {
 struct LbfgsOptions {
   int iterations = 100;     // at most
   double tolerance = 1e-4;  // done when no gradient element is larger in magnitude
-  int memory = 10;
+  int memory = 20;
 };
 
 struct LbfgsReport {

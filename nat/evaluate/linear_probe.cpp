@@ -110,8 +110,8 @@ void check_context(const Context& ctx) {
 }
 
 void check_split(const LabelledFeatures& train, const LabelledFeatures& test, int classes) {
-  check_labels("linear probe", "training", train, classes);
-  check_labels("linear probe", "test", test, classes);
+  check_labelled("linear probe", "training", train, classes);
+  check_labelled("linear probe", "test", test, classes);
   NAT_CHECK(train.features.columns == test.features.columns, ErrorKind::usage,
             "linear probe: training features have ", train.features.columns,
             " columns, test features ", test.features.columns,
@@ -124,7 +124,7 @@ LinearProbeFit fit_linear_probe(Context& ctx, const LabelledFeatures& train, int
                                 const LinearProbeOptions& options) {
   check_context(ctx);
   NAT_CHECK(classes >= 2, ErrorKind::usage, "linear probe: ", classes, " classes; give at least 2");
-  check_labels("linear probe", "training", train, classes);
+  check_labelled("linear probe", "training", train, classes);
 
   SoftmaxRegression objective(ctx, train, classes, options.weight_decay);
   std::vector<double> x(objective.parameters(), 0.0);
@@ -136,7 +136,7 @@ LinearProbeFit fit_linear_probe(Context& ctx, const LabelledFeatures& train, int
 double linear_accuracy(Context& ctx, const LinearClassifier& classifier,
                        const LabelledFeatures& data) {
   check_context(ctx);
-  check_labels("linear probe", "test", data, classifier.classes);
+  check_labelled("linear probe", "test", data, classifier.classes);
   Scratch::Frame frame(ctx.scratch);
   float* logits = frame.take<float>(static_cast<std::size_t>(kRowBlock * classifier.classes));
   std::int64_t correct = 0;
@@ -202,6 +202,7 @@ FewLabelsResult few_labels_probe(Context& ctx, const LabelledFeatures& train,
 
 std::vector<std::int64_t> balanced_subset(std::span<const std::int32_t> labels, int classes,
                                           std::int64_t count, std::uint64_t seed, int subset) {
+  check_labels("linear probe", "training", labels, classes);
   using Keyed = std::pair<std::uint64_t, std::int64_t>;  // random key, row
   std::vector<std::vector<Keyed>> members(static_cast<std::size_t>(classes));
   for (std::int64_t i = 0; i < std::ssize(labels); ++i) {

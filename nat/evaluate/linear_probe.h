@@ -62,7 +62,7 @@ struct FewLabelsOptions {
   int labels = 1000;
   int subsets = 5;
   std::uint64_t seed = 0;
-  LinearProbeOptions probe{.weight_decay = 1e-2};
+  LinearProbeOptions probe{.weight_decay = 5e-2};
 };
 
 struct FewLabelsResult {
@@ -81,7 +81,8 @@ FewLabelsResult few_labels_probe(Context& ctx, const LabelledFeatures& train,
 
 // `count` row numbers in increasing order, count / classes of every class (the first count %
 // classes classes give one more). Of each class the rows i with the smallest
-// philox(seed, probe, subset, i) are taken. Error(usage): a class has too few rows.
+// philox(seed, probe, subset, i) are taken. Error(usage): a class has too few
+// rows. Error(data): a label outside [0, classes).
 std::vector<std::int64_t> balanced_subset(std::span<const std::int32_t> labels, int classes,
                                           std::int64_t count, std::uint64_t seed, int subset = 0);
 

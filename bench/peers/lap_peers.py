@@ -1,0 +1,99 @@
+"""Times two public assignment solvers on the very matrices that bench_lap solves, in the same run.
+
+Needs from PyPI: numpy scipy lapx.
+
+    lap_peers.py BUILD/bin/bench_lap [--n N ...] [--d D ...] [--json PATH]
+
+For each n and d, bench_lap solves its problems and dumps the score matrices; then
+scipy.optimize.linear_sum_assignment and lap.lapjv solve the same ones, one thread each. Peers get
+the matrix already converted to what they compute with (float64, negated for lapjv). Printed times
+are medians; ratios compare the least times, which other work on the machine has not disturbed.
+Values must agree within the rounding to quanta; the exit status is 1 if one does not.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import lap
+import numpy as np
+import scipy.optimize
+
+
+def measure_ms(call):
+    """Median and least of at least 3 calls and 0.3 seconds; of one call if it takes over 3 s."""
+    times = []
+    while not times or (times[0] < 3 and (len(times) < 3 or sum(times) < 0.3)):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(times), 1e3 * min(times)
+
+
+def scipy_columns(scores):
+    return scipy.optimize.linear_sum_assignment(scores, maximize=True)[1]
+
+
+def lapjv_columns(costs):
+    return lap.lapjv(costs, return_cost=False)[0]
+
+
+def compare(row, scores):
+    """Adds the peers' times and values to one row of bench_lap; returns whether the values agree."""
+    wide = np.ascontiguousarray(scores, dtype=np.float64)
+    agree = True
+    for name, solve, matrix in (("scipy", scipy_columns, wide), ("lapjv", lapjv_columns, -wide)):
+        columns = solve(matrix)
+        value = wide[np.arange(len(wide)), columns].sum()
+        row[name + "_ms"], row[name + "_least_ms"] = measure_ms(lambda: solve(matrix))
+        row[name + "_value"] = float(value)
+        row[name + "_ratio"] = row[name + "_least_ms"] / row["solve_least_ms"]
+        agree &= abs(value - row["value"]) <= row["n"] * row["quantum"] + 1e-12 * row["n"]
+    return bool(agree)
+
+
+def ours(bench, n, d, folder):
+    result = folder / "ours.json"
+    subprocess.run(
+        [bench, "--n", str(n), "--d", str(d), "--dump", folder, "--json", result],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return json.loads(result.read_text())["rows"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bench", type=pathlib.Path, help="path of the bench_lap program")
+    parser.add_argument("--n", type=int, nargs="+", default=[64, 128, 256, 512, 1024, 2048])
+    parser.add_argument("--d", type=int, nargs="+", default=[128, 2048])
+    parser.add_argument("--json", type=pathlib.Path)
+    args = parser.parse_args()
+
+    rows = []
+    print(f"{'n':>5} {'d':>5}  {'features':16} {'ours ms':>9} {'scipy ms':>9} {'lapjv ms':>9}"
+          f" {'scipy/ours':>10} {'lapjv/ours':>10}  value")
+    for n in args.n:
+        for d in args.d:
+            with tempfile.TemporaryDirectory() as name:
+                folder = pathlib.Path(name)
+                for row in ours(args.bench.resolve(), n, d, folder):
+                    scores = np.fromfile(folder / row.pop("file"), dtype=np.float32).reshape(n, n)
+                    row["agree"] = compare(row, scores)
+                    rows.append(row)
+                    print(f"{n:5} {d:5}  {row['kind']:16} {row['solve_ms']:9.4f}"
+                          f" {row['scipy_ms']:9.3f} {row['lapjv_ms']:9.3f}"
+                          f" {row['scipy_ratio']:10.1f} {row['lapjv_ratio']:10.1f}"
+                          f"  {'equal' if row['agree'] else 'DIFFERENT'}", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps({"bench": "lap_peers", "rows": rows}, indent=1) + "\n")
+    sys.exit(0 if all(row["agree"] for row in rows) else 1)
+
+
+if __name__ == "__main__":
+    main()

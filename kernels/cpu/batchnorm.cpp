@@ -1,0 +1,491 @@
+// Every pass works on vectors of kLanes channels (kernels/cpu/lanes.h) and on tiles of pixels, in
+// any channel block. What belongs to a channel (scale, shift, sums) stays in registers within a
+// tile.
+#include "kernels/batchnorm.h"
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/cpu/channel_grid.h"
+#include "kernels/cpu/dispatch.h"
+#include "kernels/random.h"
+
+namespace nat {
+
+Shape batchnorm_output(const BatchNorm& norm, const Shape& x) {
+  NAT_CHECK(x.rank == 2 || x.rank == 4, ErrorKind::usage, "batch norm: x has shape ", to_string(x),
+            ", expected n x c or n x h x w x c");
+  if (norm.pool == 0) return x;
+  NAT_CHECK(x.rank == 4, ErrorKind::usage, "batch norm: x has shape ", to_string(x),
+            "; only n x h x w x c can be pooled");
+  NAT_CHECK(norm.pool > 0 && norm.pool < 16 && norm.pool_stride > 0 && norm.pool <= x[1] &&
+                norm.pool <= x[2],
+            ErrorKind::usage, "batch norm: pool ", norm.pool, " stride ", norm.pool_stride,
+            " does not fit a picture of ", x[1], "x", x[2], " (pool 1 to 15, stride at least 1)");
+  const auto size = [&](std::int64_t in) { return (in - norm.pool) / norm.pool_stride + 1; };
+  return {x[0], size(x[1]), size(x[2]), x[3]};
+}
+
+namespace cpu {
+
+namespace {
+
+constexpr std::uint8_t kClipped = 255;  // argmax of a window whose maximum the ReLU clipped
+
+// ---- checks -------------------------------------------------------------------------------------
+
+DType statistics_dtype(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
+
+void check_view(const char* what, const ConstView& view, const Shape& shape, DType dtype,
+                std::int64_t block) {
+  NAT_CHECK(!view.empty() && view.shape == shape && view.dtype == dtype && view.block == block,
+            ErrorKind::usage, "batch norm: ", what, " is ", name(view.dtype), " ",
+            to_string(view.shape), " in blocks of ", view.block, ", expected ", name(dtype), " ",
+            to_string(shape), " in blocks of ", block);
+}
+
+void check_channels(const char* what, const ConstView& view, const ConstView& x) {
+  const std::int64_t channels = x.shape.channels();
+  check_view(what, view, Shape(channels), statistics_dtype(x.dtype), channels);
+}
+
+// What forward and backward have in common. `y` is the output or its gradient.
+void check(const BatchNorm& norm, const ConstView& x, const ConstView& y,
+           const BatchNormSaved& saved) {
+  const Shape out = batchnorm_output(norm, x.shape);
+  NAT_CHECK(x.shape.elements() > 0, ErrorKind::usage, "batch norm: x is empty (",
+            to_string(x.shape), "); give at least one image");
+  NAT_CHECK(x.block > 0 && x.shape.channels() % x.block == 0, ErrorKind::usage,
+            "batch norm: blocks of ", x.block, " do not divide ", x.shape.channels(), " channels");
+  NAT_CHECK(norm.dropout >= 0 && norm.dropout < 1, ErrorKind::usage, "batch norm: dropout ",
+            norm.dropout, " is not in [0, 1)");
+  NAT_CHECK(norm.dropout == 0 || (norm.relu && x.shape.rank == 2), ErrorKind::usage,
+            "batch norm: dropout needs a matrix and a ReLU in front of it");
+  check_view("y or dy", y, out, x.dtype, x.block);
+  check_channels("mean", saved.mean, x);
+  check_channels("inv_std", saved.inv_std, x);
+  if (norm.pool > 0) {
+    check_view("argmax", saved.argmax, out, DType::u8, x.block);
+    check_view("picked", saved.picked, out, x.dtype, x.block);
+  }
+}
+
+// ---- forward ------------------------------------------------------------------------------------
+
+// Mean and variance of the batch, running statistics and saved values. The sums are taken around
+// the first pixel, so that a mean far from 0 cancels nothing.
+template <class T, class C = Compute<T>>
+void batch_statistics(Context& ctx, const BatchNorm& norm, const ConstView& x,
+                      const BatchNormParameters& parameters, const BatchNormSaved& saved) {
+  const Grid grid(x);
+  Scratch::Frame frame(ctx.scratch);
+  C* pivot = frame.take<C>(static_cast<std::size_t>(grid.channels));
+  for (std::int64_t c = 0; c < grid.channels; ++c) {
+    pivot[c] = load(x.as<T>()[grid.slab(0, c / grid.block) + c % grid.block]);
+  }
+  const ChannelSums sums =
+      channel_sums<C>(frame, grid, [pivot, data = x.as<T>()](std::int64_t channel, auto lanes) {
+        return [data, origin = load_lanes(pivot + channel, lanes)](std::int64_t at, auto n) {
+          const Vector<C> d = load_lanes(data + at, n) - origin;
+          return Pair<C>{d, d * d};
+        };
+      });
+  const double m = static_cast<double>(grid.pixels());
+  const double unbiased = m > 1 ? m / (m - 1) : 1;
+  C* running_mean = parameters.running_mean.as<C>();
+  C* running_var = parameters.running_var.as<C>();
+  for (std::int64_t c = 0; c < grid.channels; ++c) {
+    const double shift = sums.a(c) / m;
+    const double mean = static_cast<double>(pivot[c]) + shift;
+    const double square = sums.b(c) / m - shift * shift;
+    const double var = square < 0 ? 0 : square;  // NaN stays NaN
+    const auto move = [&](C& running, double value) {
+      const double old = static_cast<double>(running);
+      running = static_cast<C>(old + static_cast<double>(norm.momentum) * (value - old));
+    };
+    move(running_mean[c], mean);
+    move(running_var[c], var * unbiased);
+    saved.mean.as<C>()[c] = static_cast<C>(mean);
+    saved.inv_std.as<C>()[c] = static_cast<C>(1 / std::sqrt(var + static_cast<double>(norm.eps)));
+  }
+}
+
+template <class C>
+void running_statistics(const BatchNorm& norm, const BatchNormParameters& parameters,
+                        const BatchNormSaved& saved) {
+  const C* mean = parameters.running_mean.as<C>();
+  const C* var = parameters.running_var.as<C>();
+  for (std::int64_t c = 0; c < saved.mean.shape[0]; ++c) {
+    saved.mean.as<C>()[c] = mean[c];
+    saved.inv_std.as<C>()[c] =
+        static_cast<C>(1 / std::sqrt(static_cast<double>(var[c]) + static_cast<double>(norm.eps)));
+  }
+}
+
+// v = scale x + shift, then nothing below `floor` (0 with ReLU).
+template <class C>
+struct Affine {
+  C *scale, *shift;
+  C floor;
+
+  Affine(Scratch::Frame& frame, const BatchNorm& norm, const BatchNormParameters& parameters,
+         const BatchNormSaved& saved)
+      : floor(norm.relu ? C{0} : -std::numeric_limits<C>::infinity()) {
+    const std::int64_t channels = saved.mean.shape[0];
+    scale = frame.take<C>(static_cast<std::size_t>(channels));
+    shift = frame.take<C>(static_cast<std::size_t>(channels));
+    for (std::int64_t c = 0; c < channels; ++c) {
+      scale[c] = parameters.gamma.as<C>()[c] * saved.inv_std.as<C>()[c];
+      shift[c] = static_cast<C>(static_cast<double>(parameters.beta.as<C>()[c]) -
+                                static_cast<double>(saved.mean.as<C>()[c]) *
+                                    static_cast<double>(scale[c]));
+    }
+  }
+};
+
+// The factors of dropout: 0 or 1 / (1 - dropout), for the elements from `element` on.
+template <class C>
+struct DropoutMask {
+  DropoutKey key;
+  float dropout;
+  C kept = C{1} / (C{1} - static_cast<C>(dropout));
+
+  template <class Count>
+  Vector<C> operator()(std::int64_t element, Count lanes) const {
+    std::uint32_t words[kLanes + 4];
+    const std::int64_t skip = element % 4;
+    for (std::int64_t i = 0; i < skip + lanes; i += 4) {
+      const std::uint64_t index =
+          (std::uint64_t{key.layer} << 40) + static_cast<std::uint64_t>((element + i) / 4);
+      const Random4 random = philox(key.seed, RandomStream::dropout, key.step, index);
+      std::copy_n(random.value, 4, words + i);
+    }
+    Vector<C> factor{};
+    for (int lane = 0; lane < lanes; ++lane) {
+      factor[lane] = uniform(words[skip + lane]) >= dropout ? kept : C{0};
+    }
+    return factor;
+  }
+};
+template <class C>
+struct NoDropout {
+  template <class Count>
+  Vector<C> operator()(std::int64_t, Count) const {
+    return broadcast(C{1});
+  }
+};
+
+template <class T, class Dropout, class C = Compute<T>>
+void forward_plain(const ConstView& x, const Affine<C>& affine, const Dropout& dropout, View y) {
+  const Grid grid(x);
+  parallel_tiles(grid, [&, from = x.as<T>(), to = y.as<T>()](std::int64_t at, std::int64_t count,
+                                                             std::int64_t channel, auto lanes) {
+    const Vector<C> scale = load_lanes(affine.scale + channel, lanes);
+    const Vector<C> shift = load_lanes(affine.shift + channel, lanes);
+    const Vector<C> floor = broadcast(affine.floor);
+    for (std::int64_t p = 0; p < count; ++p, at += grid.block) {
+      const Vector<C> v = load_lanes(from + at, lanes) * scale + shift;
+      const Vector<C> clipped = v < floor ? floor : v;
+      store_lanes(clipped * dropout(at, lanes), to + at, lanes);
+    }
+  });
+}
+
+// v is monotone in x, so the maximum of v lies at the maximum of sign(gamma) x, an exact
+// comparison.
+template <class T, class Pool, class Stride, class C = Compute<T>>
+void forward_pooled(Pool pool, Stride stride, const ConstView& x, const Affine<C>& affine,
+                    const BatchNormSaved& saved, View y) {
+  using Int = MaskInt<C>;
+  const Grid grid(x), out(y);
+  parallel_for(out.slabs() * out.height, grid.elements(), [&](std::int64_t row) {
+    const std::int64_t slab = row / out.height, first_channel = slab % grid.groups * grid.block;
+    const std::int64_t top = slab * grid.height + row % out.height * stride;
+    for_each_tile(
+        out.width, out.block,
+        [&](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
+          const Vector<C> scale = load_lanes(affine.scale + first_channel + channel, lanes);
+          const Vector<C> shift = load_lanes(affine.shift + first_channel + channel, lanes);
+          const Vector<C> floor = broadcast(affine.floor);
+          const Vector<C> zero{}, one = broadcast(C{1});
+          const Vector<C> sign = scale > zero ? one : scale < zero ? -one : zero;
+          const std::int64_t step = grid.block, line = grid.width * step;
+          const T* corner = x.as<T>() + top * line + first * stride * step + channel;
+          const std::int64_t start = (row * out.width + first) * step + channel;
+          T* to = y.as<T>() + start;
+          T* to_picked = saved.picked.as<T>() + start;
+          std::uint8_t* to_argmax = saved.argmax.as<std::uint8_t>() + start;
+          for (std::int64_t q = 0; q < count; ++q, corner += stride * step) {
+            Vector<C> picked = load_lanes(corner, lanes);
+            Vector<C> best = picked * sign;
+            Vector<Int> argmax{};
+            for (int tap = 1; tap < pool * pool; ++tap) {
+              const T* at = corner + tap / pool * line + tap % pool * step;
+              const Vector<C> value = load_lanes(at, lanes);
+              const auto better = value * sign > best;
+              best = better ? value * sign : best;
+              picked = better ? value : picked;
+              argmax = better ? broadcast(Int{tap}) : argmax;
+            }
+            const Vector<C> v = picked * scale + shift;
+            argmax = v <= floor ? broadcast(Int{kClipped}) : argmax;
+            store_lanes(v < floor ? floor : v, to + q * step, lanes);
+            store_lanes(picked, to_picked + q * step, lanes);
+            store_raw(narrow(__builtin_convertvector(argmax, Vector<std::int32_t>)),
+                      to_argmax + q * step, lanes);
+          }
+        });
+  });
+}
+
+// Calls body(pool, stride) with constants for the windows of the networks.
+template <class Body>
+void with_window(const BatchNorm& norm, Body&& body) {
+  using Two = std::integral_constant<int, 2>;
+  using Three = std::integral_constant<int, 3>;
+  if (norm.pool == 2 && norm.pool_stride == 2) return body(Two{}, Two{});
+  if (norm.pool == 3 && norm.pool_stride == 2) return body(Three{}, Two{});
+  body(norm.pool, norm.pool_stride);
+}
+
+template <class T>
+void forward(Context& ctx, const BatchNorm& norm, Mode mode, const DropoutKey& key,
+             const ConstView& x, const BatchNormParameters& parameters, const BatchNormSaved& saved,
+             View y) {
+  using C = Compute<T>;
+  if (mode == Mode::train) {
+    batch_statistics<T>(ctx, norm, x, parameters, saved);
+  } else {
+    running_statistics<C>(norm, parameters, saved);
+  }
+  Scratch::Frame frame(ctx.scratch);
+  const Affine<C> affine(frame, norm, parameters, saved);
+  if (norm.pool > 0) {
+    with_window(norm, [&](auto pool, auto stride) {
+      forward_pooled<T>(pool, stride, x, affine, saved, y);
+    });
+  } else if (norm.dropout > 0 && mode == Mode::train) {
+    forward_plain<T>(x, affine, DropoutMask<C>{key, norm.dropout}, y);
+  } else {
+    forward_plain<T>(x, affine, NoDropout<C>{}, y);
+  }
+}
+
+// ---- backward -----------------------------------------------------------------------------------
+
+// The gradient in front of ReLU and dropout, from dy: the three ways to know what passed.
+template <class T>
+struct AllPassed {
+  const T* dy;
+  template <class Count>
+  Vector<Compute<T>> operator()(std::int64_t at, Count lanes) const {
+    return load_lanes(dy + at, lanes);
+  }
+};
+template <class T>
+struct PassedIfPositive {
+  const T *dy, *y;
+  Compute<T> kept;  // 1 / (1 - dropout)
+  template <class Count>
+  Vector<Compute<T>> operator()(std::int64_t at, Count lanes) const {
+    const Vector<Compute<T>> zero{};
+    return load_lanes(y + at, lanes) > zero ? load_lanes(dy + at, lanes) * kept : zero;
+  }
+};
+template <class T>
+struct PassedIfPicked {
+  const T* dy;
+  const std::uint8_t* argmax;
+  template <class Count>
+  Vector<Compute<T>> operator()(std::int64_t at, Count lanes) const {
+    using Int = MaskInt<Compute<T>>;
+    const auto code = __builtin_convertvector(widen(load_raw(argmax + at, lanes)), Vector<Int>);
+    return code == broadcast(Int{kClipped}) ? Vector<Compute<T>>{} : load_lanes(dy + at, lanes);
+  }
+};
+
+// a = sum g, b = sum g (x - mean), with `values` = x, or the picked x of a pooled layer.
+template <class T, class Gradient, class C = Compute<T>>
+ChannelSums gradient_sums(Scratch::Frame& frame, const ConstView& values, const C* mean,
+                          const Gradient& gradient) {
+  return channel_sums<C>(frame, Grid(values),
+                         [mean, gradient, data = values.as<T>()](std::int64_t channel, auto lanes) {
+                           return [data, gradient, center = load_lanes(mean + channel, lanes)](
+                                      std::int64_t at, auto n) {
+                             const Vector<C> g = gradient(at, n);
+                             return Pair<C>{g, g * (load_lanes(data + at, n) - center)};
+                           };
+                         });
+}
+
+// dx = gain g + slope x + offset, the formula of the header collected by powers of x.
+template <class C>
+struct InputGradient {
+  C *gain, *slope, *offset;
+
+  InputGradient(Scratch::Frame& frame, Mode mode, std::int64_t m, const C* gamma,
+                const BatchNormSaved& saved, const ChannelSums& sums) {
+    const std::int64_t channels = saved.mean.shape[0];
+    gain = frame.take<C>(static_cast<std::size_t>(channels));
+    slope = frame.take<C>(static_cast<std::size_t>(channels));
+    offset = frame.take<C>(static_cast<std::size_t>(channels));
+    const double per_pixel = mode == Mode::train ? 1 / static_cast<double>(m) : 0;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const double inv_std = static_cast<double>(saved.inv_std.as<C>()[c]);
+      const double mean = static_cast<double>(saved.mean.as<C>()[c]);
+      const double scale = static_cast<double>(gamma[c]) * inv_std;
+      gain[c] = static_cast<C>(scale);
+      slope[c] = static_cast<C>(-scale * per_pixel * inv_std * inv_std * sums.b(c));
+      offset[c] =
+          static_cast<C>(-scale * per_pixel * sums.a(c) - mean * static_cast<double>(slope[c]));
+    }
+  }
+};
+
+template <class T, class Gradient, class C = Compute<T>>
+void backward_plain(const ConstView& x, const InputGradient<C>& input, const Gradient& gradient,
+                    View dx) {
+  const Grid grid(x);
+  parallel_tiles(grid, [&, from = x.as<T>(), to = dx.as<T>(), gradient](
+                           std::int64_t at, auto count, std::int64_t channel, auto lanes) {
+    const Vector<C> gain = load_lanes(input.gain + channel, lanes);
+    const Vector<C> slope = load_lanes(input.slope + channel, lanes);
+    const Vector<C> offset = load_lanes(input.offset + channel, lanes);
+    for (std::int64_t p = 0; p < count; ++p, at += grid.block) {
+      const Vector<C> rest = load_lanes(from + at, lanes) * slope + offset;
+      store_lanes(gradient(at, lanes) * gain + rest, to + at, lanes);
+    }
+  });
+}
+
+// The pooling windows [first, end) of one axis that contain a position.
+struct Windows {
+  std::int64_t first, end;
+
+  template <class Pool, class Stride>
+  Windows(Pool pool, Stride stride, std::int64_t position, std::int64_t windows)
+      : first(position < pool ? 0 : (position - pool) / stride + 1),
+        end(std::min(windows, position / stride + 1)) {}
+};
+
+// Each pixel gathers from the windows that contain it, so that rows are independent.
+template <class T, class Pool, class Stride, class C = Compute<T>>
+void backward_pooled(Pool pool, Stride stride, const ConstView& x, const InputGradient<C>& input,
+                     const BatchNormSaved& saved, const ConstView& dy, View dx) {
+  using Int = MaskInt<C>;
+  const Grid grid(x), out(dy);
+  parallel_for(grid.slabs() * grid.height, grid.elements(), [&](std::int64_t row) {
+    const std::int64_t slab = row / grid.height, h = row % grid.height;
+    const std::int64_t first_channel = slab % grid.groups * grid.block;
+    const Windows rows(pool, stride, h, out.height);
+    for_each_tile(
+        grid.width, grid.block,
+        [&](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
+          const Vector<C> gain = load_lanes(input.gain + first_channel + channel, lanes);
+          const Vector<C> slope = load_lanes(input.slope + first_channel + channel, lanes);
+          const Vector<C> offset = load_lanes(input.offset + first_channel + channel, lanes);
+          const std::int64_t step = grid.block, out_width = out.width;
+          const std::int64_t out_start = slab * out.height * out_width * step + channel;
+          const T* from = x.as<T>() + row * grid.width * step + channel;
+          const T* from_dy = dy.as<T>() + out_start;
+          const std::uint8_t* argmax = saved.argmax.as<std::uint8_t>() + out_start;
+          T* to = dx.as<T>() + row * grid.width * step + channel;
+          for (std::int64_t w = first; w < first + count; ++w) {
+            const Windows columns(pool, stride, w, out_width);
+            Vector<C> g{};
+            for (std::int64_t p = rows.first; p < rows.end; ++p) {
+              for (std::int64_t q = columns.first; q < columns.end; ++q) {
+                const std::int64_t at = (p * out_width + q) * step;
+                const auto code =
+                    __builtin_convertvector(widen(load_raw(argmax + at, lanes)), Vector<Int>);
+                const auto here = static_cast<Int>((h - p * stride) * pool + w - q * stride);
+                g += code == broadcast(here) ? load_lanes(from_dy + at, lanes) : Vector<C>{};
+              }
+            }
+            const Vector<C> rest = load_lanes(from + w * step, lanes) * slope + offset;
+            store_lanes(g * gain + rest, to + w * step, lanes);
+          }
+        });
+  });
+}
+
+template <class T, class Gradient>
+ChannelSums backward_parameters(Scratch::Frame& frame, const ConstView& values,
+                                const BatchNormSaved& saved, const Gradient& gradient, Grad grad,
+                                View dgamma, View dbeta) {
+  using C = Compute<T>;
+  const ChannelSums sums = gradient_sums<T>(frame, values, saved.mean.as<C>(), gradient);
+  const C* inv_std = saved.inv_std.as<C>();
+  const auto put = [grad](C& target, double value) {
+    target = static_cast<C>(grad == Grad::accumulate ? static_cast<double>(target) + value : value);
+  };
+  for (std::int64_t c = 0; c < dgamma.shape[0]; ++c) {
+    put(dbeta.as<C>()[c], sums.a(c));
+    put(dgamma.as<C>()[c], sums.b(c) * static_cast<double>(inv_std[c]));
+  }
+  return sums;
+}
+
+template <class T>
+void backward(Context& ctx, const BatchNorm& norm, Mode mode, const ConstView& x,
+              const ConstView& y, const ConstView& gamma, const BatchNormSaved& saved,
+              const ConstView& dy, Grad grad, View dgamma, View dbeta, View dx) {
+  using C = Compute<T>;
+  Scratch::Frame frame(ctx.scratch);
+  const auto input_gradient = [&](const ChannelSums& sums) {
+    return InputGradient<C>(frame, mode, Grid(x).pixels(), gamma.as<C>(), saved, sums);
+  };
+  if (norm.pool > 0) {
+    const PassedIfPicked<T> gradient{dy.as<T>(), saved.argmax.as<std::uint8_t>()};
+    const ChannelSums sums =
+        backward_parameters<T>(frame, saved.picked, saved, gradient, grad, dgamma, dbeta);
+    if (dx.empty()) return;
+    const InputGradient<C> input = input_gradient(sums);
+    return with_window(norm, [&](auto pool, auto stride) {
+      backward_pooled<T>(pool, stride, x, input, saved, dy, dx);
+    });
+  }
+  const auto plain = [&](const auto& gradient) {
+    const ChannelSums sums = backward_parameters<T>(frame, x, saved, gradient, grad, dgamma, dbeta);
+    if (!dx.empty()) backward_plain<T>(x, input_gradient(sums), gradient, dx);
+  };
+  if (norm.relu) {
+    const bool dropped = norm.dropout > 0 && mode == Mode::train;
+    const C kept = dropped ? C{1} / (C{1} - static_cast<C>(norm.dropout)) : C{1};
+    plain(PassedIfPositive<T>{dy.as<T>(), y.as<T>(), kept});
+  } else {
+    plain(AllPassed<T>{dy.as<T>()});
+  }
+}
+
+}  // namespace
+
+void batchnorm_forward(Context& ctx, const BatchNorm& norm, Mode mode, const DropoutKey& key,
+                       ConstView x, const BatchNormParameters& parameters,
+                       const BatchNormSaved& saved, View y) {
+  check(norm, x, y, saved);
+  check_channels("gamma", parameters.gamma, x);
+  check_channels("beta", parameters.beta, x);
+  check_channels("running_mean", parameters.running_mean, x);
+  check_channels("running_var", parameters.running_var, x);
+  dispatch_storage(x.dtype, "batch norm", [&]<class T>(Tag<T>) {
+    forward<T>(ctx, norm, mode, key, x, parameters, saved, y);
+  });
+}
+
+void batchnorm_backward(Context& ctx, const BatchNorm& norm, Mode mode, ConstView x, ConstView y,
+                        ConstView gamma, const BatchNormSaved& saved, ConstView dy, Grad grad,
+                        View dgamma, View dbeta, View dx) {
+  check(norm, x, dy, saved);
+  check_channels("gamma", gamma, x);
+  check_channels("dgamma", dgamma, x);
+  check_channels("dbeta", dbeta, x);
+  if (norm.relu && norm.pool == 0) check_view("y", y, x.shape, x.dtype, x.block);
+  if (!dx.empty()) check_view("dx", dx, x.shape, x.dtype, x.block);
+  dispatch_storage(x.dtype, "batch norm", [&]<class T>(Tag<T>) {
+    backward<T>(ctx, norm, mode, x, y, gamma, saved, dy, grad, dgamma, dbeta, dx);
+  });
+}
+
+}  // namespace cpu
+}  // namespace nat

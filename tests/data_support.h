@@ -1,0 +1,264 @@
+// Small data sets that the data tests write for themselves: temporary folders, IDX, CIFAR, and
+// picture files of known pixels.
+#pragma once
+
+#include <doctest/doctest.h>
+#include <zlib.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/dataset.h"
+#include "kernels/check.h"
+
+namespace nat::data {
+
+using Bytes = std::vector<std::uint8_t>;
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "nat-data-XXXXXX").string();
+    REQUIRE(mkdtemp(pattern.data()) != nullptr);
+    path_ = pattern;
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::string at(const std::string& name) const { return path_ + "/" + name; }
+
+  // Writes path/name, creating the folders above it.
+  std::string write(const std::string& name, const Bytes& bytes) const {
+    const std::filesystem::path file = at(name);
+    std::filesystem::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
+    return file.string();
+  }
+  std::string write(const std::string& name, std::string_view text) const {
+    return write(name, Bytes(text.begin(), text.end()));
+  }
+
+ private:
+  std::string path_;
+};
+
+// Runs `action`, which must throw Error of this kind; returns its message, which must be one line.
+inline std::string message_of(ErrorKind kind, const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    CHECK(error.kind() == kind);
+    const std::string message = error.what();
+    CHECK(message.find('\n') == std::string::npos);
+    return message;
+  }
+  FAIL("no error was thrown");
+  return "";
+}
+
+#define CHECK_CONTAINS(text, part)                                                                \
+  do {                                                                                            \
+    const std::string text_value = (text);                                                        \
+    CHECK_MESSAGE(text_value.find(part) != std::string::npos, "'", text_value, "' lacks '", part, \
+                  "'");                                                                           \
+  } while (false)
+
+// All pictures of a data set, one after the other.
+inline Bytes all_pixels(const Dataset& dataset) {
+  const auto bytes = static_cast<std::size_t>(dataset.shape().bytes());
+  Bytes pixels(bytes * static_cast<std::size_t>(dataset.size()));
+  for (std::int32_t id = 0; id < dataset.size(); ++id) {
+    dataset.read(id, pixels.data() + static_cast<std::size_t>(id) * bytes);
+  }
+  return pixels;
+}
+
+inline void append(Bytes& bytes, std::initializer_list<int> values) {
+  for (const int value : values) bytes.push_back(static_cast<std::uint8_t>(value));
+}
+
+inline void append_big_endian(Bytes& bytes, std::uint32_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    bytes.push_back(static_cast<std::uint8_t>(value >> shift));
+  }
+}
+
+inline void append_little_endian(Bytes& bytes, std::uint32_t value, int count) {
+  for (int i = 0; i < count; ++i) bytes.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
+}
+
+// ---- IDX ----------------------------------------------------------------------------------------
+
+inline Bytes idx_bytes(const std::vector<std::uint32_t>& sizes, const Bytes& data) {
+  Bytes bytes;
+  append(bytes, {0, 0, 8, static_cast<int>(sizes.size())});
+  for (const std::uint32_t size : sizes) append_big_endian(bytes, size);
+  bytes.insert(bytes.end(), data.begin(), data.end());
+  return bytes;
+}
+
+inline Bytes gzip(const Bytes& bytes) {
+  z_stream stream{};
+  constexpr int kGzip = 15 + 16;
+  REQUIRE(deflateInit2(&stream, 6, Z_DEFLATED, kGzip, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+  Bytes out(deflateBound(&stream, bytes.size()));
+  stream.next_in = const_cast<Bytef*>(bytes.data());
+  stream.avail_in = static_cast<uInt>(bytes.size());
+  stream.next_out = out.data();
+  stream.avail_out = static_cast<uInt>(out.size());
+  REQUIRE(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+
+// ---- CIFAR --------------------------------------------------------------------------------------
+
+// One record whose plane c is filled with colour[c], apart from pixel (row 1, column 2) = 7, 8, 9.
+inline Bytes cifar_record(const std::vector<int>& labels, const std::array<int, 3>& colour) {
+  Bytes record(labels.begin(), labels.end());
+  for (std::size_t c = 0; c < 3; ++c) {
+    Bytes plane(1024, static_cast<std::uint8_t>(colour[c]));
+    plane[32 + 2] = static_cast<std::uint8_t>(7 + c);
+    record.insert(record.end(), plane.begin(), plane.end());
+  }
+  return record;
+}
+
+// ---- picture files ------------------------------------------------------------------------------
+
+using Colour = std::array<int, 3>;
+using Painter = std::function<Colour(int x, int y)>;
+
+inline Painter plain(const Colour& colour) {
+  return [colour](int, int) { return colour; };
+}
+
+inline Bytes ppm(int width, int height, const Painter& paint) {
+  const std::string header =
+      "P6\n# test\n" + std::to_string(width) + " " + std::to_string(height) + "\n255\n";
+  Bytes bytes(header.begin(), header.end());
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      const Colour colour = paint(x, y);
+      append(bytes, {colour[0], colour[1], colour[2]});
+    }
+  }
+  return bytes;
+}
+
+inline Bytes pgm(int width, int height, int level) {
+  const std::string header =
+      "P5 " + std::to_string(width) + " " + std::to_string(height) + " 255\n";
+  Bytes bytes(header.begin(), header.end());
+  bytes.resize(bytes.size() + static_cast<std::size_t>(width * height),
+               static_cast<std::uint8_t>(level));
+  return bytes;
+}
+
+// 24 bits, rows from bottom to top, each padded to four bytes.
+inline Bytes bmp(int width, int height, const Painter& paint) {
+  const int row = (3 * width + 3) / 4 * 4;
+  Bytes bytes{'B', 'M'};
+  append_little_endian(bytes, static_cast<std::uint32_t>(54 + row * height), 4);
+  append_little_endian(bytes, 0, 4);
+  append_little_endian(bytes, 54, 4);
+  append_little_endian(bytes, 40, 4);
+  append_little_endian(bytes, static_cast<std::uint32_t>(width), 4);
+  append_little_endian(bytes, static_cast<std::uint32_t>(height), 4);
+  append_little_endian(bytes, 1, 2);
+  append_little_endian(bytes, 24, 2);
+  bytes.resize(54);
+  for (int y = height - 1; y >= 0; --y) {
+    for (int x = 0; x < width; ++x) {
+      const Colour colour = paint(x, y);
+      append(bytes, {colour[2], colour[1], colour[0]});
+    }
+    bytes.resize(bytes.size() + static_cast<std::size_t>(row - 3 * width));
+  }
+  return bytes;
+}
+
+// 8-bit RGB, one zlib stream.
+inline Bytes png(int width, int height, const Painter& paint) {
+  Bytes bytes{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+  const auto chunk = [&](const std::string& type, const Bytes& data) {
+    append_big_endian(bytes, static_cast<std::uint32_t>(data.size()));
+    const std::size_t begin = bytes.size();
+    bytes.insert(bytes.end(), type.begin(), type.end());
+    bytes.insert(bytes.end(), data.begin(), data.end());
+    append_big_endian(
+        bytes, static_cast<std::uint32_t>(crc32_z(0, bytes.data() + begin, bytes.size() - begin)));
+  };
+  Bytes header;
+  append_big_endian(header, static_cast<std::uint32_t>(width));
+  append_big_endian(header, static_cast<std::uint32_t>(height));
+  append(header, {8, 2, 0, 0, 0});
+  chunk("IHDR", header);
+  Bytes rows;
+  for (int y = 0; y < height; ++y) {
+    rows.push_back(0);  // no filter
+    for (int x = 0; x < width; ++x) {
+      const Colour colour = paint(x, y);
+      append(rows, {colour[0], colour[1], colour[2]});
+    }
+  }
+  uLongf length = compressBound(rows.size());
+  Bytes packed(length);
+  REQUIRE(compress(packed.data(), &length, rows.data(), rows.size()) == Z_OK);
+  packed.resize(length);
+  chunk("IDAT", packed);
+  chunk("IEND", {});
+  return bytes;
+}
+
+// A baseline gray JPEG of one 8x8 block a level, side by side; exact, because a flat block has only
+// a DC coefficient and the quantiser is 8: pixel = DC * 8 / 8 + 128.
+inline Bytes gray_jpeg(const std::vector<int>& levels) {
+  const int width = 8 * static_cast<int>(levels.size());
+  Bytes bytes;
+  append(bytes, {0xFF, 0xD8});
+  append(bytes, {0xFF, 0xDB, 0, 67, 0});  // quantisation table 0
+  bytes.resize(bytes.size() + 64, 8);
+  append(bytes, {0xFF, 0xC0, 0, 11, 8, 0, 8, width >> 8, width & 255, 1, 1, 0x11, 0});
+  // DC codes: the 12 size categories, four bits each. AC: end of block = "0".
+  append(bytes, {0xFF, 0xC4, 0, 31, 0x00, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+  append(bytes, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
+  append(bytes, {0xFF, 0xC4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+  append(bytes, {0xFF, 0xDA, 0, 8, 1, 1, 0x00, 0, 63, 0});
+  std::string bits;
+  const auto put = [&](int value, int count) {
+    for (int i = count - 1; i >= 0; --i) bits += ((value >> i) & 1) != 0 ? '1' : '0';
+  };
+  int before = 0;
+  for (const int level : levels) {
+    const int difference = (level - 128) - before;
+    before = level - 128;
+    int category = 0;
+    while ((std::abs(difference) >> category) != 0) ++category;
+    put(category, 4);
+    put(difference >= 0 ? difference : difference + (1 << category) - 1, category);
+    put(0, 1);
+  }
+  while (bits.size() % 8 != 0) bits += '1';
+  for (std::size_t i = 0; i < bits.size(); i += 8) {
+    const int byte = std::stoi(bits.substr(i, 8), nullptr, 2);
+    append(bytes, {byte});
+    if (byte == 0xFF) append(bytes, {0});
+  }
+  append(bytes, {0xFF, 0xD9});
+  return bytes;
+}
+
+}  // namespace nat::data

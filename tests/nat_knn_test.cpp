@@ -1,0 +1,340 @@
+#include "nat/evaluate/knn.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <set>
+#include <vector>
+
+#include "kernels/check.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/random.h"
+#include "nat/evaluate/standardize.h"
+
+using namespace nat;
+
+namespace {
+
+Random4 draw(std::uint64_t seed, std::int64_t i) {
+  return philox(seed, RandomStream::synthetic, 0, static_cast<std::uint64_t>(i));
+}
+
+FeatureMatrix gaussian(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
+  FeatureMatrix x(rows, columns);
+  for (std::int64_t i = 0; i < rows * columns; ++i) {
+    const Random4 random = draw(seed, i);
+    x.values[static_cast<std::size_t>(i)] = normal_pair(random.value[0], random.value[1]).a;
+  }
+  return x;
+}
+
+// Rows with +-1 in 4 of 16 columns: norms are 2 and similarities multiples of 1/4, exact in float
+// whatever the order of summation, so that ties are ties everywhere.
+FeatureMatrix sign_rows(std::int64_t rows, std::uint64_t seed) {
+  FeatureMatrix x(rows, 16);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const Random4 random = draw(seed, i);
+    for (int j = 0; j < 4; ++j) {
+      const std::uint32_t bits = random.value[j];
+      x.row(i)[4 * j + static_cast<int>(bits & 3u)] = (bits & 4u) != 0 ? 1.0f : -1.0f;
+    }
+  }
+  return x;
+}
+
+std::vector<std::int32_t> random_labels(std::int64_t n, int classes, std::uint64_t seed) {
+  std::vector<std::int32_t> labels;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::uint32_t bits = draw(seed, i).value[0];
+    labels.push_back(static_cast<std::int32_t>(bits % static_cast<std::uint32_t>(classes)));
+  }
+  return labels;
+}
+
+// One well separated centre a class, along its own axis.
+FeatureMatrix clusters(const std::vector<std::int32_t>& labels, std::int64_t columns,
+                       std::uint64_t seed) {
+  FeatureMatrix x = gaussian(std::ssize(labels), columns, seed);
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    x.row(static_cast<std::int64_t>(i))[labels[i]] += 50;
+  }
+  return x;
+}
+
+double cosine(const float* a, const float* b, std::int64_t columns) {
+  double ab = 0, aa = 0, bb = 0;
+  for (std::int64_t j = 0; j < columns; ++j) {
+    const double x = static_cast<double>(a[j]), y = static_cast<double>(b[j]);
+    ab += x * y;
+    aa += x * x;
+    bb += y * y;
+  }
+  return aa == 0 || bb == 0 ? 0 : ab / (std::sqrt(aa) * std::sqrt(bb));
+}
+
+struct Neighbour {
+  double similarity;
+  std::int32_t index;
+};
+
+// The whole bank by decreasing similarity, in double.
+std::vector<Neighbour> sorted_bank(const FeatureMatrix& bank, const float* query) {
+  std::vector<Neighbour> all;
+  for (std::int64_t i = 0; i < bank.rows; ++i) {
+    all.push_back({cosine(query, bank.row(i), bank.columns), static_cast<std::int32_t>(i)});
+  }
+  std::stable_sort(all.begin(), all.end(), [](const Neighbour& a, const Neighbour& b) {
+    return a.similarity > b.similarity;
+  });
+  return all;
+}
+
+std::int32_t reference_vote(const std::vector<Neighbour>& sorted, int k,
+                            const std::vector<std::int32_t>& labels, int classes,
+                            double temperature) {
+  std::int32_t best = 0;
+  double best_votes = -1, best_sum = 0;
+  for (std::int32_t c = 0; c < classes; ++c) {
+    double votes = 0, sum = 0;
+    for (int i = 0; i < k; ++i) {
+      const Neighbour& neighbour = sorted[static_cast<std::size_t>(i)];
+      if (labels[static_cast<std::size_t>(neighbour.index)] != c) continue;
+      votes += temperature > 0 ? std::exp(neighbour.similarity / temperature) : 1;
+      sum += neighbour.similarity;
+    }
+    if (votes > best_votes || (votes == best_votes && sum > best_sum)) {
+      best = c, best_votes = votes, best_sum = sum;
+    }
+  }
+  return best;
+}
+
+template <class F>
+ErrorKind error_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()).find('\n') == std::string::npos);
+    return error.kind();
+  }
+  FAIL("no error");
+  return ErrorKind::unexpected;
+}
+
+}  // namespace
+
+TEST_CASE("neighbours equal a brute force in double across the edges of the blocks") {
+  Context ctx;
+  const std::int64_t columns = 37;
+  const FeatureMatrix bank = gaussian(2100, columns, 1);     // a full block of 2048 and a rest
+  const FeatureMatrix queries = gaussian(1031, columns, 2);  // a full block of 1024 and a rest
+  const int k = 13;
+  const Neighbours found = nearest_neighbours(ctx, bank, queries, k);
+  REQUIRE(found.queries == queries.rows);
+  REQUIRE(found.k == k);
+
+  // Unit vectors: the products of one similarity sum to at most 1 in magnitude, so its rounding
+  // error is at most (columns + 4) u, u = 2^-24: the sum, and the four roundings of the norms.
+  const double bound = static_cast<double>(columns + 4) * 0x1p-24;
+  for (std::int64_t q = 0; q < queries.rows; q += 41) {
+    const std::vector<Neighbour> expected = sorted_bank(bank, queries.row(q));
+    const auto indices = found.indices_of(q);
+    const auto similarities = found.similarities_of(q);
+    CHECK(std::set<std::int32_t>(indices.begin(), indices.end()).size() == k);
+    for (std::size_t rank = 0; rank < k; ++rank) {
+      const double exact = cosine(queries.row(q), bank.row(indices[rank]), columns);
+      CHECK(std::abs(static_cast<double>(similarities[rank]) - exact) <= bound);
+      CHECK(std::abs(expected[rank].similarity - exact) <= 2 * bound);
+    }
+  }
+}
+
+TEST_CASE("equal similarities are ordered by bank row") {
+  Context ctx;
+  const FeatureMatrix bank = sign_rows(2500, 3), queries = sign_rows(40, 4);
+  for (const int k : {1, 2, 20, 200, 2500}) {
+    const Neighbours found = nearest_neighbours(ctx, bank, queries, k);
+    for (std::int64_t q = 0; q < queries.rows; ++q) {
+      const std::vector<Neighbour> expected = sorted_bank(bank, queries.row(q));
+      int differences = 0;
+      for (std::size_t rank = 0; rank < static_cast<std::size_t>(k); ++rank) {
+        differences += found.indices_of(q)[rank] != expected[rank].index;
+        differences +=
+            static_cast<double>(found.similarities_of(q)[rank]) != expected[rank].similarity;
+      }
+      CHECK(differences == 0);
+    }
+  }
+}
+
+TEST_CASE("plain and weighted votes equal a brute force in double, ties included") {
+  Context ctx;
+  const int classes = 4;
+  const FeatureMatrix bank = sign_rows(300, 5), test = sign_rows(200, 6);
+  const auto bank_labels = random_labels(300, classes, 7);
+  const auto test_labels = random_labels(200, classes, 8);
+  for (const double temperature : {0.0, 0.07}) {
+    const KnnOptions options{.k = {20, 1, 2, 7, 300}, .temperature = temperature};
+    const KnnResult result =
+        knn_accuracy(ctx, {bank, bank_labels}, {test, test_labels}, classes, options);
+    REQUIRE(result.at.size() == options.k.size());
+    for (std::size_t i = 0; i < options.k.size(); ++i) {
+      int correct = 0;
+      for (std::int64_t q = 0; q < test.rows; ++q) {
+        const std::int32_t predicted = reference_vote(sorted_bank(bank, test.row(q)), options.k[i],
+                                                      bank_labels, classes, temperature);
+        correct += predicted == test_labels[static_cast<std::size_t>(q)];
+      }
+      CHECK(result.at[i].k == options.k[i]);
+      CHECK(result.at[i].accuracy == correct / 200.0);
+    }
+    CHECK(result.n_bank == 300);
+    CHECK(result.n_test == 200);
+  }
+}
+
+TEST_CASE("a tied vote goes to the nearer class, then to the smaller label") {
+  Context ctx;
+  // Similarities to the query (1, 0): 1, 0.8, 0.8, 0.6 for the four rows in turn.
+  FeatureMatrix bank(4, 2), query(1, 2);
+  bank.values = {1, 0, 0.8f, 0.6f, 0.8f, -0.6f, 0.6f, 0.8f};
+  query.values = {1, 0};
+  const std::vector<std::int32_t> nearer_is_2 = {2, 1, 2, 1};
+  const KnnOptions all_four{.k = {4}}, middle_two{.k = {2}};
+  const auto predicts = [&](const std::vector<std::int32_t>& labels, std::int32_t expected,
+                            const FeatureMatrix& rows, const KnnOptions& options) {
+    const std::vector<std::int32_t> truth = {expected};
+    return knn_accuracy(ctx, {rows, labels}, {query, truth}, 3, options).at[0].accuracy == 1;
+  };
+  CHECK(predicts(nearer_is_2, 2, bank, all_four));
+  FeatureMatrix pair(2, 2);
+  pair.values = {0.8f, 0.6f, 0.8f, -0.6f};
+  CHECK(predicts({2, 1}, 1, pair, middle_two));
+  CHECK(predicts({1, 2}, 1, pair, middle_two));
+}
+
+TEST_CASE("a zero row has similarity 0 to everything") {
+  Context ctx;
+  FeatureMatrix bank(3, 2), queries(2, 2);
+  bank.values = {-1, 0, 0, 0, 2, 0};
+  queries.values = {0, 0, 3, 0};
+  const Neighbours found = nearest_neighbours(ctx, bank, queries, 3);
+  CHECK(found.index == std::vector<std::int32_t>{0, 1, 2, 2, 1, 0});
+  CHECK(found.similarity == std::vector<float>{0, 0, 0, 1, 0, -1});
+}
+
+TEST_CASE("separate clusters are classified without error and noise at chance") {
+  Context ctx;
+  const int classes = 5;
+  const auto bank_labels = random_labels(500, classes, 9);
+  const auto test_labels = random_labels(2000, classes, 10);
+  const KnnOptions options{.k = {1, 20}};
+  const KnnResult easy =
+      knn_accuracy(ctx, {clusters(bank_labels, 8, 11), bank_labels},
+                   {clusters(test_labels, 8, 12), test_labels}, classes, options);
+  CHECK(easy.for_k(20).accuracy == 1);
+  CHECK(easy.for_k(20).standard_error == 0);
+
+  const KnnResult noise = knn_accuracy(ctx, {gaussian(500, 8, 13), bank_labels},
+                                       {gaussian(2000, 8, 14), test_labels}, classes, options);
+  for (const KnnAccuracy& at : noise.at) {
+    CHECK(std::abs(at.accuracy - 0.2) <= 4 * std::sqrt(0.2 * 0.8 / 2000));
+    CHECK(at.standard_error ==
+          doctest::Approx(std::sqrt(at.accuracy * (1 - at.accuracy) / 2000)).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("a limited bank is the evenly spaced part of the bank") {
+  Context ctx;
+  const FeatureMatrix bank = sign_rows(100, 15), test = sign_rows(50, 16);
+  const auto bank_labels = random_labels(100, 3, 17), test_labels = random_labels(50, 3, 18);
+  FeatureMatrix quarter(25, 16);
+  std::vector<std::int32_t> quarter_labels;
+  for (std::int64_t i = 0; i < 25; ++i) {
+    std::copy_n(bank.row(4 * i), 16, quarter.row(i));
+    quarter_labels.push_back(bank_labels[static_cast<std::size_t>(4 * i)]);
+  }
+  const KnnResult limited = knn_accuracy(ctx, {bank, bank_labels}, {test, test_labels}, 3,
+                                         {.k = {1, 5}, .bank_limit = 25});
+  const KnnResult expected =
+      knn_accuracy(ctx, {quarter, quarter_labels}, {test, test_labels}, 3, {.k = {1, 5}});
+  CHECK(limited.n_bank == 25);
+  CHECK(limited.for_k(1).accuracy == expected.for_k(1).accuracy);
+  CHECK(limited.for_k(5).accuracy == expected.for_k(5).accuracy);
+  CHECK(
+      knn_accuracy(ctx, {bank, bank_labels}, {test, test_labels}, 3, {.k = {1}, .bank_limit = 1000})
+          .n_bank == 100);
+}
+
+#if defined(_OPENMP)
+TEST_CASE("one thread and two threads find the same neighbours") {
+  Context ctx;
+  const FeatureMatrix bank = sign_rows(2100, 19), queries = sign_rows(1500, 20);
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const Neighbours one = nearest_neighbours(ctx, bank, queries, 20);
+  omp_set_num_threads(2);
+  const Neighbours two = nearest_neighbours(ctx, bank, queries, 20);
+  omp_set_num_threads(threads);
+  CHECK(one.index == two.index);
+  CHECK(one.similarity == two.similarity);
+}
+#endif
+
+TEST_CASE("impossible requests of the kNN judge are one clear error") {
+  Context ctx;
+  const FeatureMatrix bank = gaussian(10, 3, 21), test = gaussian(4, 3, 22);
+  const FeatureMatrix narrow = gaussian(4, 2, 23);
+  const std::vector<std::int32_t> labels(10, 0), test_labels(4, 1), wrong = {0, 1, 2, 0};
+  const auto accuracy = [&](const std::vector<std::int32_t>& truth, std::vector<int> k) {
+    return knn_accuracy(ctx, {bank, labels}, {test, truth}, 2, {.k = std::move(k)});
+  };
+  CHECK(error_of([&] { nearest_neighbours(ctx, bank, test, 11); }) == ErrorKind::usage);
+  CHECK(error_of([&] { nearest_neighbours(ctx, bank, test, 0); }) == ErrorKind::usage);
+  CHECK(error_of([&] { nearest_neighbours(ctx, bank, narrow, 1); }) == ErrorKind::usage);
+  CHECK(error_of([&] { nearest_neighbours(ctx, bank, FeatureMatrix(), 1); }) == ErrorKind::usage);
+  CHECK(error_of([&] { nearest_neighbours(ctx, FeatureMatrix(), test, 1); }) == ErrorKind::usage);
+  CHECK(error_of([&] { accuracy(test_labels, {1, 11}); }) == ErrorKind::usage);
+  CHECK(error_of([&] { accuracy(test_labels, {}); }) == ErrorKind::usage);
+  CHECK(error_of([&] { accuracy(test_labels, {1}).for_k(20); }) == ErrorKind::usage);
+  CHECK(error_of([&] { accuracy(wrong, {1}); }) == ErrorKind::data);
+  CHECK(error_of([&] { accuracy({0, 1, -1, 0}, {1}); }) == ErrorKind::data);
+  CHECK(error_of([&] { accuracy({0, 1}, {1}); }) == ErrorKind::data);
+
+  FeatureMatrix broken = test;
+  broken.row(2)[1] = std::numeric_limits<float>::quiet_NaN();
+  CHECK(error_of([&] { nearest_neighbours(ctx, bank, broken, 1); }) == ErrorKind::not_finite);
+  CHECK(error_of([&] { Standardizer{broken}; }) == ErrorKind::not_finite);
+  CHECK(error_of([&] {
+          FeatureMatrix copy = narrow;
+          Standardizer(bank).apply(copy);
+        }) == ErrorKind::usage);
+}
+
+TEST_CASE("standardised columns have mean 0 and variance 1, constant columns become 0") {
+  FeatureMatrix train = gaussian(1001, 5, 24), test = gaussian(7, 5, 25);
+  for (std::int64_t i = 0; i < train.rows; ++i) {
+    train.row(i)[1] = 1000 + 0.25f * train.row(i)[1];  // a small signal on a large mean
+    train.row(i)[3] = 0.1f;                            // no signal
+  }
+  const FeatureMatrix raw_train = train, raw_test = test;
+  standardize(train, test);
+  for (std::int64_t j = 0; j < 5; ++j) {
+    double mean = 0, square = 0, deviation = 0;
+    for (std::int64_t i = 0; i < train.rows; ++i) mean += raw_train.row(i)[j] / 1001.0;
+    for (std::int64_t i = 0; i < train.rows; ++i) {
+      square += std::pow(raw_train.row(i)[j] - mean, 2) / 1001.0;
+    }
+    deviation = std::sqrt(square);
+    for (std::int64_t i = 0; i < test.rows; ++i) {
+      const double actual = static_cast<double>(test.row(i)[j]);
+      const double expected = j == 3 ? 0 : (raw_test.row(i)[j] - mean) / deviation;
+      // One rounding to float; 1e-9 covers the double sums.
+      CHECK(std::abs(actual - expected) <= std::abs(expected) * (0x1p-24 + 1e-9));
+    }
+  }
+  for (std::int64_t i = 0; i < train.rows; ++i) CHECK(train.row(i)[3] == 0);
+}

@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# Sourced by the scripts of tools/ and .ci/: where the tree is, and how to run a stage quietly.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# quietly NAME COMMAND...: the output goes to build/NAME.log and is shown only when COMMAND fails.
+quietly() {
+  local log="$root/build/$1.log" status=0
+  shift
+  mkdir -p "$root/build"
+  "$@" > "$log" 2>&1 < /dev/null || status=$?
+  if [ "$status" -ne 0 ]; then
+    tail -n 60 "$log" >&2
+    echo "failed (exit code $status): $*; the whole log is $log" >&2
+  fi
+  return "$status"
+}
+
+# Configures build/, the one folder that tools/test and tools/demo share; arguments go to cmake.
+# shellcheck disable=SC2120  # tools/demo has none
+configure_release() {
+  quietly configure cmake -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+    -DNAT_CUDA=AUTO -DNAT_ONEDNN=AUTO "$@"
+}

@@ -1,0 +1,22 @@
+// nat report: the run as one HTML page.
+#include <cstdio>
+#include <memory>
+
+#include "tools/commands.h"
+#include "tools/run_report.h"
+
+namespace nat::tools {
+
+Command report_command(CLI::App& nat) {
+  CLI::App* app =
+      nat.add_subcommand("report", "write RUN/report.html: results, curves, filters, neighbours");
+  const auto run = std::make_shared<std::string>();
+  app->add_option("run", *run, "folder of the run")->required();
+  return {app, [=] {
+            const std::string path = write_report(RunFolder::open(*run)).string();
+            std::printf("%s\n", path.c_str());
+            return 0;
+          }};
+}
+
+}  // namespace nat::tools

@@ -1,0 +1,189 @@
+#include "tools/run_report.h"
+
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "engine/durable_file.h"
+#include "engine/parameter_file.h"
+#include "engine/run_log.h"
+#include "kernels/cpu_info.h"
+#include "nat/evaluate/knn.h"
+#include "tools/judge.h"
+#include "tools/report/filters.h"
+#include "tools/report/html_report.h"
+#include "tools/session.h"
+
+namespace nat::tools {
+
+namespace {
+
+constexpr std::int64_t kQueries = 7;  // as in figure 3 of the paper
+constexpr int kNeighbours = 8;
+constexpr std::int64_t kBank = 10000;
+
+std::string percent(double fraction) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f %%", 100 * fraction);
+  return text;
+}
+
+report::Score score(const nlohmann::json& entry, const char* value) {
+  return {100 * entry.at(value).get<double>(), 100 * entry.at("stderr").get<double>()};
+}
+
+void add_results(const nlohmann::json& results, report::ReportData& data) {
+  const std::vector<std::pair<std::string, std::string>> judges = {
+      {"knn", "kNN"}, {"linear", "linear"}, {"linear_1k", "linear, 1,000 labels"}};
+  for (const auto& [features, measures] : results.items()) {
+    if (features == "raw") continue;
+    for (const auto& [key, judge] : judges) {
+      if (!measures.contains(key)) continue;
+      const nlohmann::json& entry = measures.at(key);
+      report::Result result{.features = features,
+                            .judge = judge,
+                            .trained = score(entry, "trained"),
+                            .untrained = score(entry, "untrained"),
+                            .raw = {}};
+      if (results.contains("raw") && results.at("raw").contains(key)) {
+        result.raw = score(results.at("raw").at(key), "value");
+      }
+      data.results.push_back(result);
+      data.test_images = entry.at("n_test").get<std::int64_t>();
+    }
+  }
+}
+
+void add_headline(const nlohmann::json& results, report::ReportData& data) {
+  const std::vector<std::array<std::string, 3>> figures = {
+      {"conv", "knn", "conv features, kNN"},
+      {"fc", "linear_1k", "fc features, 1,000 labels"},
+      {"embedding", "knn", "embedding, kNN"}};
+  for (const auto& [features, measure, title] : figures) {
+    if (!results.contains(features) || !results.at(features).contains(measure)) continue;
+    const nlohmann::json& entry = results.at(features).at(measure);
+    data.headline.push_back({title, percent(entry.at("trained")) + " (untrained " +
+                                        percent(entry.at("untrained")) + ")"});
+  }
+}
+
+void add_timing(const RunFolder& folder, report::ReportData& data) {
+  const std::filesystem::path path = folder.file("timing.csv");
+  if (!std::filesystem::exists(path)) return;
+  const auto rows = read_csv(path);
+  for (const char* stage : {"preprocess", "forward", "assign", "head", "backward", "update",
+                            "data_wait", "checkpoint_and_judging"}) {
+    double seconds = 0;
+    for (const MetricsRow& row : rows) {
+      if (const auto found = row.find(stage); found != row.end()) seconds += found->second;
+    }
+    data.timing.push_back({stage, seconds});
+  }
+}
+
+void add_filters(const Network& network, report::ReportData& data) {
+  const ParameterSet& parameters = network.net->parameters();
+  const Parameter& first = parameters.parameters().front();
+  const std::vector<float> weights =
+      parameters.to_file(first, parameters.values().as<float>() + first.offset);
+  const auto outputs = static_cast<int>(first.file_shape[0]);
+  const auto channels = static_cast<int>(first.file_shape[1]);
+  data.filters =
+      report::filter_pictures(weights, outputs, channels, static_cast<int>(first.file_shape[2]));
+  data.filters_note =
+      channels == 2 ? "First-layer filters composed with the Sobel kernels, each stretched to "
+                      "its own range (the paper's figure 4)."
+                    : "First-layer filters, each stretched to its own range.";
+}
+
+report::LabelledPicture picture(const data::Dataset& pictures, std::int32_t id) {
+  const data::PictureShape& shape = pictures.shape();
+  report::LabelledPicture result;
+  result.picture = {shape.width, shape.height, shape.channels,
+                    std::vector<std::uint8_t>(static_cast<std::size_t>(shape.bytes()))};
+  pictures.read(id, result.picture.pixels.data());
+  if (pictures.labelled()) {
+    result.label = pictures.catalog().class_names[static_cast<std::size_t>(pictures.label(id))];
+  }
+  return result;
+}
+
+// Evenly spaced pictures of the bank and their nearest others by the embedding (paper figure 3).
+void add_neighbours(Context& ctx, const Options& options, Network& network,
+                    const data::Dataset& bank, report::ReportData& data) {
+  const std::string tap = "embedding";
+  const FeatureSet set = extract_features(ctx, options, network, bank, {tap});
+  const FeatureMatrix& features = set.at.at(tap);
+  if (features.rows <= kNeighbours) return;
+  const std::int64_t queries = std::min(kQueries, features.rows);
+  std::vector<std::int64_t> chosen(static_cast<std::size_t>(queries));
+  for (std::int64_t q = 0; q < queries; ++q) {
+    chosen[static_cast<std::size_t>(q)] = (2 * q + 1) * features.rows / (2 * queries);
+  }
+  const Neighbours found =
+      nearest_neighbours(ctx, features, select_rows(features, chosen), kNeighbours + 1);
+  for (std::int64_t q = 0; q < queries; ++q) {
+    report::NeighbourRow row;
+    const auto self = static_cast<std::int32_t>(chosen[static_cast<std::size_t>(q)]);
+    row.query = picture(bank, set.ids[static_cast<std::size_t>(self)]);
+    for (int i = 0; i <= kNeighbours; ++i) {
+      const std::int32_t index = found.indices_of(q)[static_cast<std::size_t>(i)];
+      if (index == self || row.neighbours.size() == kNeighbours) continue;
+      row.neighbours.push_back(picture(bank, set.ids[static_cast<std::size_t>(index)]));
+      row.neighbours.back().similarity =
+          static_cast<double>(found.similarities_of(q)[static_cast<std::size_t>(i)]);
+    }
+    data.neighbours.push_back(std::move(row));
+  }
+  data.neighbours_note = str("Nearest of ", features.rows,
+                             " training pictures by the cosine of their embeddings. Labels are "
+                             "shown for the reader; training never saw them.");
+}
+
+nlohmann::json read_results(const RunFolder& folder) {
+  const std::filesystem::path path = folder.file("results.json");
+  if (!std::filesystem::exists(path)) return nlohmann::json::object();
+  std::ifstream in(path);
+  try {
+    return nlohmann::json::parse(in);
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ErrorKind::checkpoint,
+                str(path.string(), " is not valid JSON; make it again with 'nat eval all ",
+                    folder.path().string(), "'"));
+  }
+}
+
+}  // namespace
+
+std::filesystem::path write_report(const RunFolder& folder) {
+  const Options options = folder.options();
+  const nlohmann::json results = read_results(folder);
+  report::ReportData data;
+  data.title = folder.path().filename().string();
+  add_results(results, data);
+  add_headline(results, data);
+  data.curves = report::training_curves(read_csv(folder.file("metrics.csv")));
+  add_timing(folder, data);
+  visit_options(options, [&](const char* name, const auto& value, const char*) {
+    data.configuration.push_back({name, str(std::boolalpha, value)});
+  });
+
+  const auto ctx = make_context(options);
+  Options bank_options = options;
+  bank_options.limit = options.limit < 0 ? kBank : std::min(kBank, options.limit);
+  const auto bank = open_data(bank_options, data::Split::train);
+  std::int64_t step = 0;
+  Network network = load_trained(*ctx, folder, options, bank->shape(), &step);
+  add_filters(network, data);
+  add_neighbours(*ctx, options, network, *bank, data);
+  data.summary = str("Noise As Targets on ", options.data, ": ", options.network, ", ",
+                     options.dimension, "-dimensional targets, ", step, " steps of ", options.batch,
+                     " pictures, trained without labels.");
+  data.command = "nat report " + folder.path().string();
+  const std::filesystem::path path = folder.file("report.html");
+  write_durably(path, report::html_report(data));
+  return path;
+}
+
+}  // namespace nat::tools
