@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -106,7 +107,8 @@ struct Outcome {
 // A running nat whose output goes to files.
 class Process {
  public:
-  Process(const Workspace& workspace, std::vector<std::string> arguments)
+  // file_limit > 0: writing more than this many bytes to a file fails, as on a full disk.
+  Process(const Workspace& workspace, std::vector<std::string> arguments, rlim_t file_limit = 0)
       : out_(workspace.at("stdout")), err_(workspace.at("stderr")) {
     arguments.insert(arguments.begin(), NAT_BINARY);
     std::vector<char*> argv;
@@ -119,6 +121,11 @@ class Process {
       const int err = open(err_.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
       dup2(out, 1);
       dup2(err, 2);
+      if (file_limit > 0) {
+        const rlimit limit{file_limit, file_limit};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        std::signal(SIGXFSZ, SIG_IGN);  // so that write() reports the error
+      }
       execv(NAT_BINARY, argv.data());
       _exit(127);
     }

@@ -50,7 +50,6 @@ class Training {
   void save();
   bool should_stop(std::int64_t stop_after);
 
-  RunFolder folder_;
   Options options_;
   std::unique_ptr<data::Dataset> pictures_;
   std::unique_ptr<Context> ctx_;
@@ -59,6 +58,7 @@ class Training {
   std::unique_ptr<data::Loader> loader_;
   std::unique_ptr<Trainer> trainer_;
   Schedule schedule_;
+  RunFolder folder_;
   MetricsLog metrics_, timing_;
   Progress progress_;
 
