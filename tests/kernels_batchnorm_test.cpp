@@ -258,7 +258,8 @@ std::vector<Case> shapes() {
       {.x = Shape(1, 3, 3, 7), .block = 7, .norm = pool3},
       {.x = Shape(40, 37), .block = 0, .norm = plain},
       {.x = Shape(1, 4), .block = 0, .norm = plain},
-      {.x = Shape(700, 3), .block = 0, .norm = plain},  // several runs in a chunk
+      {.x = Shape(700, 3), .block = 0, .norm = plain},   // several runs in a chunk
+      {.x = Shape(9, 1030), .block = 0, .norm = plain},  // a block cut into slices
   };
 }
 

@@ -18,18 +18,21 @@ struct TinySizes {
   Shape picture{1, 12, 12, 2};
   std::int64_t conv1 = 16, conv2 = 32, hidden = 24, dimension = 16;
   float dropout = 0;
+  bool smooth = false;  // batch norms without pool and ReLU
 };
 
 inline Sequential tiny_network(Context& ctx, const TinySizes& sizes, DType real = DType::f32) {
   const Conv2d conv{.kernel = 3, .stride = 1, .pad = 1};
+  const bool kinks = !sizes.smooth;
+  const BatchNorm pooled{.pool = kinks ? 2 : 0, .pool_stride = kinks ? 2 : 0, .relu = kinks};
   std::vector<std::unique_ptr<Layer>> layers;
   layers.push_back(std::make_unique<Conv2dLayer>("conv1", sizes.conv1, conv));
-  layers.push_back(
-      std::make_unique<BatchNormLayer>("bn1", BatchNorm{.pool = 2, .pool_stride = 2}, 1));
+  layers.push_back(std::make_unique<BatchNormLayer>("bn1", pooled, 1));
   layers.push_back(std::make_unique<Conv2dLayer>("conv2", sizes.conv2, conv));
-  layers.push_back(std::make_unique<BatchNormLayer>("bn2", BatchNorm{}, 2));
+  layers.push_back(std::make_unique<BatchNormLayer>("bn2", BatchNorm{.relu = kinks}, 2));
   layers.push_back(std::make_unique<LinearLayer>("fc3", sizes.hidden, Bias::no));
-  layers.push_back(std::make_unique<BatchNormLayer>("bn3", BatchNorm{.dropout = sizes.dropout}, 3));
+  layers.push_back(std::make_unique<BatchNormLayer>(
+      "bn3", BatchNorm{.relu = kinks, .dropout = sizes.dropout}, 3));
   layers.push_back(std::make_unique<LinearLayer>("fc4", sizes.dimension, Bias::yes));
   return {ctx, sizes.picture, std::move(layers), real};
 }

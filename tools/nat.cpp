@@ -31,6 +31,19 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error) {
   return static_cast<int>(ErrorKind::usage);
 }
 
+// The parser would only say that a subcommand is required.
+void check_command_name(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return;
+  const std::string word = argv[1];
+  std::vector<std::string> known;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    known.push_back(command->get_name());
+    if (word == known.back()) return;
+  }
+  throw Error(ErrorKind::usage,
+              str("unknown command '", word, "'", suggestion(word, known), " (see 'nat --help')"));
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Noise As Targets: unsupervised learning by predicting noise", "nat");
   app.set_version_flag("--version", std::string("nat ") + kVersion);
@@ -44,6 +57,7 @@ int run(int argc, char** argv) {
                                          report_command(app),
                                          inspect_command(app, defaults),
                                          doctor_command(app)};
+  check_command_name(app, argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

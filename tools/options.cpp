@@ -11,7 +11,9 @@ namespace nat::tools {
 
 void add_options(CLI::App& command, Options& options) {
   visit_options(options, [&](const char* name, auto& member, const char* description) {
-    command.add_option(std::string("--") + name, member, description)->capture_default_str();
+    command.add_option(std::string("--") + name, member, description)
+        ->capture_default_str()
+        ->take_last();
   });
 }
 

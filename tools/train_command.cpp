@@ -58,9 +58,7 @@ Command train_command(CLI::App& nat, const Options& defaults) {
   return {app, [=] {
             validate(*options);
             catch_signals();
-            open_data(*options,
-                      data::Split::train);  // nothing is written for data that cannot be read
-            Training training(RunFolder::create(*options), *options, Training::Start::fresh);
+            Training training(*options, Training::Start::fresh);
             print_header(training);
             return finish(training, *running);
           }};
@@ -78,12 +76,11 @@ Command resume_command(CLI::App& nat) {
   add_running(*app, *running);
   return {app, [=] {
             catch_signals();
-            RunFolder folder = RunFolder::open(*path);
-            Options options = folder.options();
+            Options options = RunFolder::open(*path).options();
             if (*threads >= 0) options.threads = *threads;
             if (*loaders > 0) options.loaders = *loaders;
             validate(options);
-            Training training(std::move(folder), options, Training::Start::resume);
+            Training training(options, Training::Start::resume);
             std::fprintf(stderr, "%s", training.summary().c_str());
             return finish(training, *running);
           }};

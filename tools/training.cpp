@@ -82,6 +82,10 @@ TrainerOptions trainer_options(const Options& options) {
   return trainer;
 }
 
+Shape batch_shape(std::int64_t n, const data::PictureShape& picture) {
+  return {n, picture.height, picture.width, picture.channels};
+}
+
 void print_to_stderr(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
   std::fflush(stderr);
@@ -94,22 +98,20 @@ void catch_signals() {
   std::signal(SIGTERM, remember_signal);
 }
 
-Training::Training(RunFolder folder, Options options, Start start)
-    : folder_(std::move(folder)),
-      options_(std::move(options)),
+Training::Training(Options options, Start start)
+    : options_(std::move(options)),
       pictures_(open_data(options_, data::Split::train)),
       ctx_(make_context(options_)),
       network_(make_network(*ctx_, options_, pictures_->shape())),
       targets_(options_.seed, pictures_->size(), options_.dimension),
       loader_(std::make_unique<data::Loader>(*pictures_, training_loading(options_, *pictures_))),
+      trainer_(std::make_unique<Trainer>(*ctx_, *network_.net, targets_, trainer_options(options_),
+                                         batch_shape(options_.batch, pictures_->shape()))),
       schedule_(make_schedule(options_)),
+      folder_(start == Start::fresh ? RunFolder::create(options_) : RunFolder::open(options_.out)),
       metrics_(folder_.file("metrics"), kMetrics),
       timing_(folder_.file("timing"), kTiming),
       progress_(detect_terminal(2), print_to_stderr, steady_clock()) {
-  const data::PictureShape& shape = pictures_->shape();
-  trainer_ =
-      std::make_unique<Trainer>(*ctx_, *network_.net, targets_, trainer_options(options_),
-                                Shape(options_.batch, shape.height, shape.width, shape.channels));
   if (start == Start::fresh) {
     data::write_manifest(*pictures_, folder_.file("manifest.jsonl"));
     data::write_bad_pictures(*pictures_, folder_.file("bad_images.jsonl"));
@@ -149,11 +151,10 @@ void Training::train_epoch(std::int64_t stop_after) {
   const bool reassign = reassigns(epoch_, options_.period);
   loader_->start_epoch(static_cast<std::uint32_t>(epoch_), step_in_epoch_);
   while (const data::Batch* batch = loader_->next()) {
-    const data::PictureShape& shape = pictures_->shape();
     const ImageBatch images{
         .ids = batch->ids,
-        .pixels = ConstView(batch->pixels, DType::u8,
-                            Shape(batch->size(), shape.height, shape.width, shape.channels)),
+        .pixels =
+            ConstView(batch->pixels, DType::u8, batch_shape(batch->size(), pictures_->shape())),
         .boxes = ConstView(batch->boxes.data(), DType::f32, Shape(batch->size(), 5))};
     const StepReport report =
         trainer_->step(*ctx_, images,

@@ -19,10 +19,10 @@ enum class Outcome : int { done = 0, stopped = 75, interrupted = 130, terminated
 
 class Training {
  public:
-  // Opens the data and builds everything; a fresh run writes its manifest, a resumed one demands
-  // the same data. Nothing is trained yet.
+  // Opens the data and builds everything; only when all of that went well does a fresh run make its
+  // folder and write its manifest. A resumed one demands the same data. Nothing is trained yet.
   enum class Start { fresh, resume };
-  Training(RunFolder folder, Options options, Start start);
+  Training(Options options, Start start);
 
   // Trains until the last epoch, a signal, or `stop_after` further steps (0 = no such limit);
   // always leaves a checkpoint of where it stopped.
@@ -50,7 +50,6 @@ class Training {
   void save();
   bool should_stop(std::int64_t stop_after);
 
-  RunFolder folder_;
   Options options_;
   std::unique_ptr<data::Dataset> pictures_;
   std::unique_ptr<Context> ctx_;
@@ -59,6 +58,7 @@ class Training {
   std::unique_ptr<data::Loader> loader_;
   std::unique_ptr<Trainer> trainer_;
   Schedule schedule_;
+  RunFolder folder_;
   MetricsLog metrics_, timing_;
   Progress progress_;
 

@@ -95,9 +95,9 @@ void batch_statistics(Context& ctx, const BatchNorm& norm, const ConstView& x,
   C* running_mean = parameters.running_mean.as<C>();
   C* running_var = parameters.running_var.as<C>();
   for (std::int64_t c = 0; c < grid.channels; ++c) {
-    const double shift = sums.a(c) / m;
+    const double shift = sums.a[c] / m;
     const double mean = static_cast<double>(pivot[c]) + shift;
-    const double square = sums.b(c) / m - shift * shift;
+    const double square = sums.b[c] / m - shift * shift;
     const double var = square < 0 ? 0 : square;  // NaN stays NaN
     const auto move = [&](C& running, double value) {
       const double old = static_cast<double>(running);
@@ -335,9 +335,9 @@ struct InputGradient {
       const double mean = static_cast<double>(saved.mean.as<C>()[c]);
       const double scale = static_cast<double>(gamma[c]) * inv_std;
       gain[c] = static_cast<C>(scale);
-      slope[c] = static_cast<C>(-scale * per_pixel * inv_std * inv_std * sums.b(c));
+      slope[c] = static_cast<C>(-scale * per_pixel * inv_std * inv_std * sums.b[c]);
       offset[c] =
-          static_cast<C>(-scale * per_pixel * sums.a(c) - mean * static_cast<double>(slope[c]));
+          static_cast<C>(-scale * per_pixel * sums.a[c] - mean * static_cast<double>(slope[c]));
     }
   }
 };
@@ -420,8 +420,8 @@ ChannelSums backward_parameters(Scratch::Frame& frame, const ConstView& values,
     target = static_cast<C>(grad == Grad::accumulate ? static_cast<double>(target) + value : value);
   };
   for (std::int64_t c = 0; c < dgamma.shape[0]; ++c) {
-    put(dbeta.as<C>()[c], sums.a(c));
-    put(dgamma.as<C>()[c], sums.b(c) * static_cast<double>(inv_std[c]));
+    put(dbeta.as<C>()[c], sums.a[c]);
+    put(dgamma.as<C>()[c], sums.b[c] * static_cast<double>(inv_std[c]));
   }
   return sums;
 }

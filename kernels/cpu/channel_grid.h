@@ -36,23 +36,39 @@ struct PixelChunks : Chunks {
       : Chunks(grid.pixels(), std::clamp<std::int64_t>(grid.pixels() / 32, 1, 32)) {}
 };
 
-// Pixels whose sum may be taken in the type of computation, before it is added to a double.
-constexpr std::int64_t kRun = 128;
+// Pixels that lie one after the other, in some channels of one block.
+struct Run {
+  std::int64_t chunk;
+  std::int64_t pixels;             // at most kRunPixels
+  std::int64_t channel, channels;  // first, and how many
+  std::int64_t at;                 // element of the first pixel and channel
+};
+// How many values may be summed in the type of computation before the sum is added to a double.
+constexpr std::int64_t kRunPixels = 128;
 
-// Calls body(chunk, group, at, count) for runs of at most kRun pixels that lie one after the other
-// from element `at` on. The runs of one chunk and group are visited in order by one thread.
+// Calls body(run) until all elements have been visited. Runs of the same channels and chunk are
+// visited in order by one thread. Very wide blocks (matrices) are cut, to keep all threads busy.
 template <class Body>
 void parallel_runs(const Grid& grid, Body&& body) {
   const PixelChunks chunks(grid);
+  const std::int64_t width = std::min<std::int64_t>(grid.block, 512);
+  const std::int64_t slices = (grid.block + width - 1) / width;  // of one block
   // Where a picture ends, the next one does not follow, unless there is only one group.
   const std::int64_t picture = grid.groups == 1 ? grid.pixels() : grid.height * grid.width;
-  parallel_for(chunks.count * grid.groups, grid.elements(), [&](std::int64_t task) {
-    const std::int64_t chunk = task / grid.groups, group = task % grid.groups;
-    std::int64_t count = 0;
-    for (std::int64_t pixel = chunks.begin(chunk); pixel < chunks.end(chunk); pixel += count) {
+  parallel_for(chunks.count * grid.groups * slices, grid.elements(), [&](std::int64_t task) {
+    const std::int64_t slice = task % slices * width;
+    const std::int64_t group = task / slices % grid.groups;
+    Run run{.chunk = task / slices / grid.groups,
+            .pixels = 0,
+            .channel = group * grid.block + slice,
+            .channels = std::min(width, grid.block - slice),
+            .at = 0};
+    const std::int64_t end = chunks.end(run.chunk);
+    for (std::int64_t pixel = chunks.begin(run.chunk); pixel < end; pixel += run.pixels) {
       const std::int64_t inside = pixel % picture;
-      count = std::min({kRun, chunks.end(chunk) - pixel, picture - inside});
-      body(chunk, group, grid.slab(pixel / picture, group) + inside * grid.block, count);
+      run.pixels = std::min({kRunPixels, end - pixel, picture - inside});
+      run.at = grid.slab(pixel / picture, group) + inside * grid.block + slice;
+      body(run);
     }
   });
 }
@@ -61,11 +77,12 @@ void parallel_runs(const Grid& grid, Body&& body) {
 // pixels, `grid.block` elements apart, from element `at` on, which belongs to `channel`.
 template <class Body>
 void parallel_tiles(const Grid& grid, Body&& body) {
-  parallel_runs(grid, [&](std::int64_t, std::int64_t group, std::int64_t start, std::int64_t run) {
-    for_each_tile(
-        run, grid.block, [&](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
-          body(start + first * grid.block + channel, count, group * grid.block + channel, lanes);
-        });
+  parallel_runs(grid, [&](const Run& run) {
+    for_each_tile(run.pixels, run.channels,
+                  [&](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
+                    body(run.at + first * grid.block + channel, count, run.channel + channel,
+                         lanes);
+                  });
   });
 }
 
@@ -77,11 +94,7 @@ struct Pair {
 };
 
 struct ChannelSums {
-  const double* totals;  // per group: the first sums of its channels, then the second
-  std::int64_t block;
-
-  double a(std::int64_t c) const { return totals[c / block * 2 * block + c % block]; }
-  double b(std::int64_t c) const { return totals[(c / block * 2 + 1) * block + c % block]; }
+  const double *a, *b;
 };
 
 // Sums a pair per pixel and channel over all pixels. `prepare(channel, lanes)` returns the function
@@ -89,39 +102,44 @@ struct ChannelSums {
 // and chunks in double, in order.
 template <class C, class Prepare>
 ChannelSums channel_sums(Scratch::Frame& frame, const Grid& grid, Prepare&& prepare) {
-  const std::int64_t chunks = PixelChunks(grid).count, size = 2 * grid.channels;
+  const std::int64_t chunks = PixelChunks(grid).count, channels = grid.channels;
+  const std::int64_t size = 2 * channels;  // all sums a, then all sums b
   double* totals = frame.take<double>(static_cast<std::size_t>((1 + chunks) * size));
   C* run_totals = frame.take<C>(static_cast<std::size_t>(chunks * size));
   std::fill_n(totals, (1 + chunks) * size, 0.0);
-  parallel_runs(
-      grid, [&](std::int64_t chunk, std::int64_t group, std::int64_t start, std::int64_t run) {
-        const std::int64_t block = grid.block;
-        C* run_total = run_totals + chunk * size + group * 2 * block;
-        double* total = totals + (1 + chunk) * size + group * 2 * block;
-        std::fill_n(run_total, 2 * block, C{0});
-        for_each_tile(run, block,
-                      [&](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
-                        const auto term = prepare(group * block + channel, lanes);
-                        std::int64_t at = start + first * block + channel;
-                        Pair<C> sum{load_raw(run_total + channel, lanes),
-                                    load_raw(run_total + block + channel, lanes)};
-                        std::int64_t p = 0;
-                        for (; p + 4 <= count; p += 4, at += 4 * block) {
-                          sum = sum + ((term(at, lanes) + term(at + block, lanes)) +
-                                       (term(at + 2 * block, lanes) + term(at + 3 * block, lanes)));
-                        }
-                        for (; p < count; ++p, at += block) sum = sum + term(at, lanes);
-                        store_raw(sum.a, run_total + channel, lanes);
-                        store_raw(sum.b, run_total + block + channel, lanes);
-                      });
+  parallel_runs(grid, [&](const Run& run) {
+    C* a = run_totals + run.chunk * size + run.channel;
+    C* b = a + channels;
+    std::fill_n(a, run.channels, C{0});
+    std::fill_n(b, run.channels, C{0});
+    for_each_tile(
+        run.pixels, run.channels,
+        [&, step = grid.block](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
+          const auto term = prepare(run.channel + channel, lanes);
+          std::int64_t at = run.at + first * step + channel;
+          Pair<C> sum{load_raw(a + channel, lanes), load_raw(b + channel, lanes)};
+          std::int64_t p = 0;
+          for (; p + 4 <= count; p += 4, at += 4 * step) {
+            sum = sum + ((term(at, lanes) + term(at + step, lanes)) +
+                         (term(at + 2 * step, lanes) + term(at + 3 * step, lanes)));
+          }
+          for (; p < count; ++p, at += step) sum = sum + term(at, lanes);
+          store_raw(sum.a, a + channel, lanes);
+          store_raw(sum.b, b + channel, lanes);
+        });
+    double* total_a = totals + (1 + run.chunk) * size + run.channel;
+    double* total_b = total_a + channels;
 #pragma omp simd
-        for (std::int64_t i = 0; i < 2 * block; ++i) total[i] += static_cast<double>(run_total[i]);
-      });
+    for (std::int64_t c = 0; c < run.channels; ++c) {
+      total_a[c] += static_cast<double>(a[c]);
+      total_b[c] += static_cast<double>(b[c]);
+    }
+  });
   for (std::int64_t chunk = 1; chunk <= chunks; ++chunk) {
 #pragma omp simd
     for (std::int64_t i = 0; i < size; ++i) totals[i] += totals[chunk * size + i];
   }
-  return {totals, grid.block};
+  return {totals, totals + channels};
 }
 
 }  // namespace nat::cpu

@@ -99,7 +99,7 @@ def compute_features(network, inputs, batch=64):
 def compare(ours, theirs, tolerance):
     """Prints the errors by layer; True when all are within the tolerance."""
     equal = True
-    print(f"{'layer':<10} {'columns':>7} {'largest feature':>16} {'max error':>10} {'relative':>10}")
+    print("layer      columns  largest feature  max error   relative")
     for layer in LAYERS:
         if ours[layer].shape != theirs[layer].shape:
             print(f"{layer:<10} shapes {ours[layer].shape} and {theirs[layer].shape} differ")

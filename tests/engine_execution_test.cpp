@@ -1,0 +1,368 @@
+// A whole small network: gradients by central differences, memory sharing, allocations, precision,
+// train and eval mode, dropout.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "engine/execution.h"
+#include "engine/init.h"
+#include "engine/optimizer.h"
+#include "kernels/cast.h"
+#include "kernels/cpu_info.h"
+#include "kernels/nat_head.h"
+#include "tests/opcases/tensor.h"
+#include "tests/tiny_network.h"
+
+// Every allocation of tensor size in this program is counted, whoever asks for it.
+namespace {
+constexpr std::size_t kTensorBytes = 1024;
+std::atomic<int> large_allocations{0};
+
+void* counted(std::size_t alignment, std::size_t bytes) {
+  if (bytes >= kTensorBytes) ++large_allocations;
+  void* data = nullptr;
+  return posix_memalign(&data, alignment, bytes) == 0 ? data : nullptr;
+}
+}  // namespace
+
+extern "C" void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept {
+  return counted(alignment, bytes);
+}
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
+  if (void* data = counted(alignof(std::max_align_t), bytes)) return data;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* data) noexcept { std::free(data); }
+[[gnu::noinline]] void operator delete(void* data, std::size_t) noexcept { std::free(data); }
+
+using namespace nat;
+using namespace nat::test;
+
+namespace {
+
+// Enough batch rows for the statistics, few enough for float64 loops.
+constexpr std::int64_t kBatch = 8;
+
+// The head of Noise As Targets on an execution: z = u / |u|, loss = sum |z - c|^2, gradient to u.
+class Head {
+ public:
+  Head(Context& ctx, const Execution& execution)
+      : dtype_(execution.output().dtype),
+        z_(execution.output().shape, dtype_),
+        target_(z_.shape(), dtype_),
+        inv_norm_(Shape(execution.batch()), dtype_),
+        loss_(Shape(execution.batch()), dtype_) {
+    Tensor raw(z_.shape(), dtype_);
+    raw.fill_uniform(11, -1, 1);
+    normalize_rows(ctx, raw.view(), target_.view(), inv_norm_.view());
+  }
+
+  double operator()(Context& ctx, const Execution& execution) {
+    nat_head(ctx, 1, execution.output(), target_.view(), z_.view(), inv_norm_.view(), loss_.view(),
+             execution.output_gradient());
+    double total = 0;
+    for (std::int64_t i = 0; i < loss_.size(); ++i) total += loss_.get(i);
+    return total;
+  }
+
+ private:
+  DType dtype_;
+  Tensor z_, target_, inv_norm_, loss_;
+};
+
+// A network, an execution of it for training, and the head.
+struct Training {
+  Context ctx;
+  Sequential net;
+  Execution execution;
+  Head head;
+  Pass pass{.mode = Mode::train, .seed = 5, .step = 1};
+
+  explicit Training(const TinySizes& sizes, DType real = DType::f32, Math math = Math::f32,
+                    Sharing sharing = Sharing::on, const std::vector<std::string>& keep = {})
+      : ctx(Device::cpu, math),
+        net(tiny_network(ctx, sizes, real)),
+        execution(ctx, net, kBatch, Mode::train, keep, sharing),
+        head(ctx, execution) {
+    initialize(ctx, Init::torch7, 1, net.parameters());
+    show_pictures(1);
+  }
+
+  // The same pictures for every dtype: multiples of 1/64 within one are exact even in bf16.
+  void show_pictures(std::uint64_t seed) { show_pictures(ctx, execution, seed); }
+  static void show_pictures(Context& ctx, const Execution& execution, std::uint64_t seed) {
+    Tensor pictures(execution.input().shape, DType::f64);
+    pictures.fill_uniform(seed, -1, 1);
+    for (std::int64_t i = 0; i < pictures.size(); ++i) {
+      pictures.set(i, std::round(pictures.get(i) * 64) / 64);
+    }
+    cast(ctx, pictures.view(), execution.input());
+  }
+
+  double loss() {
+    execution.forward(ctx, pass);
+    return head(ctx, execution);
+  }
+  double forward_backward() {
+    const double value = loss();
+    execution.backward(ctx, pass);
+    return value;
+  }
+  double step(float learning_rate) {
+    const double value = forward_backward();
+    sgd_step(ctx, {.learning_rate = learning_rate}, net.parameters());
+    return value;
+  }
+};
+
+// Any view as doubles in plain row-major order.
+std::vector<double> values(Context& ctx, ConstView view) {
+  Tensor plain(view.shape, DType::f64);
+  cast(ctx, view, plain.view());
+  return plain.values();
+}
+
+// A parameter of the set in file order, which does not depend on the layout in memory.
+std::vector<double> in_file_order(Context& ctx, const ParameterSet& set, std::size_t index,
+                                  View flat) {
+  const Parameter& parameter = set.parameters()[index];
+  const std::vector<double> memory =
+      values(ctx, rows(flat, parameter.offset, parameter.offset + parameter.shape.elements()));
+  const std::vector<float> narrow(memory.begin(), memory.end());
+  const std::vector<float> file = set.to_file(parameter, narrow.data());
+  return {file.begin(), file.end()};
+}
+
+double relative_l2(const std::vector<double>& actual, const std::vector<double>& expected) {
+  double error = 0, norm = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    error += std::pow(actual[i] - expected[i], 2);
+    norm += std::pow(expected[i], 2);
+  }
+  return std::sqrt(error / norm);
+}
+
+bool same_bits(View a, View b) {
+  return a.bytes() == b.bytes() && std::memcmp(a.data, b.data, a.bytes()) == 0;
+}
+
+// Central differences through the whole network against its backward pass, the worst relative
+// error over all parameters. h is small because a ReLU or a pool that switches inside [-h, h] has
+// no derivative there: with h = 1e-7 that happens to none of the few hundred activations, and
+// rounding, about 1e-15 / h, stays far below 1e-6.
+double worst_gradient_error(Training& training) {
+  training.forward_backward();
+  const std::vector<double> analytic = values(training.ctx, training.net.parameters().gradients());
+  double worst = 0;
+  for (const Parameter& parameter : training.net.parameters().parameters()) {
+    double* w = training.net.parameters().values().as<double>() + parameter.offset;
+    const double* g = analytic.data() + parameter.offset;
+    double scale = 0, error = 0;
+    for (std::int64_t i = 0; i < parameter.shape.elements(); ++i) {
+      const double before = w[i], h = 1e-7;
+      w[i] = before + h;
+      const double above = training.loss();
+      w[i] = before - h;
+      const double below = training.loss();
+      w[i] = before;
+      scale = std::max(scale, std::abs(g[i]));
+      error = std::max(error, std::abs((above - below) / (2 * h) - g[i]));
+    }
+    CAPTURE(parameter.name);
+    CHECK(scale > 1e-3);  // a gradient of nothing would prove nothing
+    worst = std::max(worst, error / scale);
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("the gradient of every parameter through the whole network equals central differences") {
+  for (const Mode mode : {Mode::train, Mode::eval}) {
+    for (const float dropout : {0.0f, 0.5f}) {
+      CAPTURE((mode == Mode::train));
+      CAPTURE(dropout);
+      Training training({.picture = Shape(1, 6, 6, 2),
+                         .conv1 = 3,
+                         .conv2 = 2,
+                         .hidden = 5,
+                         .dimension = 4,
+                         .dropout = dropout},
+                        DType::f64);
+      // Running statistics that describe the pictures, so that eval mode is a working network too.
+      for (int pass = 0; pass < 20; ++pass) training.loss();
+      training.pass.mode = mode;
+      CHECK(worst_gradient_error(training) <= 1e-6);
+    }
+  }
+}
+
+TEST_CASE("sharing memory changes no bit of outputs and gradients") {
+  for (const Math math : {Math::f32, Math::bf16}) {
+    CAPTURE(name(math));
+    Training on({.dropout = 0.5f}, DType::f32, math, Sharing::on);
+    Training off({.dropout = 0.5f}, DType::f32, math, Sharing::off);
+    for (int step = 0; step < 2; ++step) {
+      CHECK(on.loss() == off.loss());
+      CHECK(values(on.ctx, on.execution.output()) == values(off.ctx, off.execution.output()));
+      on.execution.backward(on.ctx, on.pass);
+      off.execution.backward(off.ctx, off.pass);
+      CHECK(same_bits(on.net.parameters().gradients(), off.net.parameters().gradients()));
+      CHECK(same_bits(on.net.parameters().statistic_values(),
+                      off.net.parameters().statistic_values()));
+    }
+    CHECK(on.execution.memory_plan().total() < off.execution.memory_plan().total());
+  }
+}
+
+TEST_CASE("after the first step a training step allocates nothing of tensor size") {
+  for (const Math math : {Math::f32, Math::bf16}) {
+    CAPTURE(name(math));
+    const int before = large_allocations;
+    Training training({.dropout = 0.5f}, DType::f32, math);
+    training.step(0.01f);
+    const int warm = large_allocations;
+    CHECK(warm > before);  // the count works
+    const std::size_t high_water = training.ctx.scratch.high_water();
+    for (int step = 0; step < 5; ++step) training.step(0.01f);
+    CHECK(large_allocations == warm);
+    CHECK(training.ctx.scratch.high_water() == high_water);
+  }
+}
+
+TEST_CASE("a step in float32 equals the step in float64, for every parameter") {
+  Training single({}), twice({}, DType::f64);
+  // A rate of one makes the update as large as the parameters, so that its error shows.
+  CHECK(single.step(1) == doctest::Approx(twice.step(1)).epsilon(1e-5));
+  const ParameterSet &a = single.net.parameters(), &b = twice.net.parameters();
+  for (std::size_t i = 0; i < a.parameters().size(); ++i) {
+    CAPTURE(a.parameters()[i].name);
+    CHECK(relative_l2(in_file_order(single.ctx, a, i, a.values()),
+                      in_file_order(twice.ctx, b, i, b.values())) <= 1e-5);
+    CHECK(relative_l2(in_file_order(single.ctx, a, i, a.gradients()),
+                      in_file_order(twice.ctx, b, i, b.gradients())) <= 1e-4);
+  }
+}
+
+TEST_CASE("a step in bfloat16 comes close to the step in float64") {
+  if (!cpu_info().bf16) {
+    MESSAGE("skipped: this processor has no bfloat16 products");
+    return;
+  }
+  // A smooth network: the rounding of some twenty stored tensors and operands, 2^-8 / sqrt(3) of an
+  // element each, adds up to sqrt(20) 0.0023 = 0.01; 2e-2 is twice that.
+  // With ReLU and pool that much noise also switches about 0.5 % of the elements on or off; each
+  // is an error of its whole gradient, so the relative error is about sqrt(0.005) = 0.07 for each
+  // of the three layers of switches, 0.12 together; 0.25 is twice that.
+  for (const auto& [smooth, bound] : {std::pair(true, 2e-2), std::pair(false, 0.25)}) {
+    CAPTURE(smooth);
+    const TinySizes sizes{.picture = Shape(1, smooth ? 6 : 12, smooth ? 6 : 12, 2),
+                          .smooth = smooth};
+    Training half(sizes, DType::f32, Math::bf16), twice(sizes, DType::f64);
+    half.step(1);
+    twice.step(1);
+    const ParameterSet &a = half.net.parameters(), &b = twice.net.parameters();
+    for (std::size_t i = 0; i < a.parameters().size(); ++i) {
+      CAPTURE(a.parameters()[i].name);
+      // Without a ReLU between, the next batch norm takes a shift out again: no gradient.
+      if (smooth && a.parameters()[i].role == Role::shift) continue;
+      CHECK(relative_l2(in_file_order(half.ctx, a, i, a.gradients()),
+                        in_file_order(twice.ctx, b, i, b.gradients())) <= bound);
+    }
+  }
+}
+
+TEST_CASE("training lowers the loss; eval mode then normalises with the running statistics") {
+  Training training({});
+  const double first = training.step(0.05f);
+  double last = first;
+  for (int step = 0; step < 30; ++step) last = training.step(0.05f);
+  CHECK(last < 0.5 * first);
+
+  Context& ctx = training.ctx;
+  Execution eval(ctx, training.net, kBatch, Mode::eval, {"conv2", "bn2"});
+  Training::show_pictures(ctx, eval, 1);
+  eval.forward(ctx, Pass{.mode = Mode::eval});
+  const ParameterSet& set = training.net.parameters();
+  const auto parameter = [&](const std::string& name) {
+    for (std::size_t i = 0; i < set.parameters().size(); ++i) {
+      if (set.parameters()[i].name == name) return values(ctx, set.value(i));
+    }
+    return std::vector<double>();
+  };
+  const auto statistic = [&](const std::string& name) {
+    for (std::size_t i = 0; i < set.statistics().size(); ++i) {
+      if (set.statistics()[i].name == name) return values(ctx, set.statistic(i));
+    }
+    return std::vector<double>();
+  };
+  const auto gamma = parameter("bn2.weight"), beta = parameter("bn2.bias");
+  const auto mean = statistic("bn2.running_mean"), var = statistic("bn2.running_var");
+  REQUIRE(var.size() == 32);
+  const std::vector<double> x = values(ctx, eval.kept("conv2")), y = values(ctx, eval.kept("bn2"));
+  REQUIRE(x.size() == y.size());
+  double worst = 0, largest = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t c = i % 32;
+    const double v = gamma[c] * (x[i] - mean[c]) / std::sqrt(var[c] + 1e-5) + beta[c];
+    worst = std::max(worst, std::abs(y[i] - std::max(v, 0.0)));
+    largest = std::max(largest, std::abs(v));
+  }
+  CHECK(worst <= 8 * 0x1p-24 * largest);  // a few float32 operations on values up to `largest`
+  CHECK(largest > 0.5);
+}
+
+TEST_CASE("in eval mode a picture's features do not depend on the rest of its batch") {
+  Training training({});
+  for (int step = 0; step < 3; ++step) training.step(0.05f);
+  Execution eight(training.ctx, training.net, 8, Mode::eval);
+  Execution three(training.ctx, training.net, 3, Mode::eval);
+  Training::show_pictures(training.ctx, eight, 1);
+  Training::show_pictures(training.ctx, three, 1);  // the first three of the eight
+  eight.forward(training.ctx, Pass{});
+  three.forward(training.ctx, Pass{});
+  const std::vector<double> all = values(training.ctx, eight.output());
+  const std::vector<double> some = values(training.ctx, three.output());
+  // Products may take another path for another number of rows: rounding of sums of up to 1152
+  // products in three layers, (8 + sqrt(K)) u each.
+  CHECK(relative_l2(some, {all.begin(), all.begin() + static_cast<std::ptrdiff_t>(some.size())}) <=
+        3 * (8 + std::sqrt(1152.0)) * 0x1p-24);
+}
+
+TEST_CASE("kept outputs survive the forward pass") {
+  const std::vector<std::string> every = {"conv1", "bn1", "conv2", "bn2", "fc3", "bn3", "fc4"};
+  Training training({});
+  Context& ctx = training.ctx;
+  Execution separate(ctx, training.net, kBatch, Mode::eval, every, Sharing::off);
+  Training::show_pictures(ctx, separate, 1);
+  separate.forward(ctx, Pass{});
+  for (const std::string& layer : every) {
+    CAPTURE(layer);
+    Execution shared(ctx, training.net, kBatch, Mode::eval, {layer});
+    Training::show_pictures(ctx, shared, 1);
+    shared.forward(ctx, Pass{});
+    CHECK(values(ctx, shared.kept(layer)) == values(ctx, separate.kept(layer)));
+  }
+  CHECK_THROWS_WITH_AS(Execution(ctx, training.net, 1, Mode::eval, {"conv9"}),
+                       "layer 'conv9' does not exist; the network has conv1, bn1, conv2, bn2, fc3, "
+                       "bn3, fc4",
+                       Error);
+}
+
+TEST_CASE("dropout is the same for the same step and seed, and new for another") {
+  Training training({.dropout = 0.5f});
+  const auto output = [&](std::uint64_t seed, std::uint32_t step, Mode mode) {
+    training.execution.forward(training.ctx, Pass{.mode = mode, .seed = seed, .step = step});
+    return values(training.ctx, training.execution.output());
+  };
+  const std::vector<double> once = output(1, 7, Mode::train);
+  CHECK(output(1, 7, Mode::train) == once);
+  CHECK(output(1, 8, Mode::train) != once);
+  CHECK(output(2, 7, Mode::train) != once);
+  CHECK(output(1, 7, Mode::eval) == output(2, 8, Mode::eval));  // no dropout when judging
+}

@@ -1,0 +1,153 @@
+// The two networks: sizes of every stage, numbers of parameters, names and taps.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "engine/execution.h"
+#include "models/alexnet.h"
+#include "models/convnet.h"
+
+using namespace nat;
+
+namespace {
+
+Shape output_of(Context& ctx, const Network& network, const std::string& layer) {
+  return network.net->activations(ctx, 1)[network.net->layer_index(layer) + 1].shape;
+}
+
+// Without the padding between parameters.
+std::int64_t parameter_count(const Network& network) {
+  std::int64_t count = 0;
+  for (const Parameter& parameter : network.net->parameters().parameters()) {
+    count += parameter.shape.elements();
+  }
+  return count;
+}
+
+std::vector<std::string> parameter_names(const Network& network) {
+  std::vector<std::string> names;
+  for (const Parameter& parameter : network.net->parameters().parameters()) {
+    names.push_back(parameter.name);
+  }
+  return names;
+}
+
+std::vector<std::string> tap_names(const Network& network) {
+  std::vector<std::string> names;
+  for (const Tap& tap : network.taps) names.push_back(tap.name);
+  return names;
+}
+
+// Weights of a convolution or product, and scale and shift of the batch norm behind it.
+std::int64_t block(std::int64_t in, std::int64_t out, std::int64_t kernel = 1) {
+  return in * out * kernel * kernel + 2 * out;
+}
+
+std::string refusal(const Network& network, const std::string& tap) {
+  try {
+    network.tap_layer(tap);
+  } catch (const Error& error) {
+    CHECK(error.kind() == ErrorKind::usage);
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+// One case, because the parameters of AlexNet are 800 MB.
+TEST_CASE("AlexNet on 224 pixels has the stages, the parameters and the names of the paper") {
+  Context ctx;
+  const Network network = alexnet(ctx, Shape(1, 224, 224, 2), 2048);
+  CHECK(network.architecture == "alexnet");
+
+  CHECK(output_of(ctx, network, "features.conv1") == Shape(1, 55, 55, 96));
+  CHECK(output_of(ctx, network, "features.bn1") == Shape(1, 27, 27, 96));
+  CHECK(output_of(ctx, network, "features.conv2") == Shape(1, 27, 27, 256));
+  CHECK(output_of(ctx, network, "features.bn2") == Shape(1, 13, 13, 256));
+  CHECK(output_of(ctx, network, "features.bn3") == Shape(1, 13, 13, 384));
+  CHECK(output_of(ctx, network, "features.bn4") == Shape(1, 13, 13, 384));
+  CHECK(output_of(ctx, network, "features.conv5") == Shape(1, 13, 13, 256));
+  CHECK(output_of(ctx, network, "features.bn5") == Shape(1, 6, 6, 256));
+  CHECK(output_of(ctx, network, "features.bn5").row() == 9216);
+  CHECK(output_of(ctx, network, "classifier.fc6") == Shape(1, 4096));
+  CHECK(output_of(ctx, network, "classifier.bn7") == Shape(1, 4096));
+  CHECK(output_of(ctx, network, "classifier.fc8") == Shape(1, 2048));
+  CHECK(network.net->output_features() == 2048);
+
+  CHECK(parameter_count(network) == block(2, 96, 11) + block(96, 256, 5) + block(256, 384, 3) +
+                                        block(384, 384, 3) + block(384, 256, 3) +
+                                        block(9216, 4096) + block(4096, 4096) + 4096 * 2048 + 2048);
+  CHECK(parameter_count(network) == doctest::Approx(66.7e6).epsilon(0.001));
+  CHECK(tap_names(network) == std::vector<std::string>{"conv1", "conv2", "conv3", "conv4", "conv5",
+                                                       "conv", "fc6", "fc7", "fc", "embedding"});
+  CHECK(network.tap_layer("conv") == "features.bn5");
+  CHECK(network.tap_layer("fc") == "classifier.bn7");
+  CHECK(network.tap_layer("embedding") == "classifier.fc8");
+
+  // The largest tensors of a training step at batch 32 in float32: the two of conv1 (35.4 MiB each)
+  // and the six of the second to fourth stage (8 to 23 MiB).
+  const Execution execution(ctx, *network.net, 32, Mode::train);
+  const MemoryPlan& plan = execution.memory_plan();
+  CAPTURE(plan.table());
+  CHECK(plan.total() <= std::size_t{200} << 20);
+  CHECK(static_cast<double>(plan.total()) <= 1.06 * static_cast<double>(plan.lower_bound()));
+}
+
+TEST_CASE("the convnet on 28 pixels ends in 1152 convolution features") {
+  Context ctx;
+  const Network network = convnet(ctx, Shape(1, 28, 28, 2), 64);
+  CHECK(network.architecture == "convnet");
+  CHECK(output_of(ctx, network, "features.bn1") == Shape(1, 14, 14, 32));
+  CHECK(output_of(ctx, network, "features.conv2") == Shape(1, 14, 14, 64));
+  CHECK(output_of(ctx, network, "features.bn2") == Shape(1, 7, 7, 64));
+  CHECK(output_of(ctx, network, "features.bn3") == Shape(1, 3, 3, 128));
+  CHECK(output_of(ctx, network, network.tap_layer("conv")).row() == 1152);
+  CHECK(output_of(ctx, network, network.tap_layer("fc")) == Shape(1, 256));
+  CHECK(output_of(ctx, network, network.tap_layer("embedding")) == Shape(1, 64));
+  CHECK(parameter_count(network) ==
+        block(2, 32, 5) + block(32, 64, 3) + block(64, 128, 3) + block(1152, 256) + 256 * 64 + 64);
+  CHECK(parameter_names(network) ==
+        std::vector<std::string>{
+            "features.conv1.weight", "features.bn1.weight", "features.bn1.bias",
+            "features.conv2.weight", "features.bn2.weight", "features.bn2.bias",
+            "features.conv3.weight", "features.bn3.weight", "features.bn3.bias",
+            "classifier.fc4.weight", "classifier.bn4.weight", "classifier.bn4.bias",
+            "classifier.fc5.weight", "classifier.fc5.bias"});
+  CHECK(tap_names(network) ==
+        std::vector<std::string>{"conv1", "conv2", "conv3", "conv", "fc4", "fc", "embedding"});
+}
+
+TEST_CASE("the width multiplies every channel count of the convnet") {
+  Context ctx;
+  const Network network = convnet(ctx, Shape(1, 32, 32, 3), 10, 2);
+  CHECK(output_of(ctx, network, "features.bn1") == Shape(1, 16, 16, 64));
+  CHECK(output_of(ctx, network, "features.bn3") == Shape(1, 4, 4, 256));
+  CHECK(output_of(ctx, network, "classifier.bn4") == Shape(1, 512));
+  CHECK(network.net->output_features() == 10);
+}
+
+TEST_CASE("architectures are found by name") {
+  Context ctx;
+  const Shape picture(1, 28, 28, 2);
+  const Network network = build_architecture(ctx, {.dimension = 8, .width = 2}, picture);
+  CHECK(network.architecture == "convnet");
+  CHECK(network.net->output_features() == 8);
+  CHECK(output_of(ctx, network, "features.bn1").channels() == 64);
+  CHECK_THROWS_WITH_AS(build_architecture(ctx, {.name = "resnet"}, picture),
+                       "--network 'resnet' does not exist; choose alexnet or convnet", Error);
+}
+
+TEST_CASE("an unknown tap is refused with the known ones") {
+  Context ctx;
+  const Network network = convnet(ctx, Shape(1, 28, 28, 2), 16);
+  CHECK(refusal(network, "conv7") ==
+        "feature layer 'conv7' does not exist; choose from conv1, conv2, conv3, conv, fc4, fc, "
+        "embedding");
+}
+
+TEST_CASE("a picture too small for the network is refused") {
+  Context ctx;
+  CHECK_THROWS_AS(convnet(ctx, Shape(1, 3, 3, 2), 16), Error);
+}

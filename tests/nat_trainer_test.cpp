@@ -1,0 +1,248 @@
+// Algorithm 1 on a small network: the loss before learning, what re-assignment wins, that it takes
+// effect in the same step, and that training learns.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "engine/init.h"
+#include "kernels/targets.h"
+#include "nat/trainer.h"
+#include "tests/opcases/tensor.h"
+#include "tests/tiny_network.h"
+#include "tests/tiny_pictures.h"
+
+using namespace nat;
+using namespace nat::test;
+
+namespace {
+
+// A network, targets for `images` pictures and a trainer for batches of `batch`.
+struct Run {
+  Context ctx;
+  Sequential net;
+  Targets targets;
+  Trainer trainer;
+
+  Run(std::int64_t images, std::int64_t batch, std::int64_t dimension, std::uint64_t seed = 1,
+      const TrainerOptions& options = {})
+      : net(tiny_network(ctx, {.dimension = dimension})),
+        targets(seed, images, dimension),
+        trainer(ctx, net, targets, options, Shape(batch, 12, 12, 1)) {
+    initialize(ctx, Init::he, seed, net.parameters());
+  }
+
+  StepReport step(const ImageBatch& batch, const Trainer::Order& order) {
+    return trainer.step(ctx, batch, order);
+  }
+};
+
+std::vector<float> copy_of(View view) {
+  return {view.as<float>(), view.as<float>() + view.shape.elements()};
+}
+
+bool is_permutation_of_rows(std::span<const std::int32_t> permutation) {
+  std::vector<std::int32_t> sorted(permutation.begin(), permutation.end());
+  std::sort(sorted.begin(), sorted.end());
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted[i] != static_cast<std::int32_t>(i)) return false;
+  }
+  return true;
+}
+
+// n unit vectors in d dimensions: rows of another target matrix.
+void fill_unit_rows(Context& ctx, std::uint64_t seed, Tensor& rows) {
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(rows.shape()[0]));
+  std::iota(ids.begin(), ids.end(), 0);
+  target_rows(ctx, seed, ConstView(ids.data(), DType::i32, Shape(rows.shape()[0])), rows.view());
+}
+
+}  // namespace
+
+TEST_CASE("before learning the loss is 2 per image") {
+  // Targets are independent of the features: z . c has mean 0 and variance 1/d, so the batch mean
+  // of 2 - 2 z . c has standard error 2 / sqrt(d n).
+  constexpr std::int64_t kImages = 256;
+  const TinyPictures pictures(kImages);
+  for (const std::int64_t d : {8, 64, 256}) {
+    for (const std::uint64_t seed : {1u, 2u, 3u}) {
+      CAPTURE(d);
+      CAPTURE(seed);
+      Run run(kImages, kImages, d, seed);
+      const StepReport report = run.step(pictures.batch(0, kImages), {});
+      const double standard_error = 2 / std::sqrt(static_cast<double>(d * kImages));
+      CHECK(std::abs(report.loss - 2) <= 3 * standard_error);
+      CHECK(report.cosine_before == report.cosine_after);
+      CHECK(report.cosine_after == doctest::Approx(1 - report.loss / 2));
+      CHECK(report.moved == 0);
+    }
+  }
+}
+
+TEST_CASE(
+    "the first assignment of 256 random features lifts the mean cosine to 2.6-2.7 / sqrt(d)") {
+  // Features and targets uniform on the sphere. The value of one assignment varies little; the mean
+  // of ten has a standard error below 0.01.
+  constexpr std::int64_t kRows = 256;
+  for (const std::int64_t d : {64, 256, 1024}) {
+    CAPTURE(d);
+    Context ctx;
+    Assigner assigner(ctx, kRows, d);
+    Tensor z(Shape(kRows, d), DType::f32), c(Shape(kRows, d), DType::f32);
+    constexpr int kTrials = 10;
+    double sum = 0, squares = 0;
+    for (std::uint64_t trial = 0; trial < kTrials; ++trial) {
+      fill_unit_rows(ctx, 2 * trial, z);
+      fill_unit_rows(ctx, 2 * trial + 1, c);
+      const Assignment assignment = assigner.assign(ctx, z.view(), c.view());
+      const double scaled = assignment.mean_cosine_after * std::sqrt(static_cast<double>(d));
+      CHECK(assignment.lap.gap() == 0);
+      sum += scaled;
+      squares += scaled * scaled;
+    }
+    const double mean = sum / kTrials;
+    const double error = std::sqrt((squares / kTrials - mean * mean) / (kTrials - 1));
+    CAPTURE(mean);
+    CHECK(error < 0.01);
+    CHECK(mean > 2.6);
+    CHECK(mean < 2.7);
+  }
+}
+
+TEST_CASE("a step trains on the targets that it has just re-assigned") {
+  constexpr std::int64_t kImages = 64;
+  const TinyPictures pictures(kImages);
+  const ImageBatch batch = pictures.batch(0, kImages);
+  Run reassigning(kImages, kImages, 16), given(kImages, kImages, 16);
+
+  const StepReport report = reassigning.step(batch, {.reassign = true, .learning_rate = 0.05});
+  CHECK(report.moved > kImages / 2);
+  CHECK(report.cosine_after > report.cosine_before + 0.1);
+  CHECK(report.lap.gap() == 0);
+
+  // A run that was given the new targets from the start does the very same step.
+  given.targets.restore(reassigning.targets.permutation());
+  const StepReport same = given.step(batch, {.reassign = false, .learning_rate = 0.05});
+  CHECK(same.loss == report.loss);
+  CHECK(same.moved == 0);
+  CHECK(copy_of(given.net.parameters().values()) == copy_of(reassigning.net.parameters().values()));
+}
+
+TEST_CASE("the assignment stays a permutation, whatever batches come") {
+  constexpr std::int64_t kImages = 96, kBatch = 32;
+  const TinyPictures pictures(kImages);
+  Run run(kImages, kBatch, 16);
+  const std::vector<std::int32_t> identity(run.targets.permutation().begin(),
+                                           run.targets.permutation().end());
+  std::int64_t moved = 0;
+  for (std::uint32_t step = 0; step < 12; ++step) {
+    const auto first = static_cast<std::int32_t>(step * 16 % (kImages - kBatch + 1));
+    moved += run.step(pictures.batch(first, kBatch),
+                      {.step = step, .reassign = true, .learning_rate = 0.05})
+                 .moved;
+    REQUIRE(is_permutation_of_rows(run.targets.permutation()));
+  }
+  CHECK(moved > kImages);
+  CHECK_FALSE(std::equal(identity.begin(), identity.end(), run.targets.permutation().begin()));
+}
+
+TEST_CASE("the loss falls over 60 steps") {
+  constexpr std::int64_t kImages = 128, kBatch = 32;
+  const TinyPictures pictures(kImages);
+  Run run(kImages, kBatch, 16, 1, {.mean_loss = true, .sgd = {.momentum = 0.9f}});
+  std::vector<double> losses;
+  for (std::uint32_t step = 0; step < 60; ++step) {
+    const auto first = static_cast<std::int32_t>(step * kBatch % kImages);
+    const std::int64_t epoch = std::int64_t{step} * kBatch / kImages;
+    losses.push_back(run.step(pictures.batch(first, kBatch),
+                              {.step = step, .reassign = reassigns(epoch, 3), .learning_rate = 0.1})
+                         .loss);
+  }
+  // Below 2 at once by re-assignment, then by learning.
+  CHECK(losses.front() < 1.5);
+  CHECK(*std::max_element(losses.end() - 4, losses.end()) < 0.5 * losses.front());
+}
+
+TEST_CASE("a summed loss has the gradient of the mean loss times the batch size") {
+  constexpr std::int64_t kImages = 32;  // a power of two: the factor is exact
+  const TinyPictures pictures(kImages);
+  Run summed(kImages, kImages, 16), mean(kImages, kImages, 16, 1, {.mean_loss = true, .sgd = {}});
+  const ImageBatch batch = pictures.batch(0, kImages);
+  CHECK(summed.step(batch, {.learning_rate = 0.01}).loss ==
+        mean.step(batch, {.learning_rate = 0.01 * kImages}).loss);
+  const auto a = copy_of(summed.net.parameters().gradients());
+  const auto b = copy_of(mean.net.parameters().gradients());
+  double largest = 0, worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    largest = std::max(largest, std::abs(static_cast<double>(a[i])));
+    worst =
+        std::max(worst, std::abs(static_cast<double>(a[i]) - kImages * static_cast<double>(b[i])));
+  }
+  CHECK(largest > 0);
+  CHECK(worst == 0);
+}
+
+TEST_CASE("an absurd learning rate ends in an error that keeps the parameters of the step before") {
+  constexpr std::int64_t kImages = 32;
+  const TinyPictures pictures(kImages);
+  Run run(kImages, kImages, 16);
+  std::vector<float> before;
+  bool stopped = false;
+  for (std::uint32_t step = 0; step < 10 && !stopped; ++step) {
+    before = copy_of(run.net.parameters().values());
+    try {
+      run.step(pictures.batch(0, kImages), {.step = step, .learning_rate = 1e30});
+    } catch (const Error& error) {
+      stopped = true;
+      CHECK(error.kind() == ErrorKind::not_finite);
+      CHECK(std::string(error.what()).find("lower --lr") != std::string::npos);
+    }
+  }
+  CHECK(stopped);
+  const auto after = copy_of(run.net.parameters().values());
+  CHECK(std::memcmp(before.data(), after.data(), before.size() * sizeof(float)) == 0);
+}
+
+TEST_CASE("features and targets of different dimensions are refused") {
+  Context ctx;
+  Sequential net = tiny_network(ctx, {.dimension = 16});
+  Targets targets(1, 32, 8);
+  CHECK_THROWS_WITH_AS(Trainer(ctx, net, targets, {}, Shape(32, 12, 12, 1)),
+                       "the network gives 16-dimensional features but targets have dimension 8; "
+                       "use the same --dimension",
+                       Error);
+}
+
+TEST_CASE("calibration changes the running statistics and nothing else") {
+  constexpr std::int64_t kImages = 32;
+  const TinyPictures pictures(kImages);
+  Run run(kImages, kImages, 16);
+  Execution execution(run.ctx, run.net, kImages, Mode::train);
+  ParameterSet& set = run.net.parameters();
+  const auto values = copy_of(set.values()), momenta = copy_of(set.momenta());
+  const auto gradients = copy_of(set.gradients()), statistics = copy_of(set.statistic_values());
+  const ImageBatch batch = pictures.batch(0, kImages);
+  std::vector<std::uint8_t> pixels(batch.pixels.as<std::uint8_t>(),
+                                   batch.pixels.as<std::uint8_t>() + batch.pixels.bytes());
+  std::vector<CropBox> boxes(batch.boxes.as<CropBox>(), batch.boxes.as<CropBox>() + kImages);
+  calibrate_batchnorm(run.ctx, execution, FrontEnd::sobel,
+                      View(pixels.data(), DType::u8, batch.pixels.shape),
+                      View(boxes.data(), DType::f32, batch.boxes.shape));
+  CHECK(copy_of(set.values()) == values);
+  CHECK(copy_of(set.momenta()) == momenta);
+  CHECK(copy_of(set.gradients()) == gradients);
+  CHECK(copy_of(set.statistic_values()) != statistics);
+}
+
+TEST_CASE("re-assignment happens in epochs 0, period, 2 period, ...") {
+  for (std::int64_t epoch = 0; epoch < 12; ++epoch) {
+    CAPTURE(epoch);
+    CHECK(reassigns(epoch, 1));
+    CHECK(reassigns(epoch, 3) == (epoch == 0 || epoch == 3 || epoch == 6 || epoch == 9));
+    CHECK_FALSE(reassigns(epoch, 0));
+  }
+}

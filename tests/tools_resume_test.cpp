@@ -1,0 +1,120 @@
+// A run that is stopped, by whatever means, and resumed ends exactly like one that was left alone.
+#include "tests/tools_support.h"
+
+using namespace nat::tools;
+
+namespace {
+
+void check_same_end(const std::string& run, const std::string& undisturbed) {
+  CHECK(read_file(run + "/metrics.csv") == read_file(undisturbed + "/metrics.csv"));
+  CHECK(read_file(run + "/metrics.jsonl") == read_file(undisturbed + "/metrics.jsonl"));
+  const std::string a = newest_checkpoint(run), b = newest_checkpoint(undisturbed);
+  CHECK(std::filesystem::path(a).filename() == std::filesystem::path(b).filename());
+  const Workspace workspace;  // parameters, momenta, statistics, permutation, counters
+  const auto tensors = [&](const std::string& file) {
+    const Outcome outcome = nat::tools::nat(workspace, {"inspect", file, "--json"});
+    REQUIRE(outcome.code == 0);
+    const std::string bytes = read_file(file);
+    // The metadata names the folder of the run; everything after the header is the payload.
+    std::uint64_t header = 0;
+    for (int i = 7; i >= 0; --i)
+      header = header << 8 | static_cast<unsigned char>(bytes[static_cast<std::size_t>(i)]);
+    return bytes.substr(8 + header);
+  };
+  CHECK(tensors(a) == tensors(b));
+}
+
+}  // namespace
+
+TEST_CASE("a run killed at 20 random moments equals the uninterrupted run byte for byte") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const std::string undisturbed = workspace.at("undisturbed"), run = workspace.at("run");
+  const std::vector<std::string> frequent = {"--checkpoint-every-steps", "3"};
+  REQUIRE(nat::tools::nat(workspace, small_run(data, undisturbed, frequent)).code == 0);
+
+  int kills = 0;
+  Outcome outcome;
+  for (int attempt = 0; attempt < 200 && kills < 20; ++attempt) {
+    const bool begun = std::filesystem::exists(run + "/config.toml") &&
+                       std::filesystem::exists(run + "/manifest.jsonl");
+    if (!begun) std::filesystem::remove_all(run);
+    Process process(workspace, begun ? std::vector<std::string>{"resume", run}
+                                     : small_run(data, run, frequent));
+    const auto word =
+        nat::philox(7, nat::RandomStream::synthetic, 2, static_cast<std::uint64_t>(attempt))
+            .value[0];
+    std::this_thread::sleep_for(std::chrono::milliseconds(20 + word % 180));
+    process.send(SIGKILL);
+    outcome = process.wait();
+    if (outcome.code == -SIGKILL) {
+      ++kills;
+      continue;
+    }
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);  // finished before the kill: start over
+    check_same_end(run, undisturbed);
+    std::filesystem::remove_all(run);
+  }
+  CHECK(kills == 20);
+  if (!std::filesystem::exists(run + "/manifest.jsonl")) {
+    std::filesystem::remove_all(run);
+    outcome = nat::tools::nat(workspace, small_run(data, run, frequent));
+  } else {
+    outcome = nat::tools::nat(workspace, {"resume", run});
+  }
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  check_same_end(run, undisturbed);
+}
+
+TEST_CASE("stopping after any number of steps exits with 75 and resumes to the same end") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const std::string undisturbed = workspace.at("undisturbed"), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, undisturbed)).code == 0);
+  CHECK(nat::tools::nat(workspace, small_run(data, run, {"--stop-after-steps", "5"})).code == 75);
+  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "11"}).code == 75);
+  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "17"}).code == 75);
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  check_same_end(run, undisturbed);
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);  // already done: nothing changes
+  check_same_end(run, undisturbed);
+}
+
+TEST_CASE("SIGINT and SIGTERM save and exit with 130 and 143") {
+  for (const auto& [signal, code] : {std::pair{SIGINT, 130}, std::pair{SIGTERM, 143}}) {
+    const Workspace workspace;
+    const std::string data = make_data(workspace);
+    const std::string run = workspace.at("run");
+    Process process(workspace, small_run(data, run, {"--epochs", "100000"}));
+    for (int i = 0;
+         i < 1000 && !std::filesystem::exists(run + "/checkpoints/step-000000016.safetensors");
+         ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    process.send(signal);
+    const Outcome outcome = process.wait();
+    CHECK(outcome.code == code);
+    CHECK(outcome.out.find("nat resume") != std::string::npos);
+    CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "1"}).code == 75);
+  }
+}
+
+TEST_CASE("one loader thread gives the same run as four") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const std::string one = workspace.at("one"), four = workspace.at("four");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, one, {"--loaders", "1"})).code == 0);
+  REQUIRE(nat::tools::nat(workspace, small_run(data, four, {"--loaders", "4"})).code == 0);
+  check_same_end(one, four);
+}
+
+TEST_CASE("the seed decides the run") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const std::string a = workspace.at("a"), b = workspace.at("b"), c = workspace.at("c");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, a, {"--seed", "5"})).code == 0);
+  REQUIRE(nat::tools::nat(workspace, small_run(data, b, {"--seed", "5"})).code == 0);
+  REQUIRE(nat::tools::nat(workspace, small_run(data, c, {"--seed", "6"})).code == 0);
+  check_same_end(a, b);
+  CHECK(read_file(a + "/metrics.csv") != read_file(c + "/metrics.csv"));
+}

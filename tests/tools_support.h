@@ -1,0 +1,170 @@
+// For tests of the program as a whole: generated pictures in IDX files, and running nat.
+#pragma once
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kernels/random.h"
+
+namespace nat::tools {
+
+class Workspace {
+ public:
+  Workspace() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "nat-tools-XXXXXX").string();
+    REQUIRE(mkdtemp(pattern.data()) != nullptr);
+    path_ = pattern;
+  }
+  ~Workspace() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  std::string at(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+inline std::string read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+inline void write_file(const std::string& path, const std::string& bytes) {
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+// 16 x 16 pictures of four kinds (bars lying, bars standing, a disc, a cross) at random places with
+// random brightness and noise: a data set with a known answer.
+inline std::string idx_pictures(int count, std::uint64_t seed, std::string* labels) {
+  constexpr int kSide = 16;
+  const auto big_endian = [](std::uint32_t v) {
+    return std::string{static_cast<char>(v >> 24), static_cast<char>(v >> 16),
+                       static_cast<char>(v >> 8), static_cast<char>(v)};
+  };
+  std::string images = big_endian(0x803) + big_endian(static_cast<std::uint32_t>(count)) +
+                       big_endian(kSide) + big_endian(kSide);
+  *labels = big_endian(0x801) + big_endian(static_cast<std::uint32_t>(count));
+  for (int i = 0; i < count; ++i) {
+    const auto r = philox(seed, RandomStream::synthetic, 0, static_cast<std::uint64_t>(i)).value;
+    const int kind = i % 4;
+    const int cx = 5 + static_cast<int>(r[0] % 6), cy = 5 + static_cast<int>(r[1] % 6);
+    const int bright = 120 + static_cast<int>(r[2] % 130);
+    labels->push_back(static_cast<char>(kind));
+    for (int y = 0; y < kSide; ++y) {
+      for (int x = 0; x < kSide; ++x) {
+        const int dx = x - cx, dy = y - cy;
+        const bool inside = std::abs(dx) <= 4 && std::abs(dy) <= 4;
+        const bool lit = kind == 0   ? inside && (dy & 2) == 0
+                         : kind == 1 ? inside && (dx & 2) == 0
+                         : kind == 2 ? dx * dx + dy * dy <= 16
+                                     : inside && (std::abs(dx) <= 1 || std::abs(dy) <= 1);
+        const auto noise = static_cast<int>(philox(seed, RandomStream::synthetic, 1,
+                                                   static_cast<std::uint64_t>(i * 256 + y * 16 + x))
+                                                .value[0] %
+                                            40);
+        images.push_back(static_cast<char>(std::min(255, noise + (lit ? bright : 0))));
+      }
+    }
+  }
+  return images;
+}
+
+// Writes a training and a test split; returns the folder.
+inline std::string make_data(const Workspace& workspace, int train = 512, int test = 128) {
+  std::string labels;
+  const std::string folder = workspace.at("data");
+  write_file(folder + "/train-images-idx3-ubyte", idx_pictures(train, 1, &labels));
+  write_file(folder + "/train-labels-idx1-ubyte", labels);
+  write_file(folder + "/t10k-images-idx3-ubyte", idx_pictures(test, 2, &labels));
+  write_file(folder + "/t10k-labels-idx1-ubyte", labels);
+  return folder;
+}
+
+struct Outcome {
+  int code = 0;  // exit code, or -signal
+  std::string out, err;
+};
+
+// A running nat whose output goes to files.
+class Process {
+ public:
+  // file_limit > 0: writing more than this many bytes to a file fails, as on a full disk.
+  Process(const Workspace& workspace, std::vector<std::string> arguments, rlim_t file_limit = 0)
+      : out_(workspace.at("stdout")), err_(workspace.at("stderr")) {
+    arguments.insert(arguments.begin(), NAT_BINARY);
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    pid_ = fork();
+    REQUIRE(pid_ >= 0);
+    if (pid_ == 0) {
+      const int out = open(out_.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+      const int err = open(err_.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+      dup2(out, 1);
+      dup2(err, 2);
+      if (file_limit > 0) {
+        const rlimit limit{file_limit, file_limit};
+        setrlimit(RLIMIT_FSIZE, &limit);
+        std::signal(SIGXFSZ, SIG_IGN);  // so that write() reports the error
+      }
+      execv(NAT_BINARY, argv.data());
+      _exit(127);
+    }
+  }
+  void send(int signal) const { kill(pid_, signal); }
+  Outcome wait() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read_file(out_),
+            read_file(err_)};
+  }
+
+ private:
+  std::string out_, err_;
+  pid_t pid_ = -1;
+};
+
+inline Outcome nat(const Workspace& workspace, const std::vector<std::string>& arguments) {
+  return Process(workspace, arguments).wait();
+}
+
+// A small run of the generated pictures: 16 pixels, 4 epochs of 16 steps.
+inline std::vector<std::string> small_run(const std::string& data, const std::string& out,
+                                          const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments = {
+      "train", "--data",        data, "--out",     out,  "--size",
+      "16",    "--stored-size", "16", "--batch",   "32", "--dimension",
+      "16",    "--epochs",      "4",  "--threads", "1"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+// The newest checkpoint file of a run, byte for byte.
+inline std::string newest_checkpoint(const std::string& run) {
+  std::string newest;
+  for (const auto& entry : std::filesystem::directory_iterator(run + "/checkpoints")) {
+    newest = std::max(newest, entry.path().string());
+  }
+  return newest;
+}
+
+}  // namespace nat::tools
