@@ -87,6 +87,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, const JudgeOptions& judging
   require_labels(*test, source);
 
   Verdict verdict;
+  verdict.taps = judging.taps;
   Network network = load_trained(ctx, folder, options, train->shape(), nullptr);
   verdict.trained = judge_network(ctx, options, judging, network, *train, *test);
 
@@ -99,10 +100,10 @@ Verdict judge(Context& ctx, const RunFolder& folder, const JudgeOptions& judging
   return verdict;
 }
 
-nlohmann::json to_json(const Verdict& verdict) {
-  nlohmann::json json;
-  for (const auto& [tap, scores] : verdict.trained) {
-    for (const auto& [what, trained] : scores) {
+nlohmann::ordered_json to_json(const Verdict& verdict) {
+  nlohmann::ordered_json json;
+  for (const std::string& tap : verdict.taps) {
+    for (const auto& [what, trained] : verdict.trained.at(tap)) {
       const Score& untrained = verdict.untrained.at(tap).at(what);
       json[tap][what] = {{"trained", trained.value},
                          {"untrained", untrained.value},
@@ -126,8 +127,8 @@ std::string to_table(const Verdict& verdict) {
   };
   add("%-12s %-10s %9s %10s %7s %9s\n", "features", "measure", "trained", "untrained", "gain",
       "+- stderr");
-  for (const auto& [tap, scores] : verdict.trained) {
-    for (const auto& [what, trained] : scores) {
+  for (const std::string& tap : verdict.taps) {
+    for (const auto& [what, trained] : verdict.trained.at(tap)) {
       const double untrained = verdict.untrained.at(tap).at(what).value;
       add("%-12s %-10s %8.2f%% %9.2f%% %+7.2f %9.2f\n", tap.c_str(), what.c_str(),
           100 * trained.value, 100 * untrained, 100 * (trained.value - untrained),

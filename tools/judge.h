@@ -21,6 +21,7 @@ struct Score {
 using Scores = std::map<std::string, Score>;
 
 struct Verdict {
+  std::vector<std::string> taps;
   std::map<std::string, Scores> trained, untrained;  // by tap
   Scores raw;
 };
@@ -38,7 +39,7 @@ Network load_trained(Context& ctx, const RunFolder& folder, const Options& optio
 
 Verdict judge(Context& ctx, const RunFolder& folder, const JudgeOptions& judging);
 
-nlohmann::json to_json(const Verdict& verdict);
+nlohmann::ordered_json to_json(const Verdict& verdict);
 std::string to_table(const Verdict& verdict);
 
 }  // namespace nat::tools

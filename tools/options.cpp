@@ -5,6 +5,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "engine/run_log.h"
 #include "kernels/check.h"
 
 namespace nat::tools {
@@ -81,19 +82,30 @@ void read_config(const std::filesystem::path& file, Options& options) {
   }
 }
 
-std::string to_toml(const Options& options) {
-  toml::table table;
-  visit_options(options, [&](const char* name, const auto& member, const char*) {
-    using T = std::decay_t<decltype(member)>;
-    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-      table.insert(name, static_cast<std::int64_t>(member));
-    } else {
-      table.insert(name, member);
-    }
-  });
+namespace {
+std::string toml_value(const std::string& value) {
   std::ostringstream out;
-  out << table << '\n';
+  out << toml::value<std::string>(value);
   return out.str();
+}
+std::string toml_value(bool value) { return value ? "true" : "false"; }
+// A float keeps its point, so that it reads back as a float.
+std::string toml_value(double value) {
+  const std::string text = shortest(value);
+  return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
+}
+template <class T>
+std::string toml_value(T value) {
+  return std::to_string(value);
+}
+}  // namespace
+
+std::string to_toml(const Options& options) {
+  std::string text;
+  visit_options(options, [&](const char* name, const auto& member, const char*) {
+    text += str(name, " = ", toml_value(member), "\n");
+  });
+  return text;
 }
 
 namespace {

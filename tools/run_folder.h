@@ -5,7 +5,7 @@
 //   metrics.csv metrics.jsonl         one row an epoch: the same bytes however often a run was
 //   resumed timing.csv timing.jsonl           one row an epoch: wall-clock seconds
 //   checkpoints/step-*.safetensors    newest last
-//   results.json report.html          written by nat eval and nat report
+//   results.json report.html figures/ written by nat eval and nat report
 #pragma once
 
 #include <filesystem>

@@ -29,18 +29,18 @@ std::string percent(double fraction) {
   return text;
 }
 
-report::Score score(const nlohmann::json& entry, const char* value) {
+report::Score score(const nlohmann::ordered_json& entry, const char* value) {
   return {100 * entry.at(value).get<double>(), 100 * entry.at("stderr").get<double>()};
 }
 
-void add_results(const nlohmann::json& results, report::ReportData& data) {
+void add_results(const nlohmann::ordered_json& results, report::ReportData& data) {
   const std::vector<std::pair<std::string, std::string>> judges = {
       {"knn", "kNN"}, {"linear", "linear"}, {"linear_1k", "linear, 1,000 labels"}};
   for (const auto& [features, measures] : results.items()) {
     if (features == "raw") continue;
     for (const auto& [key, judge] : judges) {
       if (!measures.contains(key)) continue;
-      const nlohmann::json& entry = measures.at(key);
+      const nlohmann::ordered_json& entry = measures.at(key);
       report::Result result{.features = features,
                             .judge = judge,
                             .trained = score(entry, "trained"),
@@ -55,14 +55,14 @@ void add_results(const nlohmann::json& results, report::ReportData& data) {
   }
 }
 
-void add_headline(const nlohmann::json& results, report::ReportData& data) {
+void add_headline(const nlohmann::ordered_json& results, report::ReportData& data) {
   const std::vector<std::array<std::string, 3>> figures = {
       {"conv", "knn", "conv features, kNN"},
       {"fc", "linear_1k", "fc features, 1,000 labels"},
       {"embedding", "knn", "embedding, kNN"}};
   for (const auto& [features, measure, title] : figures) {
     if (!results.contains(features) || !results.at(features).contains(measure)) continue;
-    const nlohmann::json& entry = results.at(features).at(measure);
+    const nlohmann::ordered_json& entry = results.at(features).at(measure);
     data.headline.push_back({title, percent(entry.at("trained")) + " (untrained " +
                                         percent(entry.at("untrained")) + ")"});
   }
@@ -73,7 +73,7 @@ void add_timing(const RunFolder& folder, report::ReportData& data) {
   if (!std::filesystem::exists(path)) return;
   const auto rows = read_csv(path);
   for (const char* stage : {"preprocess", "forward", "assign", "head", "backward", "update",
-                            "data_wait", "checkpoint_and_judging"}) {
+                            "data_wait", "judging_and_checkpoints"}) {
     double seconds = 0;
     for (const MetricsRow& row : rows) {
       if (const auto found = row.find(stage); found != row.end()) seconds += found->second;
@@ -141,12 +141,35 @@ void add_neighbours(Context& ctx, const Options& options, Network& network,
                              "shown for the reader; training never saw them.");
 }
 
-nlohmann::json read_results(const RunFolder& folder) {
+// The charts and the filters as files of their own, for slides and front pages.
+void write_figures(const RunFolder& folder, const report::ReportData& data) {
+  const std::filesystem::path figures = folder.file("figures");
+  std::error_code error;
+  std::filesystem::create_directories(figures, error);
+  NAT_CHECK(!error, ErrorKind::io, figures.string(), ": ", error.message());
+  if (!data.results.empty()) {
+    write_durably(figures / "results.svg",
+                  report::standalone(report::comparison_chart(report::result_chart(data.results))));
+  }
+  int number = 0;
+  for (const report::LineChart& chart : report::training_charts(data.curves)) {
+    write_durably(figures / str("curve-", ++number, ".svg"),
+                  report::standalone(report::line_chart(chart)));
+  }
+  constexpr int kColumns = 16, kGap = 2, kMagnify = 5;
+  std::vector<report::Picture> tiles;
+  for (const report::Picture& filter : data.filters)
+    tiles.push_back(report::enlarge(filter, kMagnify));
+  write_durably(figures / "filters.png",
+                report::encode_png(report::contact_sheet(tiles, kColumns, kGap)));
+}
+
+nlohmann::ordered_json read_results(const RunFolder& folder) {
   const std::filesystem::path path = folder.file("results.json");
-  if (!std::filesystem::exists(path)) return nlohmann::json::object();
+  if (!std::filesystem::exists(path)) return nlohmann::ordered_json::object();
   std::ifstream in(path);
   try {
-    return nlohmann::json::parse(in);
+    return nlohmann::ordered_json::parse(in);
   } catch (const nlohmann::json::exception&) {
     throw Error(ErrorKind::checkpoint,
                 str(path.string(), " is not valid JSON; make it again with 'nat eval all ",
@@ -158,7 +181,7 @@ nlohmann::json read_results(const RunFolder& folder) {
 
 std::filesystem::path write_report(const RunFolder& folder) {
   const Options options = folder.options();
-  const nlohmann::json results = read_results(folder);
+  const nlohmann::ordered_json results = read_results(folder);
   report::ReportData data;
   data.title = folder.path().filename().string();
   add_results(results, data);
@@ -181,6 +204,7 @@ std::filesystem::path write_report(const RunFolder& folder) {
                      options.dimension, "-dimensional targets, ", step, " steps of ", options.batch,
                      " pictures, trained without labels.");
   data.command = "nat report " + folder.path().string();
+  write_figures(folder, data);
   const std::filesystem::path path = folder.file("report.html");
   write_durably(path, report::html_report(data));
   return path;

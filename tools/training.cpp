@@ -50,7 +50,7 @@ const std::vector<std::string> kTiming = {"epoch",
                                           "head",
                                           "backward",
                                           "update",
-                                          "checkpoint_and_judging"};
+                                          "judging_and_checkpoints"};
 
 Schedule make_schedule(const Options& options) {
   Schedule schedule;
@@ -224,7 +224,7 @@ void Training::finish_epoch() {
                   {"head", now.head - then.head},
                   {"backward", now.backward - then.backward},
                   {"update", now.update - then.update},
-                  {"checkpoint_and_judging", seconds_now() - trained}});
+                  {"judging_and_checkpoints", seconds_now() - trained}});
 }
 
 void Training::write_metrics(std::int64_t epoch, double learning_rate) {
