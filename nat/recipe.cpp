@@ -12,7 +12,6 @@ Recipe cifar() {
   Recipe recipe;
   recipe.preset = "cifar";
   recipe.size = recipe.stored_size = 32;
-  recipe.width = 2;
   recipe.dimension = 128;
   recipe.epochs = 30;
   return recipe;

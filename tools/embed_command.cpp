@@ -15,7 +15,6 @@ Command embed_command(CLI::App& nat) {
   struct Asked {
     std::string run, data, output, split = "train";
     std::vector<std::string> taps = {"embedding"};
-    std::int64_t limit = -1;
     int threads = 0;
     bool json = false;
   };
@@ -26,14 +25,12 @@ Command embed_command(CLI::App& nat) {
   app->add_option("--split", asked->split, "train or test")
       ->check(CLI::IsMember({"train", "test"}));
   app->add_option("--layers", asked->taps, "where to take features")->delimiter(',');
-  app->add_option("--limit", asked->limit, "this many pictures, evenly spaced");
   app->add_option("--threads", asked->threads, "compute threads; 0 = one a core");
   app->add_flag("--json", asked->json, "print the outcome as JSON");
   return {app, [=] {
             const RunFolder folder = RunFolder::open(asked->run);
             Options options = folder.options();
             options.threads = asked->threads;
-            options.limit = asked->limit;
             const auto ctx = make_context(options);
             const auto split = asked->split == "train" ? data::Split::train : data::Split::test;
             const auto pictures = open_data(options, split, asked->data);

@@ -13,6 +13,7 @@
 namespace nat::tools {
 
 // Opens a split of options.data (or of `data` when given) at the recipe's stored size.
+// options.limit applies to the training split: features are always judged on every test picture.
 std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split split,
                                          const std::string& data = "");
 
