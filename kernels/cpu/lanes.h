@@ -2,6 +2,9 @@
 // the compiler's generic vectors (g++ and clang), so arithmetic, comparison and `mask ? a : b` are
 // plain operators; a vector stays in one register where the inner loop runs over pixels.
 //
+// Where a vector is wider than the processor's registers, its calling convention depends on
+// compiler flags (-Wno-psabi); vectors therefore never leave a translation unit.
+//
 // Every function takes the number of lanes that exist: FullLanes{} in the common case, an int for
 // the last, shorter group of channels. Lanes beyond it read as 0 and are not written.
 #pragma once
@@ -14,9 +17,6 @@
 #endif
 
 #include "kernels/cpu/dispatch.h"
-
-// Vectors are passed between inlined functions only, so their calling convention does not matter.
-#pragma GCC diagnostic ignored "-Wpsabi"
 
 namespace nat::cpu {
 
