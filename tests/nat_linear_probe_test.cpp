@@ -287,6 +287,7 @@ TEST_CASE("a probe repeats bit by bit, and one thread judges like two") {
   omp_set_num_threads(2);
   const LinearProbeResult two = judge();
   omp_set_num_threads(threads);
+  CHECK(one.loss == two.loss);
   CHECK(one.accuracy == two.accuracy);
 #endif
 }

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <utility>
 
 #include "kernels/check.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/gemm.h"
 #include "kernels/random.h"
 #include "kernels/softmax_xent.h"
@@ -16,7 +18,7 @@ namespace {
 
 // Rows of one matrix product: the features of a block are still in cache when the backward product
 // reads them again.
-constexpr std::int64_t kRowBlock = 1024;
+constexpr std::int64_t kRowBlock = 512;
 
 View matrix(float* data, std::int64_t rows, std::int64_t columns) {
   return {data, DType::f32, Shape(rows, columns)};
@@ -37,30 +39,79 @@ void predict(Context& ctx, const LinearClassifier& classifier, const FeatureMatr
                  vector(classifier.bias), logits);
 }
 
-// The regularised loss as a function of one flat vector: W row by row, then b.
+LinearClassifier zero_classifier(std::int64_t columns, int classes) {
+  return {columns, classes, std::vector<float>(static_cast<std::size_t>(classes * columns)),
+          std::vector<float>(static_cast<std::size_t>(classes))};
+}
+
+// The part of the loss and of its gradient that one range of rows contributes.
+struct Partial {
+  Context ctx;  // a context serves one thread
+  std::vector<float> gradient;
+  double loss = 0;
+
+  void evaluate(const LinearClassifier& classifier, const LabelledFeatures& data,
+                std::int64_t range_begin, std::int64_t range_end) {
+    const std::int64_t classes = classifier.classes, columns = classifier.columns;
+    const float scale = 1.0f / static_cast<float>(data.features.rows);
+    const View dw = matrix(gradient.data(), classes, columns);
+    const View db = vector(gradient.data() + classes * columns, classes);
+
+    Scratch::Frame frame(ctx.scratch);
+    float* logits_data = frame.take<float>(static_cast<std::size_t>(kRowBlock * classes));
+    float* losses = frame.take<float>(kRowBlock);
+    loss = 0;
+    for (std::int64_t begin = range_begin; begin < range_end; begin += kRowBlock) {
+      const std::int64_t end = std::min(range_end, begin + kRowBlock);
+      const View logits = matrix(logits_data, end - begin, classes);
+      const ConstView labels(data.labels.data() + begin, DType::i32, Shape(end - begin));
+      predict(ctx, classifier, data.features, begin, end, logits);
+      softmax_xent(ctx, scale, logits, labels, vector(losses, end - begin), logits);
+      linear_backward_weights(ctx, data.features.view(begin, end), logits,
+                              begin == range_begin ? Grad::overwrite : Grad::accumulate, dw, db);
+      loss = std::accumulate(losses, losses + (end - begin), loss);
+    }
+  }
+};
+
+// The regularised loss as a function of one flat vector: W row by row, then b. The rows are split
+// into chunks that do not depend on the number of threads; a chunk runs on one thread from its
+// first product to its last, so that the threads meet once an evaluation and a busy machine costs
+// little.
 class SoftmaxRegression {
  public:
-  SoftmaxRegression(Context& ctx, const LabelledFeatures& data, int classes, double weight_decay)
-      : ctx_(ctx), data_(data), weight_decay_(weight_decay) {
-    const std::int64_t columns = data.features.columns;
-    classifier_ = {columns, classes,
-                   std::vector<float>(static_cast<std::size_t>(classes * columns)),
-                   std::vector<float>(static_cast<std::size_t>(classes))};
-    gradient_.resize(parameters());
+  SoftmaxRegression(const LabelledFeatures& data, int classes, double weight_decay)
+      : data_(data),
+        weight_decay_(weight_decay),
+        classifier_(zero_classifier(data.features.columns, classes)),
+        chunks_(data.features.rows, std::min(kMaxChunks, data.features.rows / kRowBlock + 1)),
+        partials_(static_cast<std::size_t>(chunks_.count)) {
+    for (Partial& partial : partials_) partial.gradient.resize(parameters());
   }
 
   std::size_t parameters() const { return classifier_.weight.size() + classifier_.bias.size(); }
 
   double operator()(std::span<const double> x, std::span<double> gradient) {
     load(x);
-    const double loss = data_loss();
-    std::copy(gradient_.begin(), gradient_.end(), gradient.begin());
-    double square = 0;
-    for (std::size_t i = 0; i < classifier_.weight.size(); ++i) {
-      gradient[i] += weight_decay_ * x[i];
-      square += x[i] * x[i];
+    const std::int64_t work = data_.features.rows * static_cast<std::int64_t>(parameters());
+    cpu::parallel_for(chunks_.count, work, [&](std::int64_t chunk) {
+      partials_[static_cast<std::size_t>(chunk)].evaluate(classifier_, data_, chunks_.begin(chunk),
+                                                          chunks_.end(chunk));
+    });
+
+    double loss = 0;
+    std::fill(gradient.begin(), gradient.end(), 0.0);
+    for (const Partial& partial : partials_) {
+      loss += partial.loss / static_cast<double>(data_.features.rows);
+      for (std::size_t i = 0; i < gradient.size(); ++i) {
+        gradient[i] += static_cast<double>(partial.gradient[i]);
+      }
     }
-    return loss + weight_decay_ / 2 * square;
+    for (std::size_t i = 0; i < classifier_.weight.size(); ++i) {
+      loss += weight_decay_ / 2 * x[i] * x[i];
+      gradient[i] += weight_decay_ * x[i];
+    }
+    return loss;
   }
 
   const LinearClassifier& load(std::span<const double> x) {
@@ -72,36 +123,13 @@ class SoftmaxRegression {
   }
 
  private:
-  // Mean cross-entropy; its gradient goes to gradient_.
-  double data_loss() {
-    const FeatureMatrix& features = data_.features;
-    const std::int64_t classes = classifier_.classes;
-    const float scale = 1.0f / static_cast<float>(features.rows);
-    const View dw = matrix(gradient_.data(), classes, features.columns);
-    const View db = vector(gradient_.data() + classes * features.columns, classes);
+  static constexpr std::int64_t kMaxChunks = 16;
 
-    Scratch::Frame frame(ctx_.scratch);
-    float* logits_data = frame.take<float>(static_cast<std::size_t>(kRowBlock * classes));
-    float* losses = frame.take<float>(kRowBlock);
-    double total = 0;
-    for (std::int64_t begin = 0; begin < features.rows; begin += kRowBlock) {
-      const std::int64_t end = std::min(features.rows, begin + kRowBlock);
-      const View logits = matrix(logits_data, end - begin, classes);
-      const ConstView labels(data_.labels.data() + begin, DType::i32, Shape(end - begin));
-      predict(ctx_, classifier_, features, begin, end, logits);
-      softmax_xent(ctx_, scale, logits, labels, vector(losses, end - begin), logits);
-      linear_backward_weights(ctx_, features.view(begin, end), logits,
-                              begin == 0 ? Grad::overwrite : Grad::accumulate, dw, db);
-      total = std::accumulate(losses, losses + (end - begin), total);
-    }
-    return total / static_cast<double>(features.rows);
-  }
-
-  Context& ctx_;
   const LabelledFeatures& data_;
   double weight_decay_;
   LinearClassifier classifier_;
-  std::vector<float> gradient_;
+  cpu::Chunks chunks_;
+  std::vector<Partial> partials_;
 };
 
 void check_context(const Context& ctx) {
@@ -126,7 +154,7 @@ LinearProbeFit fit_linear_probe(Context& ctx, const LabelledFeatures& train, int
   NAT_CHECK(classes >= 2, ErrorKind::usage, "linear probe: ", classes, " classes; give at least 2");
   check_labelled("linear probe", "training", train, classes);
 
-  SoftmaxRegression objective(ctx, train, classes, options.weight_decay);
+  SoftmaxRegression objective(train, classes, options.weight_decay);
   std::vector<double> x(objective.parameters(), 0.0);
   const LbfgsOptions lbfgs{.iterations = options.iterations, .tolerance = options.tolerance};
   const LbfgsReport report = minimise_lbfgs(std::ref(objective), x, lbfgs);

@@ -5,8 +5,9 @@
 //
 // The loss is convex and is minimised over the whole training set by L-BFGS (nat/evaluate/lbfgs.h):
 // no learning rate, no batch order, and one answer whatever the seed. One pass over n rows costs
-// 4 * n * columns * classes operations in float32; the minimiser works in double. It equals
-// scikit-learn's LogisticRegression(C = 1 / (weight_decay * n)). The context must be a CPU context.
+// 4 * n * columns * classes operations in float32; the minimiser works in double. Rows are summed
+// in chunks that do not depend on the number of threads. It equals scikit-learn's
+// LogisticRegression(C = 1 / (weight_decay * n)). The context must be a CPU context.
 #pragma once
 
 #include <cstdint>
