@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "kernels/check.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/parallel.h"
 #include "kernels/gemm.h"
 #include "kernels/random.h"
 #include "kernels/softmax_xent.h"
