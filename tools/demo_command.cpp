@@ -22,12 +22,50 @@ void require_demo_data(const std::string& data) {
       "pictures with --data");
 }
 
+// Judges a finished demo run and writes results.json and report.html.
+void conclude(const Options& options, bool as_json, std::chrono::steady_clock::time_point began) {
+  std::fprintf(stderr, "judging the features ...\n");
+  const RunFolder folder = RunFolder::open(options.out);
+  const Verdict verdict = judge(*make_context(options), folder, {});
+  const std::string json = to_json(verdict).dump(2) + "\n";
+  write_durably(folder.file("results.json"), json);
+  const std::filesystem::path page = write_report(folder);
+  if (as_json) {
+    std::fputs(json.c_str(), stdout);
+    return;
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  std::printf("%s\n%.0f seconds; results in %s/results.json, report in %s\n",
+              to_table(verdict).c_str(), took.count(), options.out.c_str(), page.c_str());
+}
+
+int run_demo(const Options& options, bool as_json) {
+  const auto began = std::chrono::steady_clock::now();
+  require_demo_data(options.data);
+  validate(options);
+  catch_signals();
+  // The demo's own folder is made anew; any other run is refused by RunFolder::create.
+  if (options.out == kDemoRun && std::filesystem::exists(options.out + "/config.toml")) {
+    std::filesystem::remove_all(options.out);
+  }
+  Training training(options, Training::Start::fresh);
+  std::fprintf(stderr, "%s", training.summary().c_str());
+  const Outcome outcome = training.run(0);
+  if (outcome == Outcome::done) {
+    conclude(options, as_json, began);
+  } else {
+    std::printf("stopped, saved; continue with 'nat resume %s'\n", options.out.c_str());
+  }
+  return static_cast<int>(outcome);
+}
+
 }  // namespace
 
 Command demo_command(CLI::App& nat) {
   CLI::App* app =
       nat.add_subcommand("demo", "train on Fashion-MNIST, judge the features, write a report");
   const auto options = std::make_shared<Options>();
+  const auto as_json = std::make_shared<bool>(false);
   options->data = kDemoData;
   options->out = kDemoRun;
   app->add_option("--data", options->data, "other pictures with labels and a test split");
@@ -38,34 +76,8 @@ Command demo_command(CLI::App& nat) {
   app->add_option("--seed", options->seed, "seed of every random number");
   app->add_option("--threads", options->threads, "compute threads; 0 = one a core");
   app->add_option("--dtype", options->dtype, "f32, bf16 or auto");
-  return {
-      app, [=] {
-        const auto began = std::chrono::steady_clock::now();
-        require_demo_data(options->data);
-        validate(*options);
-        catch_signals();
-        // The demo's own folder is made anew; any other run is refused by RunFolder::create.
-        if (options->out == kDemoRun && std::filesystem::exists(options->out + "/config.toml")) {
-          std::filesystem::remove_all(options->out);
-        }
-        Training training(*options, Training::Start::fresh);
-        std::fprintf(stderr, "%s", training.summary().c_str());
-        const Outcome outcome = training.run(0);
-        if (outcome != Outcome::done) {
-          std::printf("stopped, saved; continue with 'nat resume %s'\n", options->out.c_str());
-          return static_cast<int>(outcome);
-        }
-        std::fprintf(stderr, "judging the features ...\n");
-        const RunFolder folder = RunFolder::open(options->out);
-        const Verdict verdict = judge(*make_context(*options), folder, {});
-        write_durably(folder.file("results.json"), to_json(verdict).dump(2) + "\n");
-        const std::filesystem::path page = write_report(folder);
-        const double seconds =
-            std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-        std::printf("%s\n%.0f seconds; results in %s/results.json, report in %s\n",
-                    to_table(verdict).c_str(), seconds, options->out.c_str(), page.c_str());
-        return 0;
-      }};
+  app->add_flag("--json", *as_json, "print the result as JSON");
+  return {app, [=] { return run_demo(*options, *as_json); }};
 }
 
 }  // namespace nat::tools

@@ -1,6 +1,7 @@
 // nat report: the run as one HTML page.
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "tools/commands.h"
 #include "tools/run_report.h"
@@ -12,9 +13,12 @@ Command report_command(CLI::App& nat) {
       nat.add_subcommand("report", "write RUN/report.html: results, curves, filters, neighbours");
   const auto run = std::make_shared<std::string>();
   app->add_option("run", *run, "folder of the run")->required();
+  const auto as_json = std::make_shared<bool>(false);
+  app->add_flag("--json", *as_json, "print the outcome as JSON");
   return {app, [=] {
             const std::string path = write_report(RunFolder::open(*run)).string();
-            std::printf("%s\n", path.c_str());
+            const std::string json = nlohmann::json({{"report", path}}).dump();
+            std::printf("%s\n", *as_json ? json.c_str() : path.c_str());
             return 0;
           }};
 }
