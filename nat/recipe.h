@@ -32,7 +32,7 @@ struct Recipe {
 
   // Method and optimiser.
   std::int64_t batch = 256;
-  std::int64_t epochs = 9;
+  std::int64_t epochs = 12;
   std::int64_t period = 3;    // epochs between re-assignments; 0 = never
   std::string loss = "mean";  // mean | sum, over the batch
   double lr = 0.1;

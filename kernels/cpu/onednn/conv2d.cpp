@@ -160,42 +160,19 @@ Planned* find_backward_weights(Context& ctx, const Conv2d& conv, const ConstView
 }  // namespace
 
 bool conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, View y) {
-  if (!common_layout(x, y)) return false;
-  Planned* planned = find_forward(ctx, conv, x, y);
-  if (planned == nullptr) return false;
-  Scratch::Frame frame(ctx.scratch);
-  point((*planned)[DNNL_ARG_SRC], x.data);
-  point((*planned)[DNNL_ARG_WEIGHTS], weights_for(ctx, frame, *planned, w.data));
-  point((*planned)[DNNL_ARG_DST], y.data);
-  run(ctx, *planned);
-  return true;
+  return common_layout(x, y) &&
+         run_product(ctx, find_forward(ctx, conv, x, y), DNNL_ARG_SRC, x, w, DNNL_ARG_DST, y);
 }
 
 bool conv2d_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstView dy, View dx) {
-  if (!common_layout(dx, dy)) return false;
-  Planned* planned = find_backward_data(ctx, conv, dx, dy);
-  if (planned == nullptr) return false;
-  Scratch::Frame frame(ctx.scratch);
-  point((*planned)[DNNL_ARG_DIFF_DST], dy.data);
-  point((*planned)[DNNL_ARG_WEIGHTS], weights_for(ctx, frame, *planned, w.data));
-  point((*planned)[DNNL_ARG_DIFF_SRC], dx.data);
-  run(ctx, *planned);
-  return true;
+  return common_layout(dx, dy) && run_product(ctx, find_backward_data(ctx, conv, dx, dy),
+                                              DNNL_ARG_DIFF_DST, dy, w, DNNL_ARG_DIFF_SRC, dx);
 }
 
 bool conv2d_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, ConstView dy, Grad grad,
                              View dw) {
-  if (!common_layout(x, dy)) return false;
-  Planned* planned = find_backward_weights(ctx, conv, x, dy);
-  if (planned == nullptr) return false;
-  Scratch::Frame frame(ctx.scratch);
-  void* gradient = gradient_memory(frame, *planned, grad, dw);
-  point((*planned)[DNNL_ARG_SRC], x.data);
-  point((*planned)[DNNL_ARG_DIFF_DST], dy.data);
-  point((*planned)[DNNL_ARG_DIFF_WEIGHTS], gradient);
-  run(ctx, *planned);
-  deliver_gradient(ctx, *planned, grad, gradient, dw);
-  return true;
+  return common_layout(x, dy) &&
+         run_weight_gradient(ctx, find_backward_weights(ctx, conv, x, dy), x, dy, grad, dw);
 }
 
 const char* conv2d_forward_implementation(Context& ctx, const Conv2d& conv, ConstView x, ConstView,

@@ -63,13 +63,7 @@ bool linear_forward(Context& ctx, ConstView x, ConstView w, View y) {
     attach_reorder(state, *built, plain_weights(x.shape[1], y.shape[1]), desc.weights_desc());
     return built;
   });
-  if (planned == nullptr) return false;
-  Scratch::Frame frame(ctx.scratch);
-  point((*planned)[DNNL_ARG_SRC], x.data);
-  point((*planned)[DNNL_ARG_WEIGHTS], weights_for(ctx, frame, *planned, w.data));
-  point((*planned)[DNNL_ARG_DST], y.data);
-  run(ctx, *planned);
-  return true;
+  return run_product(ctx, planned, DNNL_ARG_SRC, x, w, DNNL_ARG_DST, y);
 }
 
 bool linear_backward_data(Context& ctx, ConstView w, ConstView dy, View dx) {
@@ -84,13 +78,7 @@ bool linear_backward_data(Context& ctx, ConstView w, ConstView dy, View dx) {
     attach_reorder(state, *built, plain_weights(dx.shape[1], dy.shape[1]), desc.weights_desc());
     return built;
   });
-  if (planned == nullptr) return false;
-  Scratch::Frame frame(ctx.scratch);
-  point((*planned)[DNNL_ARG_DIFF_DST], dy.data);
-  point((*planned)[DNNL_ARG_WEIGHTS], weights_for(ctx, frame, *planned, w.data));
-  point((*planned)[DNNL_ARG_DIFF_SRC], dx.data);
-  run(ctx, *planned);
-  return true;
+  return run_product(ctx, planned, DNNL_ARG_DIFF_DST, dy, w, DNNL_ARG_DIFF_SRC, dx);
 }
 
 bool linear_backward_weights(Context& ctx, ConstView x, ConstView dy, Grad grad, View dw) {
@@ -105,15 +93,7 @@ bool linear_backward_weights(Context& ctx, ConstView x, ConstView dy, Grad grad,
     attach_reorder(state, *built, desc.diff_weights_desc(), plain_weights(x.shape[1], dy.shape[1]));
     return built;
   });
-  if (planned == nullptr) return false;
-  Scratch::Frame frame(ctx.scratch);
-  void* gradient = gradient_memory(frame, *planned, grad, dw);
-  point((*planned)[DNNL_ARG_SRC], x.data);
-  point((*planned)[DNNL_ARG_DIFF_DST], dy.data);
-  point((*planned)[DNNL_ARG_DIFF_WEIGHTS], gradient);
-  run(ctx, *planned);
-  deliver_gradient(ctx, *planned, grad, gradient, dw);
-  return true;
+  return run_weight_gradient(ctx, planned, x, dy, grad, dw);
 }
 
 void sgemm(Transpose a_transposed, Transpose b_transposed, std::int64_t m, std::int64_t n,

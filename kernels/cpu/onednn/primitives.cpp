@@ -43,14 +43,6 @@ dnnl::primitive_attr user_scratchpad() {
   return attr;
 }
 
-void run(Context& ctx, Planned& planned) {
-  Scratch::Frame frame(ctx.scratch);
-  const std::size_t bytes = planned.scratchpad.get_size();
-  if (bytes > 0) point(planned[DNNL_ARG_SCRATCHPAD], frame.take<char>(bytes));
-  planned.primitive.execute(ctx.cpu->stream, planned.arguments);
-  ctx.cpu->stream.wait();
-}
-
 void attach_reorder(const CpuState& state, Planned& planned, const dnnl::memory::desc& from,
                     const dnnl::memory::desc& to) {
   if (from == to) return;
@@ -60,12 +52,25 @@ void attach_reorder(const CpuState& state, Planned& planned, const dnnl::memory:
 }
 
 namespace {
+
+void point(dnnl::memory& memory, const void* data) {
+  memory.set_data_handle(const_cast<void*>(data));
+}
+
+// The arguments but the scratchpad have their handles.
+void run(Context& ctx, Planned& planned) {
+  Scratch::Frame frame(ctx.scratch);
+  const std::size_t bytes = planned.scratchpad.get_size();
+  if (bytes > 0) point(planned[DNNL_ARG_SCRATCHPAD], frame.take<char>(bytes));
+  planned.primitive.execute(ctx.cpu->stream, planned.arguments);
+  ctx.cpu->stream.wait();
+}
+
 void run_reorder(Context& ctx, Planned& reorder, const void* from, void* to) {
   point(reorder[DNNL_ARG_FROM], from);
   point(reorder[DNNL_ARG_TO], to);
   run(ctx, reorder);
 }
-}  // namespace
 
 const void* weights_for(Context& ctx, Scratch::Frame& frame, Planned& planned, const void* plain) {
   if (planned.weights_reorder == nullptr) return plain;
@@ -75,14 +80,15 @@ const void* weights_for(Context& ctx, Scratch::Frame& frame, Planned& planned, c
   return data;
 }
 
+// Where the primitive should write its weight gradient ...
 void* gradient_memory(Scratch::Frame& frame, Planned& planned, Grad grad, View dw) {
   if (planned.weights_reorder != nullptr) {
-    return frame.take<char>(
-        planned.weights_reorder->arguments.at(DNNL_ARG_FROM).get_desc().get_size());
+    return frame.take<char>((*planned.weights_reorder)[DNNL_ARG_FROM].get_desc().get_size());
   }
   return grad == Grad::overwrite ? dw.data : frame.take<char>(dw.bytes());
 }
 
+// ... and the way from there into dw.
 void deliver_gradient(Context& ctx, Planned& planned, Grad grad, void* gradient, View dw) {
   Scratch::Frame frame(ctx.scratch);
   if (planned.weights_reorder != nullptr) {
@@ -95,6 +101,32 @@ void deliver_gradient(Context& ctx, Planned& planned, Grad grad, void* gradient,
   float* to = dw.as<float>();
   const std::int64_t count = dw.shape.elements();
   for (std::int64_t i = 0; i < count; ++i) to[i] += from[i];
+}
+
+}  // namespace
+
+bool run_product(Context& ctx, Planned* planned, int in_argument, ConstView in, ConstView weights,
+                 int out_argument, View out) {
+  if (planned == nullptr) return false;
+  Scratch::Frame frame(ctx.scratch);
+  point((*planned)[in_argument], in.data);
+  point((*planned)[DNNL_ARG_WEIGHTS], weights_for(ctx, frame, *planned, weights.data));
+  point((*planned)[out_argument], out.data);
+  run(ctx, *planned);
+  return true;
+}
+
+bool run_weight_gradient(Context& ctx, Planned* planned, ConstView x, ConstView dy, Grad grad,
+                         View dw) {
+  if (planned == nullptr) return false;
+  Scratch::Frame frame(ctx.scratch);
+  void* gradient = gradient_memory(frame, *planned, grad, dw);
+  point((*planned)[DNNL_ARG_SRC], x.data);
+  point((*planned)[DNNL_ARG_DIFF_DST], dy.data);
+  point((*planned)[DNNL_ARG_DIFF_WEIGHTS], gradient);
+  run(ctx, *planned);
+  deliver_gradient(ctx, *planned, grad, gradient, dw);
+  return true;
 }
 
 }  // namespace nat::cpu::onednn

@@ -110,23 +110,19 @@ Planned* find_or_build(CpuState& state, const Key& key, Build&& build) {
   return entry->second.get();
 }
 
-inline void point(dnnl::memory& memory, const void* data) {
-  memory.set_data_handle(const_cast<void*>(data));
-}
-
-// Runs a planned primitive whose arguments (but the scratchpad) have their handles.
-void run(Context& ctx, Planned& planned);
-
-// Weights are plain f32 tensors between calls; primitives want their own layout and dtype. These
-// attach the conversion to a plan, `to` or `from` the primitive, and perform it. Without a
-// conversion attached the plain tensor is used as it is.
+// Weights are plain f32 tensors between calls; primitives want their own layout and dtype. This
+// attaches the conversion to a plan, to or from the primitive; without one the plain tensor is used
+// as it is.
 void attach_reorder(const CpuState& state, Planned& planned, const dnnl::memory::desc& from,
                     const dnnl::memory::desc& to);
-const void* weights_for(Context& ctx, Scratch::Frame& frame, Planned& planned, const void* plain);
 
-// Where the primitive should write its weight gradient, and the way from there into dw.
-void* gradient_memory(Scratch::Frame& frame, Planned& planned, Grad grad, View dw);
-void deliver_gradient(Context& ctx, Planned& planned, Grad grad, void* gradient, View dw);
+// Runs a forward or backward-data primitive: `in` and weights to `out`. False, having done nothing,
+// without a primitive.
+bool run_product(Context& ctx, Planned* planned, int in_argument, ConstView in, ConstView weights,
+                 int out_argument, View out);
+// Runs a backward-weights primitive: x and dy to dw.
+bool run_weight_gradient(Context& ctx, Planned* planned, ConstView x, ConstView dy, Grad grad,
+                         View dw);
 
 }  // namespace cpu::onednn
 }  // namespace nat
