@@ -47,7 +47,7 @@ def classifier(rows, first_number, inputs, dimension):
         layers[f"bn{number}"] = nn.BatchNorm1d(features)
         layers[f"relu{number}"] = nn.ReLU(inplace=True)
         if dropout:
-            layers[f"drop{number}"] = nn.Dropout(dropout, inplace=True)
+            layers[f"drop{number}"] = nn.Dropout(dropout)
         inputs = features
     layers[f"fc{first_number + len(rows)}"] = nn.Linear(inputs, dimension)
     return nn.Sequential(layers)
