@@ -15,8 +15,8 @@ std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split spl
   if (options.limit >= 0 && split == data::Split::train) open.limit = options.limit;
   open.threads = options.threads;
   open.max_bad_percent = options.max_bad_percent;
-  // A shifted crop may lie anywhere in the resized picture, as in the official recipe; pictures kept
-  // in memory are squares already.
+  // A shifted crop may lie anywhere in the resized picture, as in the official recipe; pictures
+  // kept in memory are squares already.
   if (options.crop == "shift") open.keep = data::Keep::disk;
   return data::open_dataset(data::parse_spec(path), split, open);
 }

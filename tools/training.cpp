@@ -147,6 +147,7 @@ Outcome Training::run(std::int64_t stop_after) {
 void Training::train_epoch(std::int64_t stop_after) {
   epoch_began_ = seconds_now();
   stages_at_start_ = trainer_->seconds();
+  epoch_began_step_ = step_;
   const std::int64_t batches = loader_->batches_per_epoch();
   const bool reassign = reassigns(epoch_, options_.period);
   loader_->start_epoch(static_cast<std::uint32_t>(epoch_), step_in_epoch_);
@@ -211,9 +212,13 @@ void Training::finish_epoch() {
   ++epoch_;
   step_in_epoch_ = 0;
   save();
+  write_timing(epoch, trained);
+}
+
+void Training::write_timing(std::int64_t epoch, double trained) {
   const StageSeconds now = trainer_->seconds(), then = stages_at_start_;
   const double seconds = trained - epoch_began_;
-  const auto images = static_cast<double>(loader_->batches_per_epoch() * options_.batch);
+  const auto images = static_cast<double>((step_ - epoch_began_step_) * options_.batch);
   timing_.append({{"epoch", static_cast<double>(epoch)},
                   {"seconds", seconds},
                   {"images_per_second", images / seconds},

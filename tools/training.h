@@ -45,7 +45,7 @@ class Training {
   void finish_epoch();
   void count(const StepReport& report, std::int64_t images);
   void write_metrics(std::int64_t epoch, double learning_rate);
-  void write_timing(std::int64_t epoch);
+  void write_timing(std::int64_t epoch, double trained);  // seconds when training ended
   double online_knn();
   void save();
   bool should_stop(std::int64_t stop_after);
@@ -68,7 +68,8 @@ class Training {
   double previous_loss_ = 2;  // mean loss of the epoch before, 2 before learning
   bool stopping_ = false;
   Outcome outcome_ = Outcome::done;
-  double epoch_began_ = 0;
+  double epoch_began_ = 0;             // seconds, when this process began the epoch
+  std::int64_t epoch_began_step_ = 0;  // after a resume, somewhere inside it
   StageSeconds stages_at_start_;
 };
 

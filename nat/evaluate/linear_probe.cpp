@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "kernels/check.h"
-#include "kernels/parallel.h"
 #include "kernels/gemm.h"
+#include "kernels/parallel.h"
 #include "kernels/random.h"
 #include "kernels/softmax_xent.h"
 #include "nat/evaluate/lbfgs.h"
