@@ -53,13 +53,13 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 void copy(Context& ctx, ConstView from, View to) {
   require_cpu(ctx.device);
   check_copy(from, to);
-  std::memcpy(to.data, from.data, from.bytes());
+  if (from.bytes() > 0) std::memcpy(to.data, from.data, from.bytes());
 }
 void copy_to_device(Context& ctx, ConstView host, View device) { copy(ctx, host, device); }
 void copy_to_host(Context& ctx, ConstView device, View host) { copy(ctx, device, host); }
 void fill_zero(Context& ctx, View view) {
   require_cpu(ctx.device);
-  std::memset(view.data, 0, view.bytes());
+  if (view.bytes() > 0) std::memset(view.data, 0, view.bytes());
 }
 void synchronize(Context& ctx) { require_cpu(ctx.device); }
 

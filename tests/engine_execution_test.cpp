@@ -37,6 +37,9 @@ extern "C" void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcep
   if (void* data = counted(alignof(std::max_align_t), bytes)) return data;
   throw std::bad_alloc();
 }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return counted(alignof(std::max_align_t), bytes);
+}
 [[gnu::noinline]] void operator delete(void* data) noexcept { std::free(data); }
 [[gnu::noinline]] void operator delete(void* data, std::size_t) noexcept { std::free(data); }
 
