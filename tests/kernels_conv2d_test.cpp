@@ -179,8 +179,11 @@ TEST_CASE(
         std::tuple(Conv2d{3, 1, 1}, Shape(2, 13, 13, 384), std::int64_t{256})}) {
     const Shape out = conv2d_output(conv, shape, channels);
     const Shape weights(channels, conv.kernel, conv.kernel, shape[3]);
-    Tensor x(shape, DType::f32, 16), dx(shape, DType::f32, 16), y(out, DType::f32, 16),
-        dy(out, DType::f32, 16), w(weights, DType::f32), dw(weights, DType::f32);
+    const std::int64_t in_block = cpu::preferred_channel_block(ctx, shape[3]);
+    const std::int64_t out_block = cpu::preferred_channel_block(ctx, channels);
+    Tensor x(shape, DType::f32, in_block), dx(shape, DType::f32, in_block),
+        y(out, DType::f32, out_block), dy(out, DType::f32, out_block), w(weights, DType::f32),
+        dw(weights, DType::f32);
     x.fill_uniform(7, -1, 1);
     w.fill_uniform(8, -1, 1);
     dy.fill_uniform(9, -1, 1);
