@@ -44,7 +44,7 @@ double peak_mib() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-// Smooth random pictures: noise alone would make every crop alike.
+// Random bytes: the time of a step does not depend on what the pictures show.
 std::vector<std::uint8_t> pictures(const Shape& shape) {
   std::vector<std::uint8_t> bytes(static_cast<std::size_t>(shape.elements()));
   for (std::size_t i = 0; i < bytes.size(); ++i) {
