@@ -1,0 +1,83 @@
+// How kernels are launched, and the few device helpers they share.
+//
+// A kernel file includes this header, the op header it implements, and CUDA's bf16 header where it
+// needs it; nothing else of CUDA. It allocates nothing: temporaries come from ctx.scratch, and
+// every launch goes to the stream of the context. The same files run on the CPU under tests/simt.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <utility>
+
+#include "kernels/cuda/state.h"
+
+namespace nat::gpu {
+
+inline constexpr unsigned kWarp = 32;
+inline constexpr unsigned kFullWarp = 0xffffffffu;  // the mask of warp intrinsics
+
+struct LaunchShape {
+  dim3 grid, block;
+  std::size_t shared_bytes = 0;  // dynamic shared memory, see dynamic_shared()
+  bool cooperative = false;      // every block resident, so that grid.sync() may be used
+};
+
+// Throws Error(device) when the kernel cannot start. An empty grid launches nothing.
+template <class... Parameters, class... Arguments>
+void launch(Context& ctx, const LaunchShape& shape, void (*kernel)(Parameters...),
+            Arguments&&... arguments) {
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
+  constexpr std::size_t kDefaultSharedLimit = 48 << 10;
+  if (shape.shared_bytes > kDefaultSharedLimit) {
+    check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shape.shared_bytes)),
+               "shared memory of a kernel");
+  }
+  cudaLaunchAttribute cooperative{};
+  cooperative.id = cudaLaunchAttributeCooperative;
+  cooperative.val.cooperative = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = stream_of(ctx);
+  config.attrs = &cooperative;
+  config.numAttrs = shape.cooperative ? 1 : 0;
+  check_cuda(cudaLaunchKernelEx(&config, kernel,
+                                static_cast<Parameters>(std::forward<Arguments>(arguments))...),
+             "kernel launch");
+}
+
+// Blocks of a grid that covers `count` elements, `per_block` each.
+constexpr unsigned blocks_for(std::int64_t count, std::int64_t per_block) {
+  return static_cast<unsigned>((count + per_block - 1) / per_block);
+}
+
+extern __shared__ __align__(16) unsigned char nat_dynamic_shared[];
+
+// The dynamic shared memory of the block, uninitialised, aligned to 16 bytes.
+template <class T>
+__device__ T* dynamic_shared() {
+  return reinterpret_cast<T*>(nat_dynamic_shared);
+}
+
+// Sum and maximum over a full warp; every lane gets the result. The order of additions is fixed.
+template <class T>
+__device__ T warp_sum(T value) {
+  for (unsigned offset = kWarp / 2; offset > 0; offset /= 2) {
+    value += __shfl_xor_sync(kFullWarp, value, static_cast<int>(offset));
+  }
+  return value;
+}
+template <class T>
+__device__ T warp_max(T value) {
+  for (unsigned offset = kWarp / 2; offset > 0; offset /= 2) {
+    const T other = __shfl_xor_sync(kFullWarp, value, static_cast<int>(offset));
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
+}  // namespace nat::gpu
