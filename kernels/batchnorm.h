@@ -17,7 +17,7 @@
 //   dropout:  v <- v * keep / (1 - dropout), keep ~ Bernoulli(1 - dropout), train only. Element i
 //   of
 //             the row-major (n, features) output uses word i % 4 of
-//             philox(key.seed, dropout, key.step, key.layer * 2^40 + i / 4); it is kept when
+//             philox(key.seed, dropout, *key.step, key.layer * 2^40 + i / 4); it is kept when
 //             uniform(word) >= dropout. Only rank-2 x with relu; rounding to dtype comes last.
 //
 // What backward needs (BatchNormSaved, filled by forward in train and eval mode):
@@ -56,10 +56,11 @@ struct BatchNorm {
   float dropout = 0;  // probability of dropping
 };
 
-// Names one dropout mask.
+// Names one dropout mask. The step lies in the context's memory, where a recorded step can read
+// another value each time it is replayed; nullptr will do without dropout.
 struct DropoutKey {
   std::uint64_t seed = 0;
-  std::uint32_t step = 0;
+  const std::uint32_t* step = nullptr;
   std::uint32_t layer = 0;
 };
 

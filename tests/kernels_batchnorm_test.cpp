@@ -29,7 +29,8 @@ std::string describe(const Case& c) {
              c.mode == Mode::train ? " train" : " eval");
 }
 
-constexpr DropoutKey kKey{.seed = 11, .step = 3, .layer = 2};
+constexpr std::uint32_t kStep = 3;
+constexpr DropoutKey kKey{.seed = 11, .step = &kStep, .layer = 2};
 
 DType statistics_dtype(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 

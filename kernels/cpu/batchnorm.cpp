@@ -157,7 +157,7 @@ struct DropoutMask {
     for (std::int64_t i = 0; i < skip + lanes; i += 4) {
       const std::uint64_t index =
           (std::uint64_t{key.layer} << 40) + static_cast<std::uint64_t>((element + i) / 4);
-      const Random4 random = philox(key.seed, RandomStream::dropout, key.step, index);
+      const Random4 random = philox(key.seed, RandomStream::dropout, *key.step, index);
       std::copy_n(random.value, 4, words + i);
     }
     Vector<C> factor{};

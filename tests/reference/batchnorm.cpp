@@ -45,7 +45,7 @@ void for_each_output(const Sizes& size, F&& f) {
 bool kept_by_dropout(const BatchNorm& norm, const DropoutKey& key, std::size_t element) {
   const std::uint64_t index = key.layer * (std::uint64_t{1} << 40) + element / 4;
   const std::uint32_t word =
-      philox(key.seed, RandomStream::dropout, key.step, index).value[element % 4];
+      philox(key.seed, RandomStream::dropout, *key.step, index).value[element % 4];
   return uniform(word) >= norm.dropout;
 }
 

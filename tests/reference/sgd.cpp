@@ -2,9 +2,8 @@
 
 namespace nat::reference {
 
-void sgd_update(const Sgd& sgd, const std::vector<double>& g, std::vector<double>& w,
+void sgd_update(const Sgd& sgd, double rate, const std::vector<double>& g, std::vector<double>& w,
                 std::vector<double>& v) {
-  const auto rate = static_cast<double>(sgd.learning_rate);
   const auto momentum = static_cast<double>(sgd.momentum);
   for (std::size_t i = 0; i < w.size(); ++i) {
     const double h = g[i] + static_cast<double>(sgd.weight_decay) * w[i];

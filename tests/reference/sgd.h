@@ -7,7 +7,7 @@
 
 namespace nat::reference {
 
-void sgd_update(const Sgd& sgd, const std::vector<double>& g, std::vector<double>& w,
+void sgd_update(const Sgd& sgd, double rate, const std::vector<double>& g, std::vector<double>& w,
                 std::vector<double>& v);
 
 }  // namespace nat::reference
