@@ -54,8 +54,8 @@ std::string to_string(const Where& where) {
   return std::string(where.file_name()) + ":" + std::to_string(where.line());
 }
 bool same_line(const Where& a, const Where& b) {
-  return a.line() == b.line() && (a.file_name() == b.file_name() ||
-                                  std::strcmp(a.file_name(), b.file_name()) == 0);
+  return a.line() == b.line() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 template <class... Parts>
 std::string join(const Parts&... parts) {
@@ -99,7 +99,8 @@ BlockRunner::~BlockRunner() {
   }
 }
 
-// ---- a block from begin to end --------------------------------------------------------------------
+// ---- a block from begin to end
+// --------------------------------------------------------------------
 
 std::string BlockRunner::run(const Launch& launch, uint3 block, GridGate* gate,
                              std::uint64_t seed) {
@@ -185,7 +186,8 @@ void BlockRunner::fault(const std::string& what, unsigned thread) {
   __builtin_unreachable();  // the scheduler gives the block up
 }
 
-// ---- the ready queue -------------------------------------------------------------------------------
+// ---- the ready queue
+// -------------------------------------------------------------------------------
 
 void BlockRunner::push(unsigned thread) {
   threads_[thread].state = State::ready;
@@ -229,7 +231,8 @@ void BlockRunner::yield() {
   suspend();
 }
 
-// ---- barriers --------------------------------------------------------------------------------------
+// ---- barriers
+// --------------------------------------------------------------------------------------
 
 int BlockRunner::barrier(BarrierOp op, int predicate, const Where& where) {
   Thread& self = threads_[current_];
@@ -242,8 +245,7 @@ int BlockRunner::barrier(BarrierOp op, int predicate, const Where& where) {
   } else if (const Where& first = threads_[first_arrival_].where;
              op != barrier_op_ || !same_line(where, first)) {
     fault(join("divergent barrier: it waits in ", name(op), " at ", to_string(where), ", while ",
-               name_of(first_arrival_), " waits in ", name(barrier_op_), " at ",
-               to_string(first)));
+               name_of(first_arrival_), " waits in ", name(barrier_op_), " at ", to_string(first)));
   }
   // Two objects in turn: with one, the next release of a fast thread would leak into the acquire of
   // a slow one and hide races from ThreadSanitizer.
@@ -271,7 +273,8 @@ void BlockRunner::release_barrier() {
   });
 }
 
-// ---- warps -----------------------------------------------------------------------------------------
+// ---- warps
+// -----------------------------------------------------------------------------------------
 
 std::uint64_t BlockRunner::collective(WarpOp op, unsigned mask, std::uint64_t value,
                                       unsigned source, const Where& where) {
@@ -337,10 +340,10 @@ void BlockRunner::try_complete(unsigned index, unsigned mask) {
       } else if (has(present, threads[lane].source)) {
         threads[lane].result = threads[threads[lane].source].value;
       } else {
-        fault(join("__shfl_sync at ", to_string(threads[lane].where),
-                      " reads lane ", threads[lane].source, ", which does not take part (mask ",
-                      hexadecimal(mask), ")"),
-              index * kWarpSize + lane);
+        fault(
+            join("__shfl_sync at ", to_string(threads[lane].where), " reads lane ",
+                 threads[lane].source, ", which does not take part (mask ", hexadecimal(mask), ")"),
+            index * kWarpSize + lane);
       }
     }
   } else {
@@ -390,7 +393,8 @@ std::uint64_t BlockRunner::fold(WarpOp op, const Thread* threads, unsigned lanes
   return result;
 }
 
-// ---- reports ---------------------------------------------------------------------------------------
+// ---- reports
+// ---------------------------------------------------------------------------------------
 
 std::string BlockRunner::name_of(unsigned thread) const {
   const uint3& index = threads_[thread].index;
@@ -418,7 +422,8 @@ std::string BlockRunner::wait_states() const {
   return text;
 }
 
-// ---- dynamic shared memory --------------------------------------------------------------------------
+// ---- dynamic shared memory
+// --------------------------------------------------------------------------
 
 void BlockRunner::poison_shared_memory() const {
   std::memset(nat_dynamic_shared, kPoison, launch_->shared_bytes + kSharedGuard);

@@ -1,5 +1,5 @@
-// One resident block: its threads as fibers, its barriers and warps. An operating-system thread owns
-// one BlockRunner and runs one block after another on it.
+// One resident block: its threads as fibers, its barriers and warps. An operating-system thread
+// owns one BlockRunner and runs one block after another on it.
 #pragma once
 
 #include <vector_types.h>
@@ -30,7 +30,20 @@ struct Launch {
 };
 
 enum class BarrierOp { sync, count, all, any, grid };
-enum class WarpOp { sync, shuffle, ballot, all, any, add, min, max, bit_and, bit_or, bit_xor, match };
+enum class WarpOp {
+  sync,
+  shuffle,
+  ballot,
+  all,
+  any,
+  add,
+  min,
+  max,
+  bit_and,
+  bit_or,
+  bit_xor,
+  match
+};
 
 // Where a block of a cooperative launch waits for the others.
 class GridGate {

@@ -70,7 +70,9 @@ void begin_at(Fiber& fiber, void (*entry)()) {
   fiber.stack_pointer = top;
 }
 
-void swap_stacks(Fiber& from, Fiber& to) { simt_swap_stacks(&from.stack_pointer, to.stack_pointer); }
+void swap_stacks(Fiber& from, Fiber& to) {
+  simt_swap_stacks(&from.stack_pointer, to.stack_pointer);
+}
 
 }  // namespace
 #else

@@ -7,8 +7,8 @@
 namespace simt {
 
 struct Fiber {
-  void* stack_pointer = nullptr;    // where the saved registers lie while it is not running
-  unsigned char* stack = nullptr;   // lowest address
+  void* stack_pointer = nullptr;   // where the saved registers lie while it is not running
+  unsigned char* stack = nullptr;  // lowest address
   std::size_t stack_bytes = 0;
   void* sanitizer_state = nullptr;  // of AddressSanitizer
   void* race_detector = nullptr;    // its thread in ThreadSanitizer
@@ -21,8 +21,8 @@ void release_stacks(Fiber* fibers, std::size_t count);
 // Describes the calling thread, so that fibers can hand over to it.
 void adopt_thread(Fiber& fiber);
 
-// The next switch to the fiber begins `entry` on an empty stack; whatever the fiber did is forgotten.
-// `entry` must never return.
+// The next switch to the fiber begins `entry` on an empty stack; whatever the fiber did is
+// forgotten. `entry` must never return.
 void prepare(Fiber& fiber, void (*entry)());
 
 // Saves the running flow of control in `from` and continues `to`. A fiber begun by this calls

@@ -74,8 +74,8 @@ WorkerPool& pool() {
   return workers;
 }
 
-// The baton of a cooperative launch. Blocks run one after another in a fixed order; when all of them
-// have arrived at grid.sync(), the first goes on.
+// The baton of a cooperative launch. Blocks run one after another in a fixed order; when all of
+// them have arrived at grid.sync(), the first goes on.
 class Baton {
  public:
   explicit Baton(std::size_t blocks) : arrived_(blocks, false) {}
@@ -112,10 +112,9 @@ class Baton {
 
   // Blocks that wait for blocks which have ended: a GPU would hang.
   std::string deadlock() const {
-    return failed_ && stranded_ > 0
-               ? "deadlock: " + std::to_string(stranded_) +
-                     " blocks wait in grid.sync, the others have ended"
-               : "";
+    return failed_ && stranded_ > 0 ? "deadlock: " + std::to_string(stranded_) +
+                                          " blocks wait in grid.sync, the others have ended"
+                                    : "";
   }
 
  private:
@@ -187,8 +186,8 @@ class FirstFault {
 };
 
 std::string run_ordinary(const Launch& launch, const std::vector<std::size_t>& order) {
-  const auto workers = std::clamp<std::size_t>(static_cast<std::size_t>(options().workers), 1,
-                                               order.size());
+  const auto workers =
+      std::clamp<std::size_t>(static_cast<std::size_t>(options().workers), 1, order.size());
   FirstFault fault;
   pool().run(workers, [&](std::size_t worker) {
     for (std::size_t i = worker; i < order.size() && !fault.failed(); i += workers) {
@@ -220,8 +219,8 @@ std::string run_cooperative(const Launch& launch, const std::vector<std::size_t>
 }  // namespace
 
 std::string run_grid(const Launch& launch) {
-  const std::vector<std::size_t> order = block_order(std::size_t{launch.grid.x} * launch.grid.y *
-                                                     launch.grid.z);
+  const std::vector<std::size_t> order =
+      block_order(std::size_t{launch.grid.x} * launch.grid.y * launch.grid.z);
   happens_before(&launch_begin);
   const std::string fault =
       launch.cooperative ? run_cooperative(launch, order) : run_ordinary(launch, order);

@@ -20,8 +20,8 @@ struct Options {
 // change it between launches.
 Options& options();
 
-// What went wrong since the last call, empty when nothing did. Every report has also been printed to
-// stderr, and the runtime call that ran the kernel has returned an error.
+// What went wrong since the last call, empty when nothing did. Every report has also been printed
+// to stderr, and the runtime call that ran the kernel has returned an error.
 std::string take_report();
 void report(const std::string& text);
 

@@ -10,9 +10,7 @@ class grid_group {
   void sync(simt::Where where = simt::Where::current()) const {
     simt::running_block().barrier(simt::BarrierOp::grid, 0, where);
   }
-  unsigned long long num_blocks() const {
-    return 1ull * gridDim.x * gridDim.y * gridDim.z;
-  }
+  unsigned long long num_blocks() const { return 1ull * gridDim.x * gridDim.y * gridDim.z; }
   unsigned long long block_rank() const {
     return (1ull * blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
   }

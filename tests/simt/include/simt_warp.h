@@ -114,8 +114,8 @@ inline int __any_sync(unsigned mask, int predicate, simt::Where where = simt::Wh
 }
 template <simt::Shuffled T>
 unsigned __match_any_sync(unsigned mask, T value, simt::Where where = simt::Where::current()) {
-  return static_cast<unsigned>(simt::running_block().collective(simt::WarpOp::match, mask,
-                                                                simt::to_bits(value), 0, where));
+  return static_cast<unsigned>(
+      simt::running_block().collective(simt::WarpOp::match, mask, simt::to_bits(value), 0, where));
 }
 
 template <class T>
