@@ -4,7 +4,9 @@
 
 #include "kernels/check.h"
 #include "kernels/cpu/state.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/memory.h"
+#include "nat_config.h"
 
 namespace nat {
 
@@ -43,6 +45,7 @@ void Scratch::release(std::size_t used, std::size_t overflows) {
     capacity_ = 0;
     block_ = allocate(device_, high_water_, "scratch memory");
     capacity_ = high_water_;
+    ++generation_;
   }
 }
 
@@ -51,17 +54,47 @@ Scratch::Frame::Frame(Scratch& scratch)
 // Merging allocates at most what was just freed; should even that fail, terminating is right.
 Scratch::Frame::~Frame() { scratch_.release(used_, overflows_); }
 
+namespace {
+using CudaStatePointer = std::unique_ptr<CudaState, void (*)(CudaState*)>;
+
+constexpr const char* kNotBuilt = "this build has no CUDA kernels";
+
+CudaStatePointer make_cuda_state(Device device) {
+  if constexpr (kHasCudaKernels) {
+    if (device == Device::cuda) return {gpu::make_state(), gpu::destroy_state};
+  }
+  NAT_CHECK(device == Device::cpu, ErrorKind::device, "device cuda: ", kNotBuilt,
+            "; use --device cpu");
+  return {nullptr, [](CudaState*) {}};
+}
+}  // namespace
+
 Context::Context(Device device_, Math math_)
     : device(device_),
       math(math_),
-      scratch(device_),
       cpu(cpu::make_state(), cpu::destroy_state),
-      cuda(nullptr, [](CudaState*) {}) {
-  NAT_CHECK(device == Device::cpu, ErrorKind::device,
-            "device cuda is not in this build; use --device cpu");
-  NAT_CHECK(math != Math::tf32, ErrorKind::device,
+      cuda(make_cuda_state(device_)),
+      scratch(device_) {
+  NAT_CHECK(device == Device::cuda || math != Math::tf32, ErrorKind::device,
             "tf32 exists on CUDA only; use --dtype f32 or bf16");
 }
 Context::~Context() = default;
+
+CudaDevice cuda_device() {
+  CudaDevice device;
+  device.reason = kNotBuilt;
+  if constexpr (kHasCudaKernels) {
+    device.reason = gpu::unavailable_reason();
+    if (!device.reason.empty()) return device;
+    const gpu::DeviceInfo info = gpu::device_info();
+    device.name = info.name;
+    device.compute_capability = info.compute_capability;
+    device.driver = info.driver;
+    device.runtime = info.runtime;
+    device.memory_bytes = info.memory_bytes;
+    device.free_bytes = info.free_bytes;
+  }
+  return device;
+}
 
 }  // namespace nat

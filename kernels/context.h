@@ -1,9 +1,12 @@
 // Context: the first argument of every operation. It says where the operation runs and lends it
-// scratch memory. There are no globals and no default stream.
+// scratch memory. There are no globals and no default stream. On CUDA every operation is enqueued
+// on the context's stream and runs in order; synchronize() (kernels/memory.h) waits for it.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "kernels/device.h"
@@ -23,6 +26,8 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
 
   std::size_t high_water() const { return high_water_; }  // bytes
+  // Changes when the memory moves: a recorded sequence must then be recorded again.
+  std::uint64_t generation() const { return generation_; }
 
   class Frame {
    public:
@@ -51,6 +56,7 @@ class Scratch {
   Device device_;
   void* block_ = nullptr;
   std::size_t capacity_ = 0, used_ = 0, high_water_ = 0, overflow_bytes_ = 0;
+  std::uint64_t generation_ = 0;
   std::vector<Overflow> overflows_;
 };
 
@@ -58,6 +64,7 @@ struct CpuState;   // kernels/cpu/state.h: cached oneDNN primitives
 struct CudaState;  // kernels/cuda/state.h: stream, library handles, plan cache
 
 struct Context {
+  // Error(device) when there is no such device, with the reason.
   explicit Context(Device device = Device::cpu, Math math = Math::f32);
   ~Context();
   Context(const Context&) = delete;
@@ -65,9 +72,20 @@ struct Context {
 
   const Device device;
   const Math math;
-  Scratch scratch;
   std::unique_ptr<CpuState, void (*)(CpuState*)> cpu;
-  std::unique_ptr<CudaState, void (*)(CudaState*)> cuda;
+  std::unique_ptr<CudaState, void (*)(CudaState*)> cuda;  // null on the CPU
+  Scratch scratch;
 };
+
+// Whether this build and this machine can compute on CUDA, and with what.
+struct CudaDevice {
+  std::string name;             // empty when there is none
+  std::string reason;           // why there is none
+  int compute_capability = 0;   // 90 for 9.0
+  int driver = 0, runtime = 0;  // CUDA versions, 13000 for 13.0
+  std::size_t memory_bytes = 0, free_bytes = 0;
+  bool usable() const { return !name.empty(); }
+};
+CudaDevice cuda_device();
 
 }  // namespace nat

@@ -4,6 +4,9 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/cuda/runtime.h"
+#include "nat_config.h"
+
 namespace nat {
 
 namespace {
@@ -13,9 +16,15 @@ std::size_t round_up(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-void require_cpu(Device device) {
+// Calls on_cuda() or on_cpu(); a build without CUDA compiles only the latter.
+template <class OnCuda, class OnCpu>
+decltype(auto) on_device(Device device, OnCuda&& on_cuda, OnCpu&& on_cpu) {
+  if constexpr (kHasCudaKernels) {
+    if (device == Device::cuda) return on_cuda();
+  }
   NAT_CHECK(device == Device::cpu, ErrorKind::device, "device ", name(device),
             " is not in this build; use --device cpu");
+  return on_cpu();
 }
 
 void check_copy(const ConstView& from, const View& to) {
@@ -23,21 +32,30 @@ void check_copy(const ConstView& from, const View& to) {
             ErrorKind::unexpected, "copy: ", to_string(from.shape), " ", name(from.dtype),
             " does not fit into ", to_string(to.shape), " ", name(to.dtype));
 }
-}  // namespace
 
-void* allocate(Device device, std::size_t bytes, const char* what) {
-  require_cpu(device);
+void* allocate_plain(std::size_t bytes, const char* what) {
   void* data = std::aligned_alloc(kAlignment, round_up(bytes == 0 ? 1 : bytes));
   NAT_CHECK(data != nullptr, ErrorKind::memory, what, ": cannot get ", bytes >> 20,
             " MiB of memory; use a smaller --batch");
   return data;
 }
+}  // namespace
 
-void deallocate(Device, void* data) noexcept { std::free(data); }
+void* allocate(Device device, std::size_t bytes, const char* what) {
+  return on_device(
+      device, [&] { return gpu::allocate(bytes, what); },
+      [&] { return allocate_plain(bytes, what); });
+}
+
+void deallocate(Device device, void* data) noexcept {
+  on_device(
+      device, [&] { gpu::deallocate(data); }, [&] { std::free(data); });
+}
 
 Buffer::Buffer(Device device, std::size_t bytes, const char* what)
     : data_(allocate(device, bytes, what)), bytes_(bytes), device_(device) {
-  std::memset(data_, 0, bytes);
+  on_device(
+      device, [&] { gpu::zero_now(data_, bytes); }, [&] { std::memset(data_, 0, bytes); });
 }
 Buffer::~Buffer() {
   if (data_ != nullptr) deallocate(device_, data_);
@@ -50,17 +68,87 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   return *this;
 }
 
+HostBuffer::HostBuffer(Device device, std::size_t bytes, const char* what)
+    : data_(on_device(
+          device, [&] { return gpu::allocate_host(bytes, what); },
+          [&] { return allocate_plain(bytes, what); })),
+      device_(device) {}
+HostBuffer::~HostBuffer() {
+  if (data_ == nullptr) return;
+  on_device(
+      device_, [&] { gpu::deallocate_host(data_); }, [&] { std::free(data_); });
+}
+HostBuffer::HostBuffer(HostBuffer&& other) noexcept { *this = std::move(other); }
+HostBuffer& HostBuffer::operator=(HostBuffer&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(device_, other.device_);
+  return *this;
+}
+
+void copy_to_device(Context& ctx, ConstView host, View device) {
+  check_copy(host, device);
+  if (host.bytes() == 0) return;
+  on_device(
+      ctx.device, [&] { gpu::copy_to_device(ctx, host.data, device.data, host.bytes()); },
+      [&] { std::memcpy(device.data, host.data, host.bytes()); });
+}
+void copy_to_host(Context& ctx, ConstView device, View host) {
+  check_copy(device, host);
+  if (host.bytes() == 0) return;
+  on_device(
+      ctx.device, [&] { gpu::copy_to_host(ctx, device.data, host.data, host.bytes()); },
+      [&] { std::memcpy(host.data, device.data, host.bytes()); });
+}
 void copy(Context& ctx, ConstView from, View to) {
-  require_cpu(ctx.device);
   check_copy(from, to);
-  if (from.bytes() > 0) std::memcpy(to.data, from.data, from.bytes());
+  if (from.bytes() == 0) return;
+  on_device(
+      ctx.device, [&] { gpu::copy(ctx, from.data, to.data, from.bytes()); },
+      [&] { std::memcpy(to.data, from.data, from.bytes()); });
 }
-void copy_to_device(Context& ctx, ConstView host, View device) { copy(ctx, host, device); }
-void copy_to_host(Context& ctx, ConstView device, View host) { copy(ctx, device, host); }
 void fill_zero(Context& ctx, View view) {
-  require_cpu(ctx.device);
-  if (view.bytes() > 0) std::memset(view.data, 0, view.bytes());
+  if (view.bytes() == 0) return;
+  on_device(
+      ctx.device, [&] { gpu::fill_zero(ctx, view.data, view.bytes()); },
+      [&] { std::memset(view.data, 0, view.bytes()); });
 }
-void synchronize(Context& ctx) { require_cpu(ctx.device); }
+void synchronize(Context& ctx) {
+  on_device(
+      ctx.device, [&] { gpu::synchronize(ctx); }, [] {});
+}
+
+namespace {
+using TransferPointer = std::unique_ptr<gpu::TransferState, void (*)(gpu::TransferState*)>;
+
+TransferPointer make_transfer(Device device) {
+  if constexpr (kHasCudaKernels) {
+    if (device == Device::cuda) return {gpu::make_transfer(), gpu::destroy_transfer};
+  }
+  return {nullptr, [](gpu::TransferState*) {}};
+}
+}  // namespace
+
+Transfer::Transfer(Device device) : cuda_(make_transfer(device)) {}
+
+void Transfer::copy(Context& ctx, ConstView host, View device) {
+  if constexpr (kHasCudaKernels) {
+    if (cuda_ != nullptr) {
+      check_copy(host, device);
+      if (host.bytes() == 0) return;
+      return gpu::transfer_copy(*cuda_, host.data, device.data, host.bytes());
+    }
+  }
+  copy_to_device(ctx, host, device);
+}
+void Transfer::join(Context& ctx) {
+  if constexpr (kHasCudaKernels) {
+    if (cuda_ != nullptr) gpu::transfer_join(*cuda_, ctx);
+  }
+}
+void Transfer::wait() {
+  if constexpr (kHasCudaKernels) {
+    if (cuda_ != nullptr) gpu::transfer_wait(*cuda_);
+  }
+}
 
 }  // namespace nat
