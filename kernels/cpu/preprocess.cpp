@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/bilinear.h"
 #include "kernels/cpu/dispatch.h"
 #include "kernels/parallel.h"
 
@@ -33,22 +34,6 @@ void check(FrontEnd front, const ConstView& pixels, const ConstView& boxes, cons
               " at ", box[i].x, ",", box[i].y, "; sizes must be positive and finite");
   }
 }
-
-// Between which two positions of an axis an output position falls, and how far.
-struct Sample {
-  std::int64_t low, high;
-  double weight;  // of high
-
-  // Output `i` of `size` of a box edge that starts at `start` and is `length` long.
-  Sample(std::int64_t i, std::int64_t size, double start, double length, std::int64_t available) {
-    const double last = static_cast<double>(available - 1);
-    const double centre = (static_cast<double>(i) + 0.5) * length / static_cast<double>(size);
-    const double position = std::clamp(start + centre - 0.5, 0.0, last);
-    low = static_cast<std::int64_t>(position);
-    high = std::min(low + 1, available - 1);
-    weight = position - static_cast<double>(low);
-  }
-};
 
 // A picture of size x size pixels inside a border of one zero pixel, channels last.
 template <class C>
@@ -102,7 +87,7 @@ void sample(const std::uint8_t* picture, const Shape& shape, const CropBox& box,
   std::int32_t *low = work.low, *high = work.high;
   C *weight = work.weight, *line = work.line;
   for (std::int64_t j = 0; j < size; ++j) {
-    const Sample column(box.flip != 0 ? size - 1 - j : j, size, static_cast<double>(box.x),
+    const AxisSample column(box.flip != 0 ? size - 1 - j : j, size, static_cast<double>(box.x),
                         static_cast<double>(box.width), width);
     for (std::int64_t k = 0; k < channels; ++k) {
       low[j * channels + k] = static_cast<std::int32_t>(column.low * channels + k);
@@ -114,7 +99,7 @@ void sample(const std::uint8_t* picture, const Shape& shape, const CropBox& box,
   const std::int64_t begin = std::min(low[0], low[row - channels]);
   const std::int64_t end = std::max(high[channels - 1], high[row - 1]) + 1;
   for (std::int64_t i = 0; i < size; ++i) {
-    const Sample at(i, size, static_cast<double>(box.y), static_cast<double>(box.height), height);
+    const AxisSample at(i, size, static_cast<double>(box.y), static_cast<double>(box.height), height);
     const std::uint8_t* top = picture + at.low * width * channels;
     const std::uint8_t* bottom = picture + at.high * width * channels;
     const C down = static_cast<C>(at.weight);
