@@ -1,11 +1,12 @@
 #include "kernels/conv2d.h"
 
 #include "kernels/cuda/conv2d_plain.h"
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/dispatch.cuh"
+#include "kernels/cuda/flat.cuh"
 #include "kernels/cuda/libraries/libraries.h"
 #include "kernels/cuda/operand.h"
+#include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/space_to_depth.h"
-#include "kernels/cuda/storage.cuh"
 
 namespace nat::gpu {
 
@@ -49,43 +50,33 @@ void weights_product(Context& ctx, const Conv2d& conv, ConstView x, ConstView dy
 // ---- gradients of weights into their float32 buffer
 // ----------------------------------------------
 
-constexpr unsigned kThreads = 256;
-
-template <class From, int kWidth>
-__global__ void __launch_bounds__(kThreads, 1)
-    store_gradient_kernel(std::int64_t packs, bool accumulate, const From* __restrict__ from,
-                          Compute<From>* __restrict__ to) {
-  using To = Compute<From>;
-  const std::int64_t pack = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (pack >= packs) return;
-  const auto values = reinterpret_cast<const Pack<From, kWidth>*>(from)[pack];
-  auto& gradient = reinterpret_cast<Pack<To, kWidth>*>(to)[pack];
-  Pack<To, kWidth> sums{};
-  if (accumulate) sums = gradient;
-#pragma unroll
-  for (int i = 0; i < kWidth; ++i) sums.at[i] += load(values.at[i]);
-  gradient = sums;
-}
-
-template <class From, int kWidth>
-void launch_store_gradient(Context& ctx, ConstView from, Grad grad, View to) {
-  const std::int64_t packs = to.shape.elements() / kWidth;
-  launch(ctx, {.grid = blocks_for(packs, kThreads), .block = kThreads},
-         store_gradient_kernel<From, kWidth>, packs, grad == Grad::accumulate, from.as<From>(),
-         to.as<Compute<From>>());
+template <int N, class From>
+__global__ void store_gradient_kernel(std::int64_t n, bool accumulate, const From* from,
+                                      Compute<From>* to) {
+  for_each_pack<N>(n, [&](std::int64_t at, auto pack) {
+    constexpr int kPack = pack.value;
+    auto sum = widen(load_pack<kPack>(from + at));
+    if (accumulate) {
+      const auto before = load_pack<kPack>(to + at);
+      for (int i = 0; i < kPack; ++i) sum[i] = before.value[i] + sum[i];
+    }
+    store_pack(narrow<Compute<From>>(sum), to + at);
+  });
 }
 
 // to = from or to += from; `from` is f32 or bf16 with an f32 gradient, or both are f64.
 void store_gradient(Context& ctx, ConstView from, Grad grad, View to) {
+  const std::int64_t n = to.shape.elements();
+  const bool accumulate = grad == Grad::accumulate;
   dispatch_storage(from.dtype, "conv2d", [&](auto tag) {
     using From = typename decltype(tag)::type;
-    constexpr int kWide = 16 / sizeof(Compute<From>);
-    if (to.shape.elements() % kWide == 0 &&
-        is_aligned(to.data, sizeof(Pack<Compute<From>, kWide>))) {
-      launch_store_gradient<From, kWide>(ctx, from, grad, to);
-    } else {
-      launch_store_gradient<From, 1>(ctx, from, grad, to);
-    }
+    using To = Compute<From>;
+    constexpr int kPack = kFullPack<To>;
+    const bool fits =
+        fits_pack<To>(kPack, kPack, {to.data}) && fits_pack<From>(kPack, kPack, {from.data});
+    const auto kernel = fits ? store_gradient_kernel<kPack, From> : store_gradient_kernel<1, From>;
+    launch(ctx, flat_shape(ctx, n, fits ? kPack : 1), kernel, n, accumulate, from.as<From>(),
+           to.as<To>());
   });
 }
 

@@ -1,7 +1,8 @@
 #include "kernels/cuda/conv2d_plain.h"
 
+#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/storage.cuh"
+#include "kernels/cuda/pack.cuh"
 
 namespace nat::gpu::plain {
 
@@ -54,10 +55,10 @@ __global__ void __launch_bounds__(kThreads, 1)
       if (column < 0 || column >= d.w) continue;
       const T* pixel = x + ((n * d.h + row) * d.w + column) * d.c;
       const T* taps = w + ((std::int64_t{k} * d.kernel + r) * d.kernel + s) * d.c;
-      for (int c = 0; c < d.c; ++c) sum += load(pixel[c]) * load(taps[c]);
+      for (int c = 0; c < d.c; ++c) sum += widen(pixel[c]) * widen(taps[c]);
     }
   }
-  y[at] = store<T>(sum);
+  y[at] = narrow<T>(sum);
 }
 
 // Gathers the outputs that read pixel (n, h, w): those at (h + pad - r) / stride, where whole.
@@ -80,10 +81,10 @@ __global__ void __launch_bounds__(kThreads, 1)
           dy + ((n * d.p + from_row / d.stride) * d.q + from_column / d.stride) * d.k;
       const T* taps = w + (std::int64_t{r} * d.kernel + s) * d.c + c;
       const std::int64_t filter = std::int64_t{d.kernel} * d.kernel * d.c;
-      for (int k = 0; k < d.k; ++k) sum += load(gradient[k]) * load(taps[k * filter]);
+      for (int k = 0; k < d.k; ++k) sum += widen(gradient[k]) * widen(taps[k * filter]);
     }
   }
-  dx[at] = store<T>(sum);
+  dx[at] = narrow<T>(sum);
 }
 
 template <class T>
@@ -102,12 +103,12 @@ __global__ void __launch_bounds__(kThreads, 1)
       for (int q = 0; q < d.q; ++q) {
         const int column = q * d.stride - d.pad + s;
         if (column < 0 || column >= d.w) continue;
-        sum += load(dy[((n * d.p + p) * d.q + q) * d.k + k]) *
-               load(x[((n * d.h + row) * d.w + column) * d.c + c]);
+        sum += widen(dy[((n * d.p + p) * d.q + q) * d.k + k]) *
+               widen(x[((n * d.h + row) * d.w + column) * d.c + c]);
       }
     }
   }
-  dw[at] = store<T>(sum);
+  dw[at] = narrow<T>(sum);
 }
 
 LaunchShape one_thread_each(const Sizes& d) {

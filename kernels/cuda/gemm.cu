@@ -1,9 +1,10 @@
 #include "kernels/gemm.h"
 
+#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/libraries/libraries.h"
 #include "kernels/cuda/operand.h"
-#include "kernels/cuda/storage.cuh"
+#include "kernels/cuda/pack.cuh"
 
 namespace nat::gpu {
 
@@ -39,8 +40,8 @@ __global__ void __launch_bounds__(kTile* kTile, 1)
     const bool a_inside = i < size.m && p + column < size.k;
     const bool b_inside = p + row < size.k && j < size.n;
     a_tile[row][column] =
-        a_inside ? load(a[i * size.a_row + (p + column) * size.a_column]) : Sum{0};
-    b_tile[row][column] = b_inside ? load(b[(p + row) * size.b_row + j * size.b_column]) : Sum{0};
+        a_inside ? widen(a[i * size.a_row + (p + column) * size.a_column]) : Sum{0};
+    b_tile[row][column] = b_inside ? widen(b[(p + row) * size.b_row + j * size.b_column]) : Sum{0};
     __syncthreads();
 #pragma unroll
     for (int t = 0; t < kTile; ++t) sum += a_tile[row][t] * b_tile[t][column];
@@ -48,8 +49,8 @@ __global__ void __launch_bounds__(kTile* kTile, 1)
   }
   if (i >= size.m || j >= size.n) return;
   Out& result = c[i * size.n + j];
-  if (beta != Sum{0}) sum += beta * load(result);  // what c holds may be NaN
-  result = store<Out>(sum);
+  if (beta != Sum{0}) sum += beta * widen(result);  // what c holds may be NaN
+  result = narrow<Out>(sum);
 }
 
 template <class In, class Out>
@@ -91,7 +92,7 @@ __global__ void __launch_bounds__(kThreads, 1)
                     T* __restrict__ y) {
   const std::int64_t at = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (at >= elements) return;
-  y[at] = store<T>(load(y[at]) + b[at % out]);
+  y[at] = narrow<T>(widen(y[at]) + b[at % out]);
 }
 
 void add_bias(Context& ctx, ConstView b, View y) {
@@ -115,7 +116,7 @@ __global__ void __launch_bounds__(kLanes* kTeams, 1)
   const std::int64_t o = std::int64_t{blockIdx.x} * kLanes + threadIdx.x;
   Compute<T> sum = 0;
   if (o < out) {
-    for (std::int64_t i = threadIdx.y; i < n; i += kTeams) sum += load(dy[i * out + o]);
+    for (std::int64_t i = threadIdx.y; i < n; i += kTeams) sum += widen(dy[i * out + o]);
   }
   partial[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();

@@ -1,7 +1,10 @@
 #include "kernels/cuda/space_to_depth.h"
 
+#include <algorithm>
+
+#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/storage.cuh"
+#include "kernels/cuda/pack.cuh"
 
 namespace nat::gpu {
 
@@ -38,10 +41,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int row_elements = size.width * size.channels;
   Pack<T, kWidth> values{};
   if (row >= 0 && row < size.height && in_row >= 0 && in_row < row_elements) {
-    const T* from = x + (n * size.height + row) * row_elements + in_row;
-    values = *reinterpret_cast<const Pack<T, kWidth>*>(from);
+    values = load_pack<kWidth>(x + (n * size.height + row) * row_elements + in_row);
   }
-  *reinterpret_cast<Pack<T, kWidth>*>(z + element) = values;
+  store_pack(values, z + element);
 }
 
 // How w (k, kernel, kernel, C) and v (k, taps, taps, stride * stride * C) index each other.
@@ -67,9 +69,9 @@ __global__ void __launch_bounds__(kThreads, 1)
   const std::int64_t k = rest / size.taps;
   Compute<To> value = 0;
   if (row < size.kernel && column < size.kernel) {
-    value = load(w[((k * size.kernel + row) * size.kernel + column) * size.channels + c]);
+    value = widen(w[((k * size.kernel + row) * size.kernel + column) * size.channels + c]);
   }
-  v[at] = store<To>(value);
+  v[at] = narrow<To>(value);
 }
 
 template <class From, class To>
@@ -86,7 +88,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const std::int64_t k = rest / size.kernel;
   const std::int64_t tap = (k * size.taps + row / size.stride) * size.taps + column / size.stride;
   const int in_block = row % size.stride * size.stride + column % size.stride;
-  const To value = load(dv[(tap * size.stride * size.stride + in_block) * size.channels + c]);
+  const To value = widen(dv[(tap * size.stride * size.stride + in_block) * size.channels + c]);
   dw[at] = accumulate ? dw[at] + value : value;
 }
 
@@ -133,9 +135,8 @@ void fold_pictures(Context& ctx, const Conv2d& conv, ConstView x, View z) {
                            conv.pad * channels % kWide == 0 && width * channels % kWide == 0;
   dispatch_storage(x.dtype, "space to depth", [&](auto tag) {
     using T = typename decltype(tag)::type;
-    constexpr int kWidth = std::is_same_v<T, double> ? 2 : kWide;
-    if (whole_packs && is_aligned(x.data, sizeof(Pack<T, kWidth>)) &&
-        is_aligned(z.data, sizeof(Pack<T, kWidth>))) {
+    constexpr int kWidth = std::min(kFullPack<T>, kWide);
+    if (whole_packs && fits_pack<T>(kWidth, kWidth, {x.data, z.data})) {
       launch_fold_pictures<T, kWidth>(ctx, size, x, z);
     } else {
       launch_fold_pictures<T, 1>(ctx, size, x, z);

@@ -59,7 +59,9 @@ struct Libraries {
   std::map<Key, ProductEntry> products;
 };
 
-inline Libraries& libraries_of(Context& ctx) { return *ctx.cuda->libraries; }
+// The libraries of a context, started at the first call: Error(device) when one does not start or
+// has another major version than the headers that the program was built with.
+Libraries& libraries_of(Context& ctx);
 
 // How many candidates are timed for one problem.
 inline constexpr int kMostTimed = 32;

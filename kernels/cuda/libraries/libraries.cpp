@@ -55,12 +55,15 @@ struct Event {
 
 }  // namespace
 
-Libraries* make_libraries(Context& ctx) {
-  auto libraries = std::make_unique<Libraries>();
-  start_cudnn(*libraries, ctx);
-  start_cublaslt(*libraries, ctx);
-  libraries->autotune = is_on("NAT_CUDNN_AUTOTUNE");
-  return libraries.release();
+Libraries& libraries_of(Context& ctx) {
+  if (ctx.cuda->libraries == nullptr) {
+    auto libraries = std::make_unique<Libraries>();
+    start_cudnn(*libraries, ctx);
+    start_cublaslt(*libraries, ctx);
+    libraries->autotune = is_on("NAT_CUDNN_AUTOTUNE");
+    ctx.cuda->libraries.reset(libraries.release());
+  }
+  return *ctx.cuda->libraries;
 }
 
 void destroy_libraries(Libraries* libraries) { delete libraries; }
