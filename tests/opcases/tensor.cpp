@@ -6,16 +6,35 @@
 #include <cstring>
 #include <limits>
 
+#include "tests/opcases/device.h"
+
 namespace nat::test {
 
 namespace {
 constexpr unsigned char kCanaryByte = 0xA5;
 }
 
+SharedBytes::SharedBytes(std::size_t size, unsigned char value)
+    : buffer_(kDevice, size, "test tensor"), size_(size) {
+  std::fill(begin(), end(), value);
+}
+SharedBytes::SharedBytes(const SharedBytes& other) : SharedBytes(other.size_, 0) {
+  std::copy(other.begin(), other.end(), begin());
+}
+SharedBytes& SharedBytes::operator=(const SharedBytes& other) {
+  if (this == &other) return *this;
+  if (size_ != other.size_) buffer_ = HostBuffer(kDevice, other.size_, "test tensor");
+  size_ = other.size_;
+  std::copy(other.begin(), other.end(), begin());
+  return *this;
+}
+
 Tensor::Tensor(Shape shape, DType dtype, std::int64_t block)
-    : shape_(shape), dtype_(dtype), block_(block == 0 ? shape.channels() : block) {
+    : shape_(shape),
+      dtype_(dtype),
+      block_(block == 0 ? shape.channels() : block),
+      bytes_(static_cast<std::size_t>(size()) * size_of(dtype) + 2 * kCanary, kCanaryByte) {
   assert(shape_.channels() % block_ == 0);
-  bytes_.assign(static_cast<std::size_t>(size()) * size_of(dtype) + 2 * kCanary, kCanaryByte);
   poison();
 }
 

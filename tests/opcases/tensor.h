@@ -1,15 +1,32 @@
-// Tensors for tests: host memory with canaries on both sides, poisoned with NaN until written, and
-// element access by logical index whatever the dtype and channel block.
+// Tensors for tests: memory with canaries on both sides, poisoned with NaN until written, and
+// element access by logical index whatever the dtype and channel block. Host and kernels of the
+// device under test see the same memory.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <vector>
 
+#include "kernels/memory.h"
 #include "kernels/random.h"
-#include "kernels/view.h"
 
 namespace nat::test {
+
+// Bytes that both the host and the device under test can touch; on CUDA page-locked memory. The
+// host does not wait before it reads: on a GPU these tests run with CUDA_LAUNCH_BLOCKING=1.
+class SharedBytes {
+ public:
+  SharedBytes(std::size_t size, unsigned char value);
+  SharedBytes(const SharedBytes& other);
+  SharedBytes& operator=(const SharedBytes& other);
+
+  unsigned char* begin() const { return buffer_.as<unsigned char>(); }
+  unsigned char* end() const { return begin() + size_; }
+
+ private:
+  HostBuffer buffer_;
+  std::size_t size_;
+};
 
 class Tensor {
  public:
@@ -37,15 +54,14 @@ class Tensor {
   bool canaries_intact() const;
 
  private:
-  const void* data() const { return bytes_.data() + kCanary; }
-  void* data() { return bytes_.data() + kCanary; }
+  void* data() const { return bytes_.begin() + kCanary; }
   std::size_t offset(std::int64_t i) const;
 
   static constexpr std::size_t kCanary = 256;
   Shape shape_;
   DType dtype_;
   std::int64_t block_;
-  std::vector<unsigned char> bytes_;
+  SharedBytes bytes_;
 };
 
 // Compares element by element against |actual - expected| <= bound(i); prints the worst offender.
