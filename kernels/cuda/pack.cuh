@@ -138,7 +138,7 @@ bool fits_pack(int pack, std::int64_t channels, std::initializer_list<const void
 // Calls f(std::integral_constant<int, N>) with N = a full pack if `full`, else 1.
 template <class T, class F>
 void with_pack(bool full, F&& f) {
-  if constexpr (kFullPack < T >> 1) {
+  if constexpr (kFullPack<T> != 1) {
     if (full) return f(std::integral_constant<int, kFullPack<T>>{});
   }
   f(std::integral_constant<int, 1>{});
