@@ -43,8 +43,9 @@ struct LapReport {
   std::int64_t gap() const { return bound_quanta - value_quanta; }
 };
 
+// `report` lies in the context's memory.
 using LapSolve = void(Context&, ConstView scores, View column_of_row, View prices,
-                      LapReport& report);
+                      LapReport* report);
 
 namespace cpu {
 LapSolve lap_solve;

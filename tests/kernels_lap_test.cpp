@@ -118,7 +118,7 @@ TEST_CASE("nothing and one are assigned to themselves") {
   LapReport report;
   report.value = 7;
   lap_solve(ctx, ConstView(nullptr, DType::f32, Shape(0, 0)), View(nullptr, DType::i32, Shape(0)),
-            View(nullptr, DType::i32, Shape(0)), report);
+            View(nullptr, DType::i32, Shape(0)), &report);
   CHECK(report.status == LapStatus::optimal);
   CHECK(report.value == 0);
 
@@ -479,7 +479,7 @@ TEST_CASE("matrices that are not square or not f32, and results of another size,
   Tensor four(Shape(4), DType::i32), five(Shape(5), DType::i32), real(Shape(4), DType::f32);
   scores.fill(0);
   const auto attempt = [&](Tensor& s, Tensor& column, Tensor& price) {
-    lap_solve(ctx, s.view(), column.view(), price.view(), report);
+    lap_solve(ctx, s.view(), column.view(), price.view(), &report);
   };
   CHECK_THROWS_AS(attempt(wide, four, four), Error);
   CHECK_THROWS_AS(attempt(f64, four, four), Error);

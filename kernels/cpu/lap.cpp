@@ -361,7 +361,8 @@ void check_views(const ConstView& scores, const View& column_of_row, const View&
 
 }  // namespace
 
-void lap_solve(Context& ctx, ConstView scores, View column_of_row, View prices, LapReport& report) {
+void lap_solve(Context& ctx, ConstView scores, View column_of_row, View prices, LapReport* result) {
+  LapReport& report = *result;
   check_views(scores, column_of_row, prices);
   const std::int64_t n = scores.shape[0];
   const auto* score = scores.as<float>();

@@ -29,7 +29,7 @@ inline Solution solve(Context& ctx, std::size_t n, const Scores& scores) {
   Tensor column(Shape(size), DType::i32), price(Shape(size), DType::i32);
   Solution solution;
   lap_solve(ctx, ConstView(scores.data(), DType::f32, Shape(size, size)), column.view(),
-            price.view(), solution.report);
+            price.view(), &solution.report);
   CHECK(column.canaries_intact());
   CHECK(price.canaries_intact());
   const auto copy = [n](const View& view) {
