@@ -27,7 +27,8 @@ Assigner::Assigner(Context& ctx, std::int64_t max_batch, std::int64_t dimension)
       scores_(elements(ctx, max_batch * max_batch)),
       cosines_(elements(ctx, max_batch)),
       column_of_row_(elements(ctx, max_batch)),
-      prices_(elements(ctx, max_batch)) {}
+      prices_(elements(ctx, max_batch)),
+      report_(ctx.device, sizeof(LapReport), "assigner") {}
 
 Assignment Assigner::assign(Context& ctx, ConstView z, ConstView targets) {
   const std::int64_t n = z.shape[0];
@@ -40,7 +41,12 @@ Assignment Assigner::assign(Context& ctx, ConstView z, ConstView targets) {
 
   const View scores = centred_scores(ctx, z, targets);
   const View column_of_row = i32(column_of_row_, Shape(n));
-  lap_solve(ctx, scores, column_of_row, i32(prices_, Shape(n)), assignment.lap);
+  lap_solve(ctx, LapOptions{}, scores, column_of_row, i32(prices_, Shape(n)),
+            report_.as<LapReport>());
+  const Shape report_bytes(sizeof(LapReport));
+  copy_to_host(ctx, ConstView(report_.data(), DType::u8, report_bytes),
+               View(&assignment.lap, DType::u8, report_bytes));
+  synchronize(ctx);
   assignment.column_of_row = {column_of_row.as<std::int32_t>(), static_cast<std::size_t>(n)};
 
   // Centring took the same amount from the value of every permutation.

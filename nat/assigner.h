@@ -41,7 +41,7 @@ class Assigner {
   View centred_scores(Context& ctx, ConstView z, ConstView targets);
 
   std::int64_t max_batch_, dimension_;
-  Buffer mean_, centred_, scores_, cosines_, column_of_row_, prices_;
+  Buffer mean_, centred_, scores_, cosines_, column_of_row_, prices_, report_;
 };
 
 }  // namespace nat
