@@ -63,7 +63,7 @@ nlohmann::json measure(const Asked& asked) {
   Network network = build_architecture(ctx, {.name = asked.network, .dimension = dimension},
                                        Shape(1, size, size, 2));
   initialize(ctx, Init::he, 1, network.net->parameters());
-  Targets targets(1, asked.batch, dimension);
+  Targets targets(ctx, 1, asked.batch, dimension);
   TrainerOptions options;
   options.mean_loss = true;
   options.sgd.momentum = 0.9f;

@@ -40,9 +40,15 @@ float torch7_value(const Parameter& parameter, const Random4& words) {
 // Brings host f32 values into device memory of the set's dtype.
 void upload(Context& ctx, const std::vector<float>& host, View target) {
   const ConstView source(host.data(), DType::f32, target.shape);
-  if (target.dtype == DType::f32) return copy_to_device(ctx, source, target);
-  NAT_CHECK(ctx.device == Device::cpu, ErrorKind::usage, "f64 parameters exist on the CPU only");
-  cast(ctx, source, target);
+  if (target.dtype == DType::f32) {
+    copy_to_device(ctx, source, target);
+  } else {
+    const Buffer memory(ctx.device, source.bytes(), "initial values");
+    const View single(memory.data(), DType::f32, target.shape);
+    copy_to_device(ctx, source, single);
+    cast(ctx, single, target);
+  }
+  synchronize(ctx);
 }
 }  // namespace
 
@@ -59,6 +65,7 @@ void initialize(Context& ctx, Init init, std::uint64_t seed, ParameterSet& param
     ++index;
   }
   upload(ctx, values, parameters.values());
+  parameters.refresh_operands(ctx);
   fill_zero(ctx, parameters.momenta());
   fill_zero(ctx, parameters.gradients());
 

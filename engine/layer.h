@@ -16,8 +16,8 @@ namespace nat {
 // One forward or backward run.
 struct Pass {
   Mode mode = Mode::eval;
-  std::uint64_t seed = 0;  // of dropout masks
-  std::uint32_t step = 0;
+  std::uint64_t seed = 0;               // of dropout masks
+  const std::uint32_t* step = nullptr;  // in the context's memory; needed with dropout
 };
 
 // What backward will need of forward.

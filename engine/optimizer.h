@@ -7,6 +7,9 @@
 
 namespace nat {
 
-void sgd_step(Context& ctx, const Sgd& rule, ParameterSet& parameters);
+// rate and loss as in kernels/sgd.h: the learning rate, and what must be finite for the update to
+// happen (empty: no condition).
+void sgd_step(Context& ctx, const Sgd& rule, ConstView rate, ConstView loss,
+              ParameterSet& parameters);
 
 }  // namespace nat

@@ -1,5 +1,7 @@
 #include "engine/parameter.h"
 
+#include "kernels/cast.h"
+
 namespace nat {
 
 namespace {
@@ -45,7 +47,8 @@ std::size_t ParameterSet::declare(Statistic statistic) {
   return statistics_.size() - 1;
 }
 
-void ParameterSet::allocate(Device device, DType dtype) {
+void ParameterSet::allocate(const Context& ctx, DType dtype) {
+  const Device device = ctx.device;
   dtype_ = dtype;
   const auto bytes = [&](std::int64_t elements) {
     return static_cast<std::size_t>(elements) * size_of(dtype);
@@ -54,21 +57,39 @@ void ParameterSet::allocate(Device device, DType dtype) {
   gradients_ = Buffer(device, bytes(size_), "gradients");
   momenta_ = Buffer(device, bytes(size_), "momenta");
   statistics_memory_ = Buffer(device, bytes(statistics_size_), "batch-norm statistics");
+  if (device == Device::cuda && ctx.math == Math::bf16 && dtype == DType::f32) {
+    operands_ = Buffer(device, static_cast<std::size_t>(size_) * size_of(DType::bf16),
+                       "parameters in bfloat16");
+  }
 }
 
-View ParameterSet::part(const Buffer& buffer, std::int64_t offset, Shape shape) const {
-  return {static_cast<char*>(buffer.data()) + static_cast<std::size_t>(offset) * size_of(dtype_),
-          dtype_, shape};
+View ParameterSet::part(const Buffer& buffer, DType dtype, std::int64_t offset, Shape shape) const {
+  return {static_cast<char*>(buffer.data()) + static_cast<std::size_t>(offset) * size_of(dtype),
+          dtype, shape};
+}
+
+View ParameterSet::operands() const {
+  return operands_.data() == nullptr ? View() : View(operands_.data(), DType::bf16, Shape(size_));
+}
+
+void ParameterSet::refresh_operands(Context& ctx) {
+  if (operands_.data() != nullptr) cast(ctx, values(), operands());
+}
+
+ConstView ParameterSet::operand(std::size_t index) const {
+  if (operands_.data() == nullptr) return value(index);
+  return part(operands_, DType::bf16, parameters_[index].offset, parameters_[index].shape);
 }
 
 View ParameterSet::value(std::size_t index) const {
-  return part(values_, parameters_[index].offset, parameters_[index].shape);
+  return part(values_, dtype_, parameters_[index].offset, parameters_[index].shape);
 }
 View ParameterSet::gradient(std::size_t index) const {
-  return part(gradients_, parameters_[index].offset, parameters_[index].shape);
+  return part(gradients_, dtype_, parameters_[index].offset, parameters_[index].shape);
 }
 View ParameterSet::statistic(std::size_t index) const {
-  return part(statistics_memory_, statistics_[index].offset, Shape(statistics_[index].size));
+  return part(statistics_memory_, dtype_, statistics_[index].offset,
+              Shape(statistics_[index].size));
 }
 
 std::vector<float> ParameterSet::to_file(const Parameter& parameter, const float* memory) const {

@@ -48,7 +48,7 @@ class ParameterSet {
   std::size_t declare(Parameter parameter);
   std::size_t declare(Statistic statistic);
   // dtype f32, or f64 for gradient checks.
-  void allocate(Device device, DType dtype);
+  void allocate(const Context& ctx, DType dtype);
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
   const std::vector<Statistic>& statistics() const { return statistics_; }
@@ -57,9 +57,16 @@ class ParameterSet {
   View value(std::size_t index) const;
   View gradient(std::size_t index) const;
   View statistic(std::size_t index) const;
+  // What products read: the value, or its copy in bfloat16 where the context computes so (CUDA;
+  // oneDNN rounds for itself). sgd_step keeps the copy up to date.
+  ConstView operand(std::size_t index) const;
 
   View values() const { return {values_.data(), dtype_, Shape(size_)}; }
   View gradients() const { return {gradients_.data(), dtype_, Shape(size_)}; }
+  View operands() const;  // empty when products read the values themselves
+  // To be called after the values were written by anything but sgd_step.
+  void refresh_operands(Context& ctx);
+
   View momenta() const { return {momenta_.data(), dtype_, Shape(size_)}; }
   View statistic_values() const {
     return {statistics_memory_.data(), dtype_, Shape(statistics_size_)};
@@ -70,13 +77,13 @@ class ParameterSet {
   void from_file(const Parameter& parameter, const float* file, float* memory) const;
 
  private:
-  View part(const Buffer& buffer, std::int64_t offset, Shape shape) const;
+  View part(const Buffer& buffer, DType dtype, std::int64_t offset, Shape shape) const;
 
   std::vector<Parameter> parameters_;
   std::vector<Statistic> statistics_;
   std::int64_t size_ = 0, statistics_size_ = 0;
   DType dtype_ = DType::f32;
-  Buffer values_, gradients_, momenta_, statistics_memory_;
+  Buffer values_, gradients_, momenta_, statistics_memory_, operands_;
 };
 
 }  // namespace nat

@@ -14,6 +14,7 @@ std::vector<float> download(Context& ctx, View device) {
 
 void upload(Context& ctx, const std::vector<float>& host, View device) {
   copy_to_device(ctx, ConstView(host.data(), DType::f32, device.shape), device);
+  synchronize(ctx);
 }
 
 void put_flat(Context& ctx, const ParameterSet& parameters, View flat, const std::string& prefix,
@@ -50,6 +51,7 @@ void put_parameters(Context& ctx, const ParameterSet& parameters, Checkpoint& ch
 void read_parameters(Context& ctx, const Checkpoint& checkpoint, Momenta momenta,
                      ParameterSet& parameters) {
   read_flat(ctx, parameters, checkpoint, "", parameters.values());
+  parameters.refresh_operands(ctx);
   if (momenta == Momenta::read) {
     read_flat(ctx, parameters, checkpoint, kMomentumPrefix, parameters.momenta());
   }

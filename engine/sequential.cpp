@@ -9,7 +9,7 @@ Sequential::Sequential(Context& ctx, Shape picture, std::vector<std::unique_ptr<
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     layers_[i]->declare(specs[i], specs[i + 1], parameters_);
   }
-  parameters_.allocate(ctx.device, real);
+  parameters_.allocate(ctx, real);
   output_features_ = specs.back().shape.row();
 }
 

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include "kernels/context.h"
 #include "kernels/lap.h"
@@ -19,12 +18,11 @@
 
 namespace nat {
 
+// The results of an assignment, in the context's memory.
 struct Assignment {
-  std::span<const std::int32_t> column_of_row;  // row i takes target column_of_row[i]; valid until
-                                                // the next call
-  LapReport lap;                                // values are of centred scores
-  double mean_cosine_before = 0;                // (1/n) sum_i z_i . t_i
-  double mean_cosine_after = 0;                 // (1/n) sum_i z_i . t_p(i)
+  View column_of_row;        // (n) i32: row i takes target column_of_row[i]
+  View cosine_sum;           // (1) f32: sum_i z_i . t_i, before the assignment
+  LapReport* lap = nullptr;  // values are of centred scores: their gain is that of the cosines
 };
 
 class Assigner {
@@ -33,15 +31,14 @@ class Assigner {
   Assigner(Context& ctx, std::int64_t max_batch, std::int64_t dimension);
 
   // z and targets (n, d) f32 with unit rows, 1 <= n <= max_batch. The identity when no permutation
-  // is better, or when z is not finite (lap.status bad_input).
-  Assignment assign(Context& ctx, ConstView z, ConstView targets);
+  // is better, or when z is not finite (lap->status bad_input).
+  void assign(Context& ctx, ConstView z, ConstView targets, const Assignment& result);
 
  private:
-  double mean_cosine(Context& ctx, ConstView z, ConstView targets);
   View centred_scores(Context& ctx, ConstView z, ConstView targets);
 
   std::int64_t max_batch_, dimension_;
-  Buffer mean_, centred_, scores_, cosines_, column_of_row_, prices_, report_;
+  Buffer mean_, centred_, scores_, cosines_, prices_;
 };
 
 }  // namespace nat

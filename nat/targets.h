@@ -3,48 +3,45 @@
 //
 // Row j of the target matrix C is a function of (seed, j) and is made when needed
 // (kernels/targets.h). What changes is one permutation, image id -> row of C, the identity at the
-// start. Re-assignment permutes it inside a batch.
+// start, in the memory of the context. Re-assignment permutes it inside a batch.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "kernels/context.h"
-#include "kernels/view.h"
+#include "kernels/memory.h"
 
 namespace nat {
 
 class Targets {
  public:
   // As many targets as images. `dimension` is d, the number of columns of C.
-  Targets(std::uint64_t seed, std::int64_t images, std::int64_t dimension);
+  Targets(Context& ctx, std::uint64_t seed, std::int64_t images, std::int64_t dimension);
 
-  std::int64_t images() const { return static_cast<std::int64_t>(row_of_image_.size()); }
+  std::int64_t images() const { return images_; }
   std::int64_t dimension() const { return dimension_; }
 
-  // targets[i] = the row of C held by image_ids[i]; targets (n, d) f32 or f64.
-  void rows(Context& ctx, std::span<const std::int32_t> image_ids, View targets);
-
-  // Image image_ids[i] takes over the target that image image_ids[column_of_row[i]] held.
-  // column_of_row is a permutation of 0..n-1, the ids are distinct. Returns how many images got
-  // another target.
-  std::int64_t permute(std::span<const std::int32_t> image_ids,
-                       std::span<const std::int32_t> column_of_row);
+  // held[i] = the row of C that image ids[i] holds; ids, held (n) i32.
+  void held(Context& ctx, ConstView ids, View held) const;
+  // targets[i] = row held[i] of C; targets (n, d) f32 or f64.
+  void rows(Context& ctx, ConstView held, View targets) const;
+  // Image ids[i] takes over the target that image ids[column_of_row[i]] held; `held` and `moved`
+  // (1) i32 follow (kernels/permutation.h). column_of_row is a permutation of 0..n-1, the ids are
+  // distinct.
+  void exchange(Context& ctx, ConstView ids, ConstView column_of_row, View held, View moved);
 
   // Image id -> row of C, to be saved.
-  std::span<const std::int32_t> permutation() const { return row_of_image_; }
+  std::vector<std::int32_t> permutation(Context& ctx) const;
   // Error(checkpoint) unless it is a permutation of as many images; the state is then unchanged.
-  void restore(std::span<const std::int32_t> permutation);
+  void restore(Context& ctx, std::span<const std::int32_t> permutation);
 
  private:
-  // The rows of C held by a batch, in host memory until the next call.
-  std::span<const std::int32_t> held(std::span<const std::int32_t> image_ids);
+  View row_of_image() const;
 
   std::uint64_t seed_;
-  std::int64_t dimension_;
-  std::vector<std::int32_t> row_of_image_;
-  std::vector<std::int32_t> held_;
+  std::int64_t images_, dimension_;
+  Buffer row_of_image_;
 };
 
 }  // namespace nat

@@ -10,11 +10,13 @@
 // business.
 #pragma once
 
+#include <chrono>
 #include <span>
 
 #include "engine/execution.h"
 #include "kernels/lap.h"
 #include "kernels/preprocess.h"
+#include "kernels/recording.h"
 #include "kernels/sgd.h"
 #include "nat/assigner.h"
 #include "nat/targets.h"
@@ -33,6 +35,7 @@ struct TrainerOptions {
   bool mean_loss = false;  // gradient of the batch mean instead of the batch sum
   Sgd sgd;                 // the learning rate is set step by step
   std::uint64_t seed = 0;
+  bool time_stages = false;  // CUDA: wait after each stage instead of recording the step
 };
 
 // What one step did. Cosines are between feature and target, averaged over the batch.
@@ -44,10 +47,15 @@ struct StepReport {
   LapReport lap;             // of a re-assigning step
 };
 
-// Seconds by stage, accumulated over steps.
+// Seconds by stage, accumulated over steps. On CUDA a step runs as one recorded sequence, whose
+// time stands under `recorded`; the stages are told apart only when TrainerOptions::time_stages
+// asks.
 struct StageSeconds {
   double preprocess = 0, forward = 0, assign = 0, head = 0, backward = 0, update = 0;
-  double total() const { return preprocess + forward + assign + head + backward + update; }
+  double recorded = 0;
+  double total() const {
+    return preprocess + forward + assign + head + backward + update + recorded;
+  }
 };
 
 class Trainer {
@@ -61,17 +69,43 @@ class Trainer {
     bool reassign = false;
     double learning_rate = 0;
   };
-  // Error(not_finite) when the loss is NaN or infinite; parameters are then still those of the step
-  // before.
+  // One whole step: load, begin, finish.
   StepReport step(Context& ctx, const ImageBatch& batch, const Order& order);
+
+  // Brings a batch to the device; the batch must stay as it is until the next load() or finish()
+  // returns. On CUDA that runs beside the step under way:
+  //
+  //   load(first); for (;;) { begin(order); load(next); report = finish(); }
+  void load(Context& ctx, const ImageBatch& batch);
+  // Enqueues the step of the batch loaded first. Nothing in it waits for the host.
+  void begin(Context& ctx, const Order& order);
+  // Waits for the step. Error(not_finite) when the loss is NaN or infinite; parameters are then
+  // still those of the step before.
+  StepReport finish(Context& ctx);
 
   const StageSeconds& seconds() const { return seconds_; }
   const Execution& execution() const { return execution_; }
 
  private:
-  void load_pictures(Context& ctx, const ImageBatch& batch);
-  void reassign(Context& ctx, std::span<const std::int32_t> ids, StepReport& report);
-  void measure_loss(Context& ctx, bool reassigned, StepReport& report);
+  // What a step gives back, in the context's memory.
+  struct Result {
+    float loss_sum, cosine_sum;
+    std::int32_t moved;
+    LapReport lap;
+  };
+  // What changes from step to step, in the context's memory.
+  struct Dials {
+    float rate;
+    std::uint32_t step;
+  };
+  // A batch on its way to the device or there.
+  struct Loaded {
+    View pixels, boxes, ids;
+  };
+
+  void compute(Context& ctx, bool reassign);
+  void reassign(Context& ctx);
+  void lap(Context& ctx, double& stage);
 
   Sequential& net_;
   Targets& targets_;
@@ -79,7 +113,16 @@ class Trainer {
   Execution execution_;
   Assigner assigner_;
   Buffer memory_;
-  View pixels_, boxes_, z_, inv_norm_, c_, loss_, loss_sum_;
+  HostBuffer host_memory_;
+  Loaded loaded_[2];        // load() fills them in turn
+  std::int64_t loads_ = 0;  // so far
+  std::int64_t steps_ = 0;  // begun so far
+  bool reassigning_ = false;
+  View ids_, held_, z_, inv_norm_, c_, loss_, dials_, result_, column_of_row_;
+  View host_dials_, host_result_;
+  Transfer transfer_;
+  Recording recordings_[2];  // of keeping and of re-assigning steps
+  std::chrono::steady_clock::time_point lap_began_;
   StageSeconds seconds_;
 };
 

@@ -84,7 +84,8 @@ struct Training {
   Sequential net;
   Execution execution;
   Head head;
-  Pass pass{.mode = Mode::train, .seed = 5, .step = 1};
+  std::uint32_t step_number = 1;
+  Pass pass{.mode = Mode::train, .seed = 5, .step = &step_number};
 
   explicit Training(const TinySizes& sizes, DType real = DType::f32, Math math = Math::f32,
                     Sharing sharing = Sharing::on, const std::vector<std::string>& keep = {})
@@ -118,7 +119,7 @@ struct Training {
   }
   double step(float learning_rate) {
     const double value = forward_backward();
-    sgd_step(ctx, {.learning_rate = learning_rate}, net.parameters());
+    sgd_step(ctx, {}, ConstView(&learning_rate, DType::f32, Shape(1)), {}, net.parameters());
     return value;
   }
 };
@@ -360,7 +361,7 @@ TEST_CASE("kept outputs survive the forward pass") {
 TEST_CASE("dropout is the same for the same step and seed, and new for another") {
   Training training({.dropout = 0.5f});
   const auto output = [&](std::uint64_t seed, std::uint32_t step, Mode mode) {
-    training.execution.forward(training.ctx, Pass{.mode = mode, .seed = seed, .step = step});
+    training.execution.forward(training.ctx, Pass{.mode = mode, .seed = seed, .step = &step});
     return values(training.ctx, training.execution.output());
   };
   const std::vector<double> once = output(1, 7, Mode::train);

@@ -46,7 +46,7 @@ ParameterSet matrix(std::int64_t rows, std::int64_t pixels, std::int64_t channel
                         .row = {.pixels = pixels, .channels = channels, .block = block},
                         .role = role,
                         .fan_in = pixels * channels});
-  set.allocate(Device::cpu, DType::f32);
+  set.allocate(Context(), DType::f32);
   return set;
 }
 
@@ -313,7 +313,7 @@ TEST_CASE("initial values depend on the seed and the parameter, not on the layou
     twins.declare(
         Parameter{.name = name, .shape = Shape(64), .file_shape = {64}, .row = {}, .fan_in = 4});
   }
-  twins.allocate(Device::cpu, DType::f32);
+  twins.allocate(Context(), DType::f32);
   initialize(ctx, Init::he, 1, twins);
   CHECK(file_values(twins, 0) != file_values(twins, 1));
 }

@@ -10,6 +10,7 @@
 
 #include "engine/init.h"
 #include "nat/trainer.h"
+#include "tests/opcases/device.h"
 #include "tests/tiny_network.h"
 #include "tests/tiny_pictures.h"
 
@@ -27,8 +28,9 @@ struct Run {
 
   Run(std::int64_t images, std::int64_t batch, std::int64_t dimension, std::uint64_t seed = 1,
       const TrainerOptions& options = {})
-      : net(tiny_network(ctx, {.dimension = dimension})),
-        targets(seed, images, dimension),
+      : ctx(kDevice),
+        net(tiny_network(ctx, {.dimension = dimension})),
+        targets(ctx, seed, images, dimension),
         trainer(ctx, net, targets, options, Shape(batch, 12, 12, 1)) {
     initialize(ctx, Init::he, seed, net.parameters());
   }
@@ -36,14 +38,11 @@ struct Run {
   StepReport step(const ImageBatch& batch, const Trainer::Order& order) {
     return trainer.step(ctx, batch, order);
   }
+  std::vector<std::int32_t> permutation() { return targets.permutation(ctx); }
+  std::vector<float> copy_of(View view) { return host_copy<float>(ctx, view); }
 };
 
-std::vector<float> copy_of(View view) {
-  return {view.as<float>(), view.as<float>() + view.shape.elements()};
-}
-
-bool is_permutation_of_rows(std::span<const std::int32_t> permutation) {
-  std::vector<std::int32_t> sorted(permutation.begin(), permutation.end());
+bool is_permutation_of_rows(std::vector<std::int32_t> sorted) {
   std::sort(sorted.begin(), sorted.end());
   for (std::size_t i = 0; i < sorted.size(); ++i) {
     if (sorted[i] != static_cast<std::int32_t>(i)) return false;
@@ -85,29 +84,29 @@ TEST_CASE("a step trains on the targets that it has just re-assigned") {
   CHECK(report.lap.gap() == 0);
 
   // A run that was given the new targets from the start does the very same step.
-  given.targets.restore(reassigning.targets.permutation());
+  given.targets.restore(given.ctx, reassigning.permutation());
   const StepReport same = given.step(batch, {.reassign = false, .learning_rate = 0.05});
   CHECK(same.loss == report.loss);
   CHECK(same.moved == 0);
-  CHECK(copy_of(given.net.parameters().values()) == copy_of(reassigning.net.parameters().values()));
+  CHECK(given.copy_of(given.net.parameters().values()) ==
+        reassigning.copy_of(reassigning.net.parameters().values()));
 }
 
 TEST_CASE("the assignment stays a permutation, whatever batches come") {
   constexpr std::int64_t kImages = 96, kBatch = 32;
   const TinyPictures pictures(kImages);
   Run run(kImages, kBatch, 16);
-  const std::vector<std::int32_t> identity(run.targets.permutation().begin(),
-                                           run.targets.permutation().end());
+  const std::vector<std::int32_t> identity = run.permutation();
   std::int64_t moved = 0;
   for (std::uint32_t step = 0; step < 12; ++step) {
     const auto first = static_cast<std::int32_t>(step * 16 % (kImages - kBatch + 1));
     moved += run.step(pictures.batch(first, kBatch),
                       {.step = step, .reassign = true, .learning_rate = 0.05})
                  .moved;
-    REQUIRE(is_permutation_of_rows(run.targets.permutation()));
+    REQUIRE(is_permutation_of_rows(run.permutation()));
   }
   CHECK(moved > kImages);
-  CHECK_FALSE(std::equal(identity.begin(), identity.end(), run.targets.permutation().begin()));
+  CHECK(run.permutation() != identity);
 }
 
 TEST_CASE("the loss falls over 60 steps") {
@@ -134,8 +133,8 @@ TEST_CASE("a summed loss has the gradient of the mean loss times the batch size"
   const ImageBatch batch = pictures.batch(0, kImages);
   CHECK(summed.step(batch, {.learning_rate = 0.01}).loss ==
         mean.step(batch, {.learning_rate = 0.01 * kImages}).loss);
-  const auto a = copy_of(summed.net.parameters().gradients());
-  const auto b = copy_of(mean.net.parameters().gradients());
+  const auto a = summed.copy_of(summed.net.parameters().gradients());
+  const auto b = mean.copy_of(mean.net.parameters().gradients());
   double largest = 0, worst = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     largest = std::max(largest, std::abs(static_cast<double>(a[i])));
@@ -153,7 +152,7 @@ TEST_CASE("an absurd learning rate ends in an error that keeps the parameters of
   std::vector<float> before;
   bool stopped = false;
   for (std::uint32_t step = 0; step < 10 && !stopped; ++step) {
-    before = copy_of(run.net.parameters().values());
+    before = run.copy_of(run.net.parameters().values());
     try {
       run.step(pictures.batch(0, kImages), {.step = step, .learning_rate = 1e30});
     } catch (const Error& error) {
@@ -163,14 +162,56 @@ TEST_CASE("an absurd learning rate ends in an error that keeps the parameters of
     }
   }
   CHECK(stopped);
-  const auto after = copy_of(run.net.parameters().values());
+  const auto after = run.copy_of(run.net.parameters().values());
   CHECK(std::memcmp(before.data(), after.data(), before.size() * sizeof(float)) == 0);
 }
 
+TEST_CASE("loading the next batch beside a step changes nothing") {
+  constexpr std::int64_t kImages = 96, kBatch = 32;
+  const TinyPictures pictures(kImages);
+  Run alone(kImages, kBatch, 16), ahead(kImages, kBatch, 16);
+  const auto batch = [&](std::uint32_t step) {
+    return pictures.batch(static_cast<std::int32_t>(step * kBatch % kImages), kBatch);
+  };
+  ahead.trainer.load(ahead.ctx, batch(0));
+  for (std::uint32_t step = 0; step < 8; ++step) {
+    CAPTURE(step);
+    const Trainer::Order order{.step = step, .reassign = step % 3 != 1, .learning_rate = 0.05};
+    const StepReport expected = alone.step(batch(step), order);
+    ahead.trainer.begin(ahead.ctx, order);
+    ahead.trainer.load(ahead.ctx, batch(step + 1));
+    const StepReport report = ahead.trainer.finish(ahead.ctx);
+    CHECK(report.loss == expected.loss);
+    CHECK(report.cosine_before == expected.cosine_before);
+    CHECK(report.moved == expected.moved);
+  }
+  CHECK(ahead.permutation() == alone.permutation());
+  CHECK(ahead.copy_of(ahead.net.parameters().values()) ==
+        alone.copy_of(alone.net.parameters().values()));
+}
+
+TEST_CASE("timing the stages changes nothing and accounts for the step") {
+  constexpr std::int64_t kImages = 32;
+  const TinyPictures pictures(kImages);
+  Run plain(kImages, kImages, 16), timed(kImages, kImages, 16, 1, {.sgd = {}, .time_stages = true});
+  for (std::uint32_t step = 0; step < 4; ++step) {
+    const Trainer::Order order{.step = step, .reassign = true, .learning_rate = 0.05};
+    CHECK(timed.step(pictures.batch(0, kImages), order).loss ==
+          plain.step(pictures.batch(0, kImages), order).loss);
+  }
+  const StageSeconds& seconds = timed.trainer.seconds();
+  for (const double stage : {seconds.preprocess, seconds.forward, seconds.assign, seconds.head,
+                             seconds.backward, seconds.update}) {
+    CHECK(stage > 0);
+  }
+  CHECK(seconds.recorded == 0);
+  CHECK((plain.trainer.seconds().recorded > 0) == kOnCuda);
+}
+
 TEST_CASE("features and targets of different dimensions are refused") {
-  Context ctx;
+  Context ctx(kDevice);
   Sequential net = tiny_network(ctx, {.dimension = 16});
-  Targets targets(1, 32, 8);
+  Targets targets(ctx, 1, 32, 8);
   CHECK_THROWS_WITH_AS(Trainer(ctx, net, targets, {}, Shape(32, 12, 12, 1)),
                        "the network gives 16-dimensional features but targets have dimension 8; "
                        "use the same --dimension",
@@ -183,19 +224,21 @@ TEST_CASE("calibration changes the running statistics and nothing else") {
   Run run(kImages, kImages, 16);
   Execution execution(run.ctx, run.net, kImages, Mode::train);
   ParameterSet& set = run.net.parameters();
-  const auto values = copy_of(set.values()), momenta = copy_of(set.momenta());
-  const auto gradients = copy_of(set.gradients()), statistics = copy_of(set.statistic_values());
+  const auto values = run.copy_of(set.values()), momenta = run.copy_of(set.momenta());
+  const auto gradients = run.copy_of(set.gradients());
+  const auto statistics = run.copy_of(set.statistic_values());
   const ImageBatch batch = pictures.batch(0, kImages);
-  std::vector<std::uint8_t> pixels(batch.pixels.as<std::uint8_t>(),
-                                   batch.pixels.as<std::uint8_t>() + batch.pixels.bytes());
-  std::vector<CropBox> boxes(batch.boxes.as<CropBox>(), batch.boxes.as<CropBox>() + kImages);
-  calibrate_batchnorm(run.ctx, execution, FrontEnd::sobel,
-                      View(pixels.data(), DType::u8, batch.pixels.shape),
-                      View(boxes.data(), DType::f32, batch.boxes.shape));
-  CHECK(copy_of(set.values()) == values);
-  CHECK(copy_of(set.momenta()) == momenta);
-  CHECK(copy_of(set.gradients()) == gradients);
-  CHECK(copy_of(set.statistic_values()) != statistics);
+  const Buffer pixel_memory(kDevice, batch.pixels.bytes(), "pixels");
+  const Buffer box_memory(kDevice, batch.boxes.bytes(), "boxes");
+  const View pixels(pixel_memory.data(), DType::u8, batch.pixels.shape);
+  const View boxes(box_memory.data(), DType::f32, batch.boxes.shape);
+  copy_to_device(run.ctx, batch.pixels, pixels);
+  copy_to_device(run.ctx, batch.boxes, boxes);
+  calibrate_batchnorm(run.ctx, execution, FrontEnd::sobel, pixels, boxes);
+  CHECK(run.copy_of(set.values()) == values);
+  CHECK(run.copy_of(set.momenta()) == momenta);
+  CHECK(run.copy_of(set.gradients()) == gradients);
+  CHECK(run.copy_of(set.statistic_values()) != statistics);
 }
 
 TEST_CASE("re-assignment happens in epochs 0, period, 2 period, ...") {

@@ -73,8 +73,11 @@ class CroppedBatch {
 
 void add_targets(Context& ctx, Targets& targets, Signature& signature) {
   const std::vector<std::int32_t> ids = data::epoch_order(kSeed, 0, kImages, false);
+  std::vector<std::int32_t> held(ids.size());
   std::vector<float> rows(static_cast<std::size_t>(kImages * kDimension));
-  targets.rows(ctx, ids, View(rows.data(), DType::f32, Shape(kImages, kDimension)));
+  const View held_view(held.data(), DType::i32, Shape(kImages));
+  targets.held(ctx, ConstView(ids.data(), DType::i32, Shape(kImages)), held_view);
+  targets.rows(ctx, held_view, View(rows.data(), DType::f32, Shape(kImages, kDimension)));
   for (const float value : rows) {
     signature.targets.add(std::int64_t{__builtin_bit_cast(std::int32_t, value)});
   }
@@ -86,7 +89,7 @@ Signature train() {
   const TinyPictures pictures(kImages, kStored);
   Sequential net = tiny_network(ctx, {.dimension = kDimension, .dropout = 0.5f});
   initialize(ctx, Init::he, kSeed, net.parameters());
-  Targets targets(kSeed, kImages, kDimension);
+  Targets targets(ctx, kSeed, kImages, kDimension);
   add_targets(ctx, targets, signature);
   const TrainerOptions options{
       .mean_loss = true, .sgd = {.momentum = 0.9f, .weight_decay = 1e-4f}, .seed = kSeed};
@@ -104,7 +107,8 @@ Signature train() {
       signature.moved += report.moved;
     }
   }
-  for (const std::int32_t row : targets.permutation()) signature.assignment.add(std::int64_t{row});
+  for (const std::int32_t row : targets.permutation(ctx))
+    signature.assignment.add(std::int64_t{row});
   return signature;
 }
 

@@ -103,7 +103,7 @@ Training::Training(Options options, Start start)
       pictures_(open_data(options_, data::Split::train)),
       ctx_(make_context(options_)),
       network_(make_network(*ctx_, options_, pictures_->shape())),
-      targets_(options_.seed, pictures_->size(), options_.dimension),
+      targets_(*ctx_, options_.seed, pictures_->size(), options_.dimension),
       loader_(std::make_unique<data::Loader>(*pictures_, training_loading(options_, *pictures_))),
       trainer_(std::make_unique<Trainer>(*ctx_, *network_.net, targets_, trainer_options(options_),
                                          batch_shape(options_.batch, pictures_->shape()))),
@@ -284,7 +284,7 @@ double Training::online_knn() {
 void Training::save() {
   Checkpoint checkpoint;
   put_parameters(*ctx_, network_.net->parameters(), checkpoint);
-  const auto permutation = targets_.permutation();
+  const std::vector<std::int32_t> permutation = targets_.permutation(*ctx_);
   checkpoint.put("nat.permutation", DType::i32, {static_cast<std::int64_t>(permutation.size())},
                  permutation.data());
   checkpoint.put("nat.epoch_sums", DType::f64, {sizeof(EpochSums) / sizeof(double)}, &sums_);
@@ -313,7 +313,7 @@ void Training::restore() {
   read_parameters(*ctx_, checkpoint, Momenta::read, network_.net->parameters());
   const Checkpoint::Tensor& permutation = checkpoint.get("nat.permutation");
   targets_.restore(
-      {permutation.as<std::int32_t>(), static_cast<std::size_t>(permutation.elements())});
+      *ctx_, {permutation.as<std::int32_t>(), static_cast<std::size_t>(permutation.elements())});
   checkpoint.read("nat.epoch_sums", DType::f64, {sizeof(EpochSums) / sizeof(double)}, &sums_);
   checkpoint.read("nat.previous_loss", DType::f64, {1}, &previous_loss_);
   step_ = std::stoll(checkpoint.metadata_value("step"));

@@ -38,7 +38,7 @@ void Conv2dLayer::declare(const TensorSpec& x, const TensorSpec&, ParameterSet& 
 
 void Conv2dLayer::forward(Context& ctx, const Pass&, const ParameterSet& parameters,
                           const LayerMemory& memory) const {
-  conv2d_forward(ctx, conv_, memory.x, parameters.value(weight_), memory.y);
+  conv2d_forward(ctx, conv_, memory.x, parameters.operand(weight_), memory.y);
 }
 
 void Conv2dLayer::backward(Context& ctx, const Pass&, const ParameterSet& parameters,
@@ -46,7 +46,7 @@ void Conv2dLayer::backward(Context& ctx, const Pass&, const ParameterSet& parame
   conv2d_backward_weights(ctx, conv_, memory.x, memory.dy, Grad::overwrite,
                           parameters.gradient(weight_));
   if (!memory.dx.empty()) {
-    conv2d_backward_data(ctx, conv_, parameters.value(weight_), memory.dy, memory.dx);
+    conv2d_backward_data(ctx, conv_, parameters.operand(weight_), memory.dy, memory.dx);
   }
 }
 

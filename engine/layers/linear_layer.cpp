@@ -40,7 +40,7 @@ void LinearLayer::forward(Context& ctx, const Pass&, const ParameterSet& paramet
                           const LayerMemory& memory) const {
   const ConstView bias =
       bias_ == Bias::yes ? ConstView(parameters.value(bias_index_)) : ConstView();
-  linear_forward(ctx, as_matrix(memory.x), parameters.value(weight_), bias, memory.y);
+  linear_forward(ctx, as_matrix(memory.x), parameters.operand(weight_), bias, memory.y);
 }
 
 void LinearLayer::backward(Context& ctx, const Pass&, const ParameterSet& parameters,
@@ -49,7 +49,7 @@ void LinearLayer::backward(Context& ctx, const Pass&, const ParameterSet& parame
   linear_backward_weights(ctx, as_matrix(memory.x), memory.dy, Grad::overwrite,
                           parameters.gradient(weight_), bias_gradient);
   if (!memory.dx.empty()) {
-    linear_backward_data(ctx, parameters.value(weight_), memory.dy, as_matrix(memory.dx));
+    linear_backward_data(ctx, parameters.operand(weight_), memory.dy, as_matrix(memory.dx));
   }
 }
 

@@ -1,8 +1,13 @@
 // The device under test. Every test of an operation is built once for each backend: for the CPU,
 // for the CUDA kernels executed on the CPU (tests/simt), and, in a CUDA build, for the GPU.
+//
+// Memory of a test Tensor can be read by the host on every device. Memory that the product
+// allocates for a context cannot: host_copy() fetches it.
 #pragma once
 
-#include "kernels/device.h"
+#include <vector>
+
+#include "kernels/memory.h"
 
 #if !defined(NAT_TEST_DEVICE)
 #define NAT_TEST_DEVICE cpu
@@ -12,5 +17,20 @@ namespace nat::test {
 
 inline constexpr Device kDevice = Device::NAT_TEST_DEVICE;
 inline constexpr bool kOnCuda = kDevice == Device::cuda;
+
+template <class T>
+std::vector<T> host_copy(Context& ctx, ConstView view) {
+  std::vector<T> host(view.bytes() / sizeof(T));
+  copy_to_host(ctx, view, View(host.data(), view.dtype, view.shape, view.block));
+  synchronize(ctx);
+  return host;
+}
+
+// Brings host values to the device.
+template <class T>
+void upload(Context& ctx, const std::vector<T>& values, View view) {
+  copy_to_device(ctx, ConstView(values.data(), view.dtype, view.shape, view.block), view);
+  synchronize(ctx);
+}
 
 }  // namespace nat::test
