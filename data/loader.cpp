@@ -42,8 +42,10 @@ Loader::Loader(const Dataset& dataset, LoaderOptions options)
       static_cast<std::size_t>(std::min<std::int64_t>(options_.batch_size, pictures()));
   slots_ = std::vector<Slot>(static_cast<std::size_t>(options_.threads + kSpareSlots));
   for (Slot& slot : slots_) {
-    slot.pixels.resize(batch_size * static_cast<std::size_t>(shape.bytes()));
-    slot.batch.pixels = slot.pixels.data();
+    const std::size_t bytes = batch_size * static_cast<std::size_t>(shape.bytes());
+    slot.pixels =
+        options_.memory ? options_.memory(bytes) : std::make_shared<std::uint8_t[]>(bytes);
+    slot.batch.pixels = slot.pixels.get();
     slot.batch.ids.reserve(batch_size);
     slot.batch.labels.reserve(batch_size);
     slot.batch.boxes.reserve(batch_size);
@@ -151,7 +153,7 @@ void Loader::fill(Slot& slot, std::int64_t step) const {
   for (std::int64_t i = 0; i < n; ++i) {
     const auto place = static_cast<std::size_t>(order_[static_cast<std::size_t>(begin + i)]);
     batch.ids[static_cast<std::size_t>(i)] = options_.ids[place];
-    load_picture(batch, i, slot.pixels.data() + i * dataset_.shape().bytes());
+    load_picture(batch, i, slot.pixels.get() + i * dataset_.shape().bytes());
   }
 }
 

@@ -14,6 +14,8 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -34,6 +36,9 @@ struct Batch {
   std::int64_t size() const { return static_cast<std::int64_t>(ids.size()); }
 };
 
+// Provides memory of so many bytes.
+using PixelMemory = std::function<std::shared_ptr<std::uint8_t[]>(std::size_t)>;
+
 struct LoaderOptions {
   int batch_size = 256;
   bool shuffle = true;
@@ -42,6 +47,7 @@ struct LoaderOptions {
   std::uint64_t seed = 0;
   int threads = 1;
   std::vector<std::int32_t> ids = {};  // the pictures to visit; empty = all usable ones
+  PixelMemory memory = {};             // where batches of pixels live; empty = ordinary memory
 };
 
 class Loader {
@@ -71,7 +77,7 @@ class Loader {
   struct Slot {
     State state = State::free;
     Batch batch;
-    std::vector<std::uint8_t> pixels;
+    std::shared_ptr<std::uint8_t[]> pixels;
     std::exception_ptr failure;
   };
 

@@ -8,12 +8,8 @@ namespace nat {
 
 Execution::Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
                      const std::vector<std::string>& keep, Sharing sharing)
-    : net_(net), batch_(batch), mode_(mode), kept_(keep) {
-  NAT_CHECK(batch >= 1, ErrorKind::usage, "--batch ", batch, " is not positive");
+    : Execution(PlanOnly{}, ctx, net, batch, mode, keep, sharing) {
   const std::vector<TensorSpec> specs = net.activations(ctx, batch);
-  plan_forward(specs, keep);
-  if (mode == Mode::train) plan_backward(specs);
-  plan_.place(sharing == Sharing::on);
   arena_ = Buffer(ctx.device, plan_.total(), "activations");
 
   const auto place = [&](std::size_t slot, const TensorSpec& spec) {
@@ -35,6 +31,20 @@ Execution::Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mod
       saved_.back().push_back(place(saved_slots_[i][s], needs.saved[s]));
     }
   }
+}
+
+Execution::Execution(PlanOnly, const Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
+                     const std::vector<std::string>& keep, Sharing sharing)
+    : net_(net), batch_(batch), mode_(mode), kept_(keep) {
+  NAT_CHECK(batch >= 1, ErrorKind::usage, "--batch ", batch, " is not positive");
+  const std::vector<TensorSpec> specs = net.activations(ctx, batch);
+  plan_forward(specs, keep);
+  if (mode == Mode::train) plan_backward(specs);
+  plan_.place(sharing == Sharing::on);
+}
+
+MemoryPlan Execution::plan(const Context& ctx, Sequential& net, std::int64_t batch, Mode mode) {
+  return Execution(PlanOnly{}, ctx, net, batch, mode, {}, Sharing::on).plan_;
 }
 
 void Execution::plan_forward(const std::vector<TensorSpec>& specs,

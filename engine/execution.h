@@ -19,6 +19,9 @@ class Execution {
   Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
             const std::vector<std::string>& keep = {}, Sharing sharing = Sharing::on);
 
+  // The plan alone, for a context that need not have its device (Context::for_planning).
+  static MemoryPlan plan(const Context& ctx, Sequential& net, std::int64_t batch, Mode mode);
+
   std::int64_t batch() const { return batch_; }
   View input() const { return activations_.front(); }         // written by the caller
   ConstView output() const { return activations_.back(); }    // (batch, features)
@@ -31,6 +34,9 @@ class Execution {
   const MemoryPlan& memory_plan() const { return plan_; }
 
  private:
+  struct PlanOnly {};
+  Execution(PlanOnly, const Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
+            const std::vector<std::string>& keep, Sharing sharing);
   void plan_forward(const std::vector<TensorSpec>& specs, const std::vector<std::string>& keep);
   void plan_backward(const std::vector<TensorSpec>& specs);
   LayerMemory memory_of(std::size_t layer) const;

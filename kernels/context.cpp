@@ -78,6 +78,12 @@ Context::Context(Device device_, Math math_)
   NAT_CHECK(device == Device::cuda || math != Math::tf32, ErrorKind::device,
             "tf32 exists on CUDA only; use --dtype f32 or bf16");
 }
+Context::Context(Device device_, Math math_, PlanningOnly)
+    : device(device_),
+      math(math_),
+      cpu(nullptr, cpu::destroy_state),
+      cuda(nullptr, [](CudaState*) {}),
+      scratch(device_) {}
 Context::~Context() = default;
 
 CudaDevice cuda_device() {

@@ -66,6 +66,8 @@ struct CudaState;  // kernels/cuda/state.h: stream, library handles, plan cache
 struct Context {
   // Error(device) when there is no such device, with the reason.
   explicit Context(Device device = Device::cpu, Math math = Math::f32);
+  // A context that only says where and how: sizes can be planned for a device that is not there.
+  static Context for_planning(Device device, Math math) { return {device, math, PlanningOnly{}}; }
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -75,6 +77,10 @@ struct Context {
   std::unique_ptr<CpuState, void (*)(CpuState*)> cpu;
   std::unique_ptr<CudaState, void (*)(CudaState*)> cuda;  // null on the CPU
   Scratch scratch;
+
+ private:
+  struct PlanningOnly {};
+  Context(Device device, Math math, PlanningOnly);
 };
 
 // Whether this build and this machine can compute on CUDA, and with what.

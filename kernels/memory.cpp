@@ -140,11 +140,6 @@ void Transfer::copy(Context& ctx, ConstView host, View device) {
   }
   copy_to_device(ctx, host, device);
 }
-void Transfer::join(Context& ctx) {
-  if constexpr (kHasCudaKernels) {
-    if (cuda_ != nullptr) gpu::transfer_join(*cuda_, ctx);
-  }
-}
 void Transfer::wait() {
   if constexpr (kHasCudaKernels) {
     if (cuda_ != nullptr) gpu::transfer_wait(*cuda_);

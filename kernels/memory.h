@@ -69,13 +69,12 @@ void synchronize(Context& ctx);  // waits for everything enqueued on the context
 // own:
 //
 //   transfer.copy(ctx, host, device);  // begins; nobody may be using `device`
-//   transfer.join(ctx);                // operations enqueued from now on see the copies
-//   transfer.wait();                   // the host memory is free again
+//   transfer.wait();                   // operations enqueued from now on see the copies, and the
+//                                      // host memory is free again
 class Transfer {
  public:
   explicit Transfer(Device device);
   void copy(Context& ctx, ConstView host, View device);
-  void join(Context& ctx);
   void wait();
 
  private:

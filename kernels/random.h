@@ -10,11 +10,7 @@
 #include <cmath>
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define NAT_HOST_DEVICE __host__ __device__
-#else
-#define NAT_HOST_DEVICE
-#endif
+#include "kernels/host_device.h"
 
 namespace nat {
 

@@ -4,7 +4,9 @@
 //   dlogits[i] = scale (p - onehot(label_i))
 //
 // logits, dlogits (n, classes); labels (n) i32 in [0, classes); loss (n). f32, or all f64.
-// dlogits may be empty, or the memory of logits.
+// dlogits may be empty, or the memory of logits. A label outside the classes is an error on the
+// CPU, and makes the loss and gradient of its row NaN on CUDA, where values cannot be looked at
+// without stopping the device.
 #pragma once
 
 #include "kernels/op.h"

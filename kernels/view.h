@@ -17,6 +17,7 @@
 #include <string>
 
 #include "kernels/check.h"
+#include "kernels/host_device.h"
 
 namespace nat {
 
@@ -114,14 +115,25 @@ BasicView<Pointer> as_matrix(BasicView<Pointer> view) {
 struct BFloat16 {
   std::uint16_t bits;
 };
-constexpr float to_float(BFloat16 value) {
+NAT_HOST_DEVICE constexpr float to_float(BFloat16 value) {
   return __builtin_bit_cast(float, static_cast<std::uint32_t>(value.bits) << 16);
 }
 // Round to nearest, ties to even; NaN stays NaN.
-constexpr BFloat16 to_bfloat16(float value) {
+NAT_HOST_DEVICE constexpr BFloat16 to_bfloat16(float value) {
   const auto bits = __builtin_bit_cast(std::uint32_t, value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<std::uint16_t>((bits >> 16) | 0x40u)};
   return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+}
+// The same with a single rounding. Here double -> float is rounded to odd: an inexact result is
+// truncated and its last bit set, which no later tie can mistake for an exact value.
+NAT_HOST_DEVICE constexpr BFloat16 to_bfloat16(double value) {
+  const auto nearest = static_cast<float>(value);
+  const auto widened = static_cast<double>(nearest);
+  auto bits = __builtin_bit_cast(std::uint32_t, nearest);
+  const bool away_from_zero = value < 0 ? widened < value : widened > value;
+  if (away_from_zero) --bits;
+  if (widened != value) bits |= 1u;
+  return to_bfloat16(__builtin_bit_cast(float, bits));
 }
 
 }  // namespace nat

@@ -82,7 +82,6 @@ void Trainer::load(Context& ctx, const ImageBatch& batch) {
   const Loaded& to = loaded_[loads_++ % 2];
   NAT_CHECK(batch.pixels.shape == to.pixels.shape, ErrorKind::unexpected, "batch of ",
             to_string(batch.pixels.shape), " pictures, planned for ", to_string(to.pixels.shape));
-  transfer_.wait();  // the batch before has arrived
   transfer_.copy(ctx, batch.pixels, to.pixels);
   transfer_.copy(ctx, batch.boxes, to.boxes);
   transfer_.copy(ctx, ConstView(batch.ids.data(), DType::i32, to.ids.shape), to.ids);
@@ -94,7 +93,7 @@ void Trainer::begin(Context& ctx, const Order& order) {
   reassigning_ = order.reassign;
   const Loaded& from = loaded_[steps_++ % 2];
   *host_dials_.as<Dials>() = {.rate = static_cast<float>(order.learning_rate), .step = order.step};
-  transfer_.join(ctx);
+  transfer_.wait();
   copy_to_device(ctx, host_dials_, dials_);
   copy(ctx, from.ids, ids_);
   preprocess(ctx, options_.front, from.pixels, from.boxes, execution_.input());

@@ -72,8 +72,8 @@ class Trainer {
   // One whole step: load, begin, finish.
   StepReport step(Context& ctx, const ImageBatch& batch, const Order& order);
 
-  // Brings a batch to the device; the batch must stay as it is until the next load() or finish()
-  // returns. On CUDA that runs beside the step under way:
+  // Brings a batch to the device; it must stay as it is until begin() returns. On CUDA that runs
+  // beside the step under way:
   //
   //   load(first); for (;;) { begin(order); load(next); report = finish(); }
   void load(Context& ctx, const ImageBatch& batch);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/cast.h"
 
 namespace nat::test {
@@ -17,7 +18,7 @@ constexpr DType kReals[] = {DType::f32, DType::f64, DType::bf16};
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 Tensor cast_to(const Tensor& x, DType dtype, std::int64_t block = 0) {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor y(x.shape(), dtype, block);
   cast(ctx, x.view(), y.view());
   CHECK(y.canaries_intact());
@@ -134,14 +135,14 @@ TEST_CASE("plain to blocked and back gives the same bits for sizes of real layer
 }
 
 TEST_CASE("integers are refused") {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor x(Shape(4), DType::i32), y(Shape(4), DType::f32);
   CHECK_THROWS_AS(cast(ctx, x.view(), y.view()), Error);
   CHECK_THROWS_AS(cast(ctx, y.view(), x.view()), Error);
 }
 
 TEST_CASE("one thread and two threads give the same bits") {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor x(Shape(5, 9, 9, 64), DType::f32);
   x.fill_uniform(74, -1, 1);
   for (const std::int64_t block : {64, 16}) {

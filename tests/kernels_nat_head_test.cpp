@@ -9,13 +9,14 @@
 
 #include "kernels/targets.h"
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/nat_head.h"
 
 namespace nat::test {
 namespace {
 
 Tensor unit_rows(std::uint64_t seed, std::int64_t n, std::int64_t d, DType dtype = DType::f32) {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor ids(Shape(n), DType::i32), rows(Shape(n, d), dtype);
   for (std::int64_t i = 0; i < n; ++i) ids.set(i, static_cast<double>(i));
   target_rows(ctx, seed, ids.view(), rows.view());
@@ -32,14 +33,14 @@ struct Head {
         dx(x.shape(), x.dtype()) {}
 
   static Head fused(float scale, const Tensor& x, const Tensor& targets) {
-    Context ctx;
+    Context ctx(kDevice);
     Head head(x);
     nat_head(ctx, scale, x.view(), targets.view(), head.z.view(), head.inv_norm.view(),
              head.loss.view(), head.dx.view());
     return head;
   }
   static Head in_halves(float scale, const Tensor& x, const Tensor& targets) {
-    Context ctx;
+    Context ctx(kDevice);
     Head head(x);
     normalize_rows(ctx, x.view(), head.z.view(), head.inv_norm.view());
     nat_loss(ctx, scale, head.z.view(), head.inv_norm.view(), targets.view(), head.loss.view(),
@@ -131,7 +132,7 @@ TEST_CASE("dx may overwrite x") {
     x.fill_uniform(22, -1, 1);
     const Tensor targets = unit_rows(2, 9, 77, dtype);
     const Head apart = Head::fused(1, x, targets);
-    Context ctx;
+    Context ctx(kDevice);
     Head over(x);
     nat_head(ctx, 1, x.view(), targets.view(), over.z.view(), over.inv_norm.view(),
              over.loss.view(), x.view());
@@ -146,7 +147,7 @@ TEST_CASE("the loss is 2 - 2 cos for unit targets") {
   Tensor x(Shape(64, 96), DType::f64);
   x.fill_uniform(23, -1, 1);
   Tensor targets = unit_rows(3, 64, 96, DType::f64);
-  Context ctx;
+  Context ctx(kDevice);
   Tensor unit(targets.shape(), DType::f64), ignored(Shape(64), DType::f64);
   normalize_rows(ctx, targets.view(), unit.view(), ignored.view());  // unit to f64 precision
   const Head head = Head::fused(1, x, unit);

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/preprocess.h"
 
 namespace nat::test {
@@ -33,7 +34,7 @@ Tensor as_tensor(const std::vector<CropBox>& boxes) {
 
 Tensor run(FrontEnd front, const Tensor& pictures, const std::vector<CropBox>& boxes,
            std::int64_t size, DType dtype) {
-  Context ctx;
+  Context ctx(kDevice);
   const Tensor box_tensor = as_tensor(boxes);
   const int channels = front_end_channels(front, static_cast<int>(pictures.shape()[3]));
   Tensor images(Shape(pictures.shape()[0], size, size, channels), dtype);
@@ -213,7 +214,7 @@ TEST_CASE("One thread and several threads give the same bits, with any number of
 }
 
 TEST_CASE("Wrong shapes, types and boxes are refused") {
-  Context ctx;
+  Context ctx(kDevice);
   const Tensor pictures = random_pictures(9, Shape(2, 8, 8, 3));
   const CropBox whole{.x = 0, .y = 0, .width = 8, .height = 8};
   const auto refused = [&](const Tensor& from, const std::vector<CropBox>& boxes,

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/reduce.h"
 
 namespace nat::test {
@@ -41,7 +42,7 @@ double sum_bound(DType dtype, std::int64_t terms, double largest, double result)
 
 TEST_CASE("column_mean agrees with the double reference") {
   for_each_matrix([](const Tensor& x) {
-    Context ctx;
+    Context ctx(kDevice);
     const std::int64_t n = x.shape()[0], d = x.shape()[1];
     Tensor mean(Shape(d), x.dtype());
     column_mean(ctx, x.view(), mean.view());
@@ -55,7 +56,7 @@ TEST_CASE("column_mean agrees with the double reference") {
 
 TEST_CASE("center_rows subtracts the mean with one rounding, also in place") {
   for_each_matrix([](const Tensor& x) {
-    Context ctx;
+    Context ctx(kDevice);
     const std::int64_t d = x.shape()[1];
     Tensor mean(Shape(d), x.dtype()), y(x.shape(), x.dtype()), in_place = x;
     mean.fill_uniform(62, -1, 1);
@@ -74,7 +75,7 @@ TEST_CASE("center_rows subtracts the mean with one rounding, also in place") {
 }
 
 TEST_CASE("rows centred on their mean have mean zero") {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor x(Shape(257, 40), DType::f64), mean(Shape(40), DType::f64);
   x.fill_uniform(63, 4, 6);
   column_mean(ctx, x.view(), mean.view());
@@ -85,7 +86,7 @@ TEST_CASE("rows centred on their mean have mean zero") {
 
 TEST_CASE("row_dot agrees with the double reference") {
   for_each_matrix([](const Tensor& a) {
-    Context ctx;
+    Context ctx(kDevice);
     const std::int64_t n = a.shape()[0], d = a.shape()[1];
     Tensor b(a.shape(), a.dtype()), dots(Shape(n), a.dtype());
     b.fill_uniform(64, -1, 1);
@@ -103,7 +104,7 @@ TEST_CASE("sum agrees with the double reference for any length") {
     for (const std::int64_t n : {1, 63, 64, 65, 1000, 20001}) {
       CAPTURE(std::string(name(dtype)));
       CAPTURE(n);
-      Context ctx;
+      Context ctx(kDevice);
       Tensor x(Shape(n), dtype), total(Shape(1), dtype);
       x.fill_uniform(65, -1, 2);
       sum(ctx, x.view(), total.view());
@@ -116,7 +117,7 @@ TEST_CASE("sum agrees with the double reference for any length") {
 }
 
 TEST_CASE("sum is accumulated in double: small terms after a large one are not lost") {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor x(Shape(1001), DType::f32), total(Shape(1), DType::f32);
   x.fill(1);
   x.set(0, 0x1p24);
@@ -136,7 +137,7 @@ TEST_CASE("one thread and two threads give the same bits") {
   x.fill_uniform(66, -1, 3);
   Results one, two;
   const auto compute = [&x](Results& r) {
-    Context ctx;
+    Context ctx(kDevice);
     column_mean(ctx, x.view(), r.mean.view());
     center_rows(ctx, x.view(), r.mean.view(), r.centred.view());
     row_dot(ctx, x.view(), r.centred.view(), r.dots.view());

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/softmax_xent.h"
 
 namespace nat::test {
@@ -23,7 +24,7 @@ struct Result {
   Tensor loss, dlogits;
 
   static Result of(float scale, const Tensor& logits, const Tensor& labels) {
-    Context ctx;
+    Context ctx(kDevice);
     Result result{Tensor(labels.shape(), logits.dtype()), Tensor(logits.shape(), logits.dtype())};
     softmax_xent(ctx, scale, logits.view(), labels.view(), result.loss.view(),
                  result.dlogits.view());
@@ -121,7 +122,7 @@ TEST_CASE("the gradient may be left out or overwrite the logits") {
     const Tensor labels = labels_for(6, 19);
     const Result apart = Result::of(2, logits, labels);
     CHECK(apart.loss.canaries_intact());
-    Context ctx;
+    Context ctx(kDevice);
     Tensor loss(labels.shape(), dtype);
     softmax_xent(ctx, 2, logits.view(), labels.view(), loss.view(), View());
     CHECK(same_bits(loss, apart.loss));

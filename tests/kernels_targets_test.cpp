@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/targets.h"
 
 namespace nat::test {
@@ -27,7 +28,7 @@ Tensor first_ids(std::int64_t n) {
 
 Tensor make_targets(std::uint64_t seed, const Tensor& ids, std::int64_t d,
                     DType dtype = DType::f32) {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor targets(Shape(ids.size(), d), dtype);
   target_rows(ctx, seed, ids.view(), targets.view());
   CHECK(targets.canaries_intact());
@@ -139,14 +140,14 @@ TEST_CASE("another seed gives unrelated targets") {
 TEST_CASE("one thread and two threads give the same targets") {
   const Tensor ids = first_ids(300);
   Tensor one(Shape(300, 200), DType::f32), two(Shape(300, 200), DType::f32);
-  Context ctx;
+  Context ctx(kDevice);
   with_threads(1, [&] { target_rows(ctx, 6, ids.view(), one.view()); });
   with_threads(2, [&] { target_rows(ctx, 6, ids.view(), two.view()); });
   CHECK(same_bits(one, two));
 }
 
 TEST_CASE("more columns than the counter has room for are refused") {
-  Context ctx;
+  Context ctx(kDevice);
   const Tensor ids = first_ids(1);
   Tensor targets(Shape(1, (1 << 17) + 1), DType::f32);
   CHECK_THROWS_AS(target_rows(ctx, 6, ids.view(), targets.view()), Error);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "kernels/context.h"
 #include "kernels/cpu_info.h"
 #include "nat_config.h"
 #include "tools/commands.h"
@@ -18,6 +19,7 @@ Command doctor_command(CLI::App& nat) {
   app->add_flag("--json", *as_json, "print JSON");
   return {app, [=] {
             const CpuInfo cpu = cpu_info();
+            const CudaDevice cuda = cuda_device();
             const bool demo_data = std::filesystem::exists(kDemoData);
             const nlohmann::json json = {{"version", kVersion},
                                          {"cores", std::thread::hardware_concurrency()},
@@ -27,7 +29,9 @@ Command doctor_command(CLI::App& nat) {
                                          {"bf16", cpu.bf16},
                                          {"amx", cpu.amx},
                                          {"cuda_kernels", kHasCudaKernels},
-                                         {"auto_dtype", cpu.amx ? "bf16" : "f32"},
+                                         {"cuda_device", cuda.usable() ? cuda.name : cuda.reason},
+                                         {"auto_device", cuda.usable() ? "cuda" : "cpu"},
+                                         {"auto_dtype", cuda.usable() || cpu.amx ? "bf16" : "f32"},
                                          {"demo_data", demo_data}};
             if (*as_json) {
               std::printf("%s\n", json.dump(2).c_str());

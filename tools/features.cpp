@@ -74,10 +74,11 @@ void collect(Context& ctx, ConstView activation, std::int64_t n, float* out) {
   }
 }
 
-void normalize_embedding(Context& ctx, FeatureMatrix& features) {
+void normalize_embedding(FeatureMatrix& features) {
+  Context host;
   std::vector<float> inv_norm(static_cast<std::size_t>(features.rows));
   const View view(features.values.data(), DType::f32, Shape(features.rows, features.columns));
-  normalize_rows(ctx, view, view, View(inv_norm.data(), DType::f32, Shape(features.rows)));
+  normalize_rows(host, view, view, View(inv_norm.data(), DType::f32, Shape(features.rows)));
 }
 
 }  // namespace
@@ -108,7 +109,7 @@ FeatureSet extract_features(Context& ctx, const Options& options, Network& netwo
     set.labels.insert(set.labels.end(), batch->labels.begin(), batch->labels.end());
   }
   if (const auto found = set.at.find("embedding"); found != set.at.end()) {
-    normalize_embedding(ctx, found->second);
+    normalize_embedding(found->second);
   }
   return set;
 }

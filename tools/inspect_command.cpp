@@ -55,11 +55,11 @@ void print(const nlohmann::json& json, bool as_json) {
 }
 
 int print_plan(const Options& options, int channels, bool as_json) {
-  const auto ctx = make_context(options);
+  Context host;  // the parameters; nothing else is allocated
   const Network network = make_network(
-      *ctx, options, {.height = options.size, .width = options.size, .channels = channels});
-  const Execution execution(*ctx, *network.net, options.batch, Mode::train);
-  const MemoryPlan& plan = execution.memory_plan();
+      host, options, {.height = options.size, .width = options.size, .channels = channels});
+  const MemoryPlan plan =
+      Execution::plan(planning_context(options), *network.net, options.batch, Mode::train);
   if (as_json) {
     nlohmann::json json = {{"arena_bytes", plan.total()},
                            {"lower_bound_bytes", plan.lower_bound()},

@@ -14,29 +14,30 @@ namespace {
 
 constexpr int kFewLabels = 1000;
 
-Score measure(Context& ctx, const std::string& what, int k, const LabelledFeatures& train,
+Score measure(Context& host, const std::string& what, int k, const LabelledFeatures& train,
               const LabelledFeatures& test, int classes) {
   if (what == "knn") {
-    const KnnResult result = knn_accuracy(ctx, train, test, classes, {.k = {k}});
+    const KnnResult result = knn_accuracy(host, train, test, classes, {.k = {k}});
     return {result.for_k(k).accuracy, result.for_k(k).standard_error, result.n_test};
   }
   if (what == "linear") {
-    const LinearProbeResult result = linear_probe(ctx, train, test, classes);
+    const LinearProbeResult result = linear_probe(host, train, test, classes);
     return {result.accuracy, result.standard_error, result.n_test};
   }
   const FewLabelsResult result =
-      few_labels_probe(ctx, train, test, classes, {.labels = kFewLabels});
+      few_labels_probe(host, train, test, classes, {.labels = kFewLabels});
   return {result.accuracy, result.standard_error, result.n_test};
 }
 
 // Standardises the two sets and takes every measure of one place.
-Scores judge_place(Context& ctx, const JudgeOptions& judging, const FeatureSet& train,
-                   const FeatureSet& test, const std::string& tap, int classes) {
+Scores judge_place(const JudgeOptions& judging, const FeatureSet& train, const FeatureSet& test,
+                   const std::string& tap, int classes) {
   FeatureMatrix train_features = train.at.at(tap), test_features = test.at.at(tap);
   standardize(train_features, test_features);
+  Context host;  // features are host memory
   Scores scores;
   for (const std::string& what : judging.measures) {
-    scores[what] = measure(ctx, what, judging.k, {train_features, train.labels},
+    scores[what] = measure(host, what, judging.k, {train_features, train.labels},
                            {test_features, test.labels}, classes);
   }
   return scores;
@@ -50,7 +51,7 @@ std::map<std::string, Scores> judge_network(Context& ctx, const Options& options
   const FeatureSet test = extract_features(ctx, options, network, test_pictures, judging.taps);
   std::map<std::string, Scores> verdict;
   for (const std::string& tap : judging.taps) {
-    verdict[tap] = judge_place(ctx, judging, train, test, tap, train_pictures.classes());
+    verdict[tap] = judge_place(judging, train, test, tap, train_pictures.classes());
   }
   return verdict;
 }
@@ -95,7 +96,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, const JudgeOptions& judging
   calibrate(ctx, options, network, *train);
   verdict.untrained = judge_network(ctx, options, judging, network, *train, *test);
 
-  verdict.raw = judge_place(ctx, judging, raw_pixels(ctx, options, *train),
+  verdict.raw = judge_place(judging, raw_pixels(ctx, options, *train),
                             raw_pixels(ctx, options, *test), "raw", train->classes());
   return verdict;
 }

@@ -133,7 +133,7 @@ void validate(const Options& options) {
   require_choice("loss", options.loss, {"mean", "sum"});
   require_choice("schedule", options.schedule, {"cosine", "constant", "inverse"});
   require_choice("device", options.device, {"auto", "cpu", "cuda"});
-  require_choice("dtype", options.dtype, {"auto", "f32", "bf16"});
+  require_choice("dtype", options.dtype, {"auto", "f32", "tf32", "bf16"});
   require_range("size", options.size, 8, 1024);
   require_range("stored-size", options.stored_size, options.size, 4096);
   require_range("min-area", options.min_area, 0.01, 1.0);

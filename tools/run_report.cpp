@@ -121,8 +121,9 @@ void add_neighbours(Context& ctx, const Options& options, Network& network,
   for (std::int64_t q = 0; q < queries; ++q) {
     chosen[static_cast<std::size_t>(q)] = (2 * q + 1) * features.rows / (2 * queries);
   }
+  Context host;  // features are host memory
   const Neighbours found =
-      nearest_neighbours(ctx, features, select_rows(features, chosen), kNeighbours + 1);
+      nearest_neighbours(host, features, select_rows(features, chosen), kNeighbours + 1);
   for (std::int64_t q = 0; q < queries; ++q) {
     report::NeighbourRow row;
     const auto self = static_cast<std::int32_t>(chosen[static_cast<std::size_t>(q)]);

@@ -2,6 +2,7 @@
 
 #include "engine/init.h"
 #include "kernels/cpu_info.h"
+#include "kernels/memory.h"
 
 namespace nat::tools {
 
@@ -21,17 +22,47 @@ std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split spl
   return data::open_dataset(data::parse_spec(path), split, open);
 }
 
+namespace {
+// bfloat16 unless asked otherwise: the tensor cores' fast format.
+Math cuda_math(const std::string& dtype) {
+  return dtype == "f32" ? Math::f32 : dtype == "tf32" ? Math::tf32 : Math::bf16;
+}
+
+// bfloat16 pays with tiles (AMX). Without them Winograd in float32 is as fast and more exact
+// (docs/decisions/0002).
+Math cpu_math(const std::string& dtype) {
+  const bool bf16 = dtype == "bf16" || (dtype == "auto" && cpu_info().amx);
+  return bf16 ? Math::bf16 : Math::f32;
+}
+}  // namespace
+
 std::unique_ptr<Context> make_context(const Options& options) {
   set_compute_threads(options.threads);
-  NAT_CHECK(options.device != "cuda", ErrorKind::device,
-            "--device cuda: this build has no CUDA kernels; use --device cpu");
-  const CpuInfo cpu = cpu_info();
-  NAT_CHECK(options.dtype != "bf16" || cpu.bf16, ErrorKind::device,
+  const CudaDevice cuda = cuda_device();
+  NAT_CHECK(options.device != "cuda" || cuda.usable(), ErrorKind::device,
+            "--device cuda: ", cuda.reason, "; use --device cpu");
+  if (cuda.usable() && options.device != "cpu") {
+    return std::make_unique<Context>(Device::cuda, cuda_math(options.dtype));
+  }
+  NAT_CHECK(options.dtype != "tf32", ErrorKind::device,
+            "--dtype tf32 exists on CUDA only; use --dtype f32 or bf16");
+  NAT_CHECK(options.dtype != "bf16" || cpu_info().bf16, ErrorKind::device,
             "--dtype bf16: this processor has no bfloat16 instructions; use --dtype f32");
-  // bfloat16 pays with tiles (AMX). Without them Winograd in float32 is as fast and more exact
-  // (docs/decisions/0002).
-  const bool bf16 = options.dtype == "bf16" || (options.dtype == "auto" && cpu.amx);
-  return std::make_unique<Context>(Device::cpu, bf16 ? Math::bf16 : Math::f32);
+  return std::make_unique<Context>(Device::cpu, cpu_math(options.dtype));
+}
+
+Context planning_context(const Options& options) {
+  const bool cuda =
+      options.device == "cuda" || (options.device == "auto" && cuda_device().usable());
+  return cuda ? Context::for_planning(Device::cuda, cuda_math(options.dtype))
+              : Context::for_planning(Device::cpu, cpu_math(options.dtype));
+}
+
+data::PixelMemory page_locked(Device device) {
+  return [device](std::size_t bytes) {
+    auto buffer = std::make_shared<HostBuffer>(device, bytes, "loader");
+    return std::shared_ptr<std::uint8_t[]>(buffer, buffer->as<std::uint8_t>());
+  };
 }
 
 FrontEnd front_end(const Options& options) {

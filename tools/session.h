@@ -5,6 +5,7 @@
 
 #include "data/augment.h"
 #include "data/dataset.h"
+#include "data/loader.h"
 #include "data/open.h"
 #include "kernels/preprocess.h"
 #include "models/network.h"
@@ -19,6 +20,12 @@ std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split spl
 
 // Device and precision as asked for; "auto" chooses and the choice is printed by the caller.
 std::unique_ptr<Context> make_context(const Options& options);
+
+// The same for a device that may be missing: sizes can be planned, nothing can run.
+Context planning_context(const Options& options);
+
+// Where a loader keeps its pictures: memory that the device can copy from at full speed.
+data::PixelMemory page_locked(Device device);
 
 // The network of the recipe for pictures of the data set, with initial values from the seed.
 Network make_network(Context& ctx, const Options& options, const data::PictureShape& pictures);

@@ -63,8 +63,10 @@ Schedule make_schedule(const Options& options) {
   return schedule;
 }
 
-data::LoaderOptions training_loading(const Options& options, const data::Dataset& pictures) {
+data::LoaderOptions training_loading(const Context& ctx, const Options& options,
+                                     const data::Dataset& pictures) {
   data::LoaderOptions loading;
+  loading.memory = page_locked(ctx.device);
   loading.batch_size = static_cast<int>(options.batch);
   loading.augmentation = augmentation(options, pictures.shape());
   loading.seed = options.seed;
@@ -104,7 +106,8 @@ Training::Training(Options options, Start start)
       ctx_(make_context(options_)),
       network_(make_network(*ctx_, options_, pictures_->shape())),
       targets_(*ctx_, options_.seed, pictures_->size(), options_.dimension),
-      loader_(std::make_unique<data::Loader>(*pictures_, training_loading(options_, *pictures_))),
+      loader_(std::make_unique<data::Loader>(*pictures_,
+                                             training_loading(*ctx_, options_, *pictures_))),
       trainer_(std::make_unique<Trainer>(*ctx_, *network_.net, targets_, trainer_options(options_),
                                          batch_shape(options_.batch, pictures_->shape()))),
       schedule_(make_schedule(options_)),
@@ -125,7 +128,8 @@ Training::Training(Options options, Start start)
 std::string Training::summary() const {
   const CpuInfo cpu = cpu_info();
   std::ostringstream out;
-  out << "device " << name(ctx_->device) << " (" << cpu.threads << " threads, oneDNN " << cpu.onednn
+  if (ctx_->device == Device::cuda) out << "device cuda (" << cuda_device().name << "), ";
+  out << "device cpu (" << cpu.threads << " threads, oneDNN " << cpu.onednn
       << (cpu.amx      ? ", AMX"
           : cpu.avx512 ? ", AVX-512"
                        : "")
@@ -151,20 +155,16 @@ void Training::train_epoch(std::int64_t stop_after) {
   const std::int64_t batches = loader_->batches_per_epoch();
   const bool reassign = reassigns(epoch_, options_.period);
   loader_->start_epoch(static_cast<std::uint32_t>(epoch_), step_in_epoch_);
-  while (const data::Batch* batch = loader_->next()) {
-    const ImageBatch images{
-        .ids = batch->ids,
-        .pixels =
-            ConstView(batch->pixels, DType::u8, batch_shape(batch->size(), pictures_->shape())),
-        .boxes = ConstView(batch->boxes.data(), DType::f32, Shape(batch->size(), 5))};
-    const StepReport report =
-        trainer_->step(*ctx_, images,
-                       {.step = static_cast<std::uint32_t>(step_),
-                        .reassign = reassign,
-                        .learning_rate = schedule_.at(step_, options_.epochs * batches)});
+  load_next();
+  while (step_in_epoch_ < batches) {
+    trainer_->begin(*ctx_, {.step = static_cast<std::uint32_t>(step_),
+                            .reassign = reassign,
+                            .learning_rate = schedule_.at(step_, options_.epochs * batches)});
+    if (step_in_epoch_ + 1 < batches) load_next();  // beside the step
+    const StepReport report = trainer_->finish(*ctx_);
     ++step_;
     ++step_in_epoch_;
-    count(report, batch->size());
+    count(report, options_.batch);
     progress_.update({.epoch = static_cast<int>(epoch_),
                       .epochs = static_cast<int>(options_.epochs),
                       .done = step_ * options_.batch,
@@ -176,6 +176,15 @@ void Training::train_epoch(std::int64_t stop_after) {
   }
   finish_epoch();
   should_stop(stop_after);
+}
+
+void Training::load_next() {
+  const data::Batch& batch = *loader_->next();
+  trainer_->load(
+      *ctx_,
+      {.ids = batch.ids,
+       .pixels = ConstView(batch.pixels, DType::u8, batch_shape(batch.size(), pictures_->shape())),
+       .boxes = ConstView(batch.boxes.data(), DType::f32, Shape(batch.size(), 5))});
 }
 
 bool Training::should_stop(std::int64_t stop_after) {
@@ -275,7 +284,8 @@ double Training::online_knn() {
   FeatureSet bank_set = extract_features(*ctx_, options_, network_, *bank, taps);
   FeatureSet test_set = extract_features(*ctx_, options_, network_, *test, taps);
   standardize(bank_set.at["conv"], test_set.at["conv"]);
-  return knn_accuracy(*ctx_, {bank_set.at["conv"], bank_set.labels},
+  Context host;  // features are host memory
+  return knn_accuracy(host, {bank_set.at["conv"], bank_set.labels},
                       {test_set.at["conv"], test_set.labels}, bank->classes(), {.k = {20}})
       .for_k(20)
       .accuracy;

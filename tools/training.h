@@ -42,6 +42,7 @@ class Training {
 
   void restore();
   void train_epoch(std::int64_t stop_after);
+  void load_next();
   void finish_epoch();
   void count(const StepReport& report, std::int64_t images);
   void write_metrics(std::int64_t epoch, double learning_rate);

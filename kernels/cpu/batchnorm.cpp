@@ -6,69 +6,16 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/batchnorm_check.h"
 #include "kernels/cpu/channel_grid.h"
 #include "kernels/cpu/dispatch.h"
 #include "kernels/random.h"
 
-namespace nat {
-
-Shape batchnorm_output(const BatchNorm& norm, const Shape& x) {
-  NAT_CHECK(x.rank == 2 || x.rank == 4, ErrorKind::usage, "batch norm: x has shape ", to_string(x),
-            ", expected n x c or n x h x w x c");
-  if (norm.pool == 0) return x;
-  NAT_CHECK(x.rank == 4, ErrorKind::usage, "batch norm: x has shape ", to_string(x),
-            "; only n x h x w x c can be pooled");
-  NAT_CHECK(norm.pool > 0 && norm.pool < 16 && norm.pool_stride > 0 && norm.pool <= x[1] &&
-                norm.pool <= x[2],
-            ErrorKind::usage, "batch norm: pool ", norm.pool, " stride ", norm.pool_stride,
-            " does not fit a picture of ", x[1], "x", x[2], " (pool 1 to 15, stride at least 1)");
-  const auto size = [&](std::int64_t in) { return (in - norm.pool) / norm.pool_stride + 1; };
-  return {x[0], size(x[1]), size(x[2]), x[3]};
-}
-
-namespace cpu {
+namespace nat::cpu {
 
 namespace {
 
 constexpr std::uint8_t kClipped = 255;  // argmax of a window whose maximum the ReLU clipped
-
-// ---- checks -------------------------------------------------------------------------------------
-
-DType statistics_dtype(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
-
-void check_view(const char* what, const ConstView& view, const Shape& shape, DType dtype,
-                std::int64_t block) {
-  NAT_CHECK(!view.empty() && view.shape == shape && view.dtype == dtype && view.block == block,
-            ErrorKind::usage, "batch norm: ", what, " is ", name(view.dtype), " ",
-            to_string(view.shape), " in blocks of ", view.block, ", expected ", name(dtype), " ",
-            to_string(shape), " in blocks of ", block);
-}
-
-void check_channels(const char* what, const ConstView& view, const ConstView& x) {
-  const std::int64_t channels = x.shape.channels();
-  check_view(what, view, Shape(channels), statistics_dtype(x.dtype), channels);
-}
-
-// What forward and backward have in common. `y` is the output or its gradient.
-void check(const BatchNorm& norm, const ConstView& x, const ConstView& y,
-           const BatchNormSaved& saved) {
-  const Shape out = batchnorm_output(norm, x.shape);
-  NAT_CHECK(x.shape.elements() > 0, ErrorKind::usage, "batch norm: x is empty (",
-            to_string(x.shape), "); give at least one image");
-  NAT_CHECK(x.block > 0 && x.shape.channels() % x.block == 0, ErrorKind::usage,
-            "batch norm: blocks of ", x.block, " do not divide ", x.shape.channels(), " channels");
-  NAT_CHECK(norm.dropout >= 0 && norm.dropout < 1, ErrorKind::usage, "batch norm: dropout ",
-            norm.dropout, " is not in [0, 1)");
-  NAT_CHECK(norm.dropout == 0 || (norm.relu && x.shape.rank == 2), ErrorKind::usage,
-            "batch norm: dropout needs a matrix and a ReLU in front of it");
-  check_view("y or dy", y, out, x.dtype, x.block);
-  check_channels("mean", saved.mean, x);
-  check_channels("inv_std", saved.inv_std, x);
-  if (norm.pool > 0) {
-    check_view("argmax", saved.argmax, out, DType::u8, x.block);
-    check_view("picked", saved.picked, out, x.dtype, x.block);
-  }
-}
 
 // ---- forward ------------------------------------------------------------------------------------
 
@@ -463,11 +410,7 @@ void backward(Context& ctx, const BatchNorm& norm, Mode mode, const ConstView& x
 void batchnorm_forward(Context& ctx, const BatchNorm& norm, Mode mode, const DropoutKey& key,
                        ConstView x, const BatchNormParameters& parameters,
                        const BatchNormSaved& saved, View y) {
-  check(norm, x, y, saved);
-  check_channels("gamma", parameters.gamma, x);
-  check_channels("beta", parameters.beta, x);
-  check_channels("running_mean", parameters.running_mean, x);
-  check_channels("running_var", parameters.running_var, x);
+  check_batchnorm_forward(norm, x, parameters, saved, y);
   dispatch_storage(x.dtype, "batch norm", [&]<class T>(Tag<T>) {
     forward<T>(ctx, norm, mode, key, x, parameters, saved, y);
   });
@@ -476,16 +419,10 @@ void batchnorm_forward(Context& ctx, const BatchNorm& norm, Mode mode, const Dro
 void batchnorm_backward(Context& ctx, const BatchNorm& norm, Mode mode, ConstView x, ConstView y,
                         ConstView gamma, const BatchNormSaved& saved, ConstView dy, Grad grad,
                         View dgamma, View dbeta, View dx) {
-  check(norm, x, dy, saved);
-  check_channels("gamma", gamma, x);
-  check_channels("dgamma", dgamma, x);
-  check_channels("dbeta", dbeta, x);
-  if (norm.relu && norm.pool == 0) check_view("y", y, x.shape, x.dtype, x.block);
-  if (!dx.empty()) check_view("dx", dx, x.shape, x.dtype, x.block);
+  check_batchnorm_backward(norm, x, y, gamma, saved, dy, dgamma, dbeta, dx);
   dispatch_storage(x.dtype, "batch norm", [&]<class T>(Tag<T>) {
     backward<T>(ctx, norm, mode, x, y, gamma, saved, dy, grad, dgamma, dbeta, dx);
   });
 }
 
-}  // namespace cpu
-}  // namespace nat
+}  // namespace nat::cpu

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cmath>
 #include <numeric>
 #include <type_traits>
 
@@ -12,21 +11,10 @@
 namespace nat::cpu {
 namespace {
 
-// double -> float, rounded to odd: an inexact result is truncated and its last bit set. Rounding
-// that to bf16 gives what one rounding from double would give, where nearest-even twice does not.
-float round_to_odd(double value) {
-  const auto nearest = static_cast<float>(value);
-  const double widened = static_cast<double>(nearest);
-  auto bits = __builtin_bit_cast(std::uint32_t, nearest);
-  if (std::abs(widened) > std::abs(value)) --bits;
-  if (widened != value) bits |= 1u;
-  return __builtin_bit_cast(float, bits);
-}
-
 template <class X, class Y>
 Y convert(X value) {
   if constexpr (std::is_same_v<X, double> && std::is_same_v<Y, BFloat16>) {
-    return to_bfloat16(round_to_odd(value));
+    return to_bfloat16(value);
   } else {
     return store<Y>(static_cast<Compute<Y>>(load(value)));
   }

@@ -2,30 +2,17 @@
 
 #include <cmath>
 
+#include "kernels/bilinear.h"
 #include "kernels/cpu/dispatch.h"
 #include "kernels/parallel.h"
+#include "kernels/preprocess_check.h"
 
 namespace nat::cpu {
 
 namespace {
 
-void check(FrontEnd front, const ConstView& pixels, const ConstView& boxes, const View& images) {
-  const Shape& in = pixels.shape;
-  NAT_CHECK(in.rank == 4 && pixels.dtype == DType::u8 && (in[3] == 1 || in[3] == 3) &&
-                in.elements() > 0 && pixels.block == in[3],
-            ErrorKind::usage, "preprocess: pictures are ", name(pixels.dtype), " ", to_string(in),
-            ", expected u8 n x h x w x 1 or 3");
-  NAT_CHECK(boxes.shape == Shape(in[0], 5) && boxes.dtype == DType::f32, ErrorKind::usage,
-            "preprocess: boxes are ", name(boxes.dtype), " ", to_string(boxes.shape),
-            ", expected f32 ", in[0], "x5");
-  const Shape& out = images.shape;
-  const std::int64_t channels = front_end_channels(front, static_cast<int>(in[3]));
-  NAT_CHECK(out.rank == 4 && out[0] == in[0] && out[1] == out[2] && out[1] > 0 &&
-                out[3] == channels && images.block == channels,
-            ErrorKind::usage, "preprocess: images have shape ", to_string(out), ", expected ",
-            in[0], " squares of ", channels, " channels, unblocked");
-  const CropBox* box = boxes.as<CropBox>();
-  for (std::int64_t i = 0; i < in[0]; ++i) {
+void check_boxes(std::int64_t n, const CropBox* box) {
+  for (std::int64_t i = 0; i < n; ++i) {
     NAT_CHECK(box[i].width > 0 && box[i].height > 0 && std::isfinite(box[i].width) &&
                   std::isfinite(box[i].height) && std::isfinite(box[i].x) &&
                   std::isfinite(box[i].y),
@@ -33,22 +20,6 @@ void check(FrontEnd front, const ConstView& pixels, const ConstView& boxes, cons
               " at ", box[i].x, ",", box[i].y, "; sizes must be positive and finite");
   }
 }
-
-// Between which two positions of an axis an output position falls, and how far.
-struct Sample {
-  std::int64_t low, high;
-  double weight;  // of high
-
-  // Output `i` of `size` of a box edge that starts at `start` and is `length` long.
-  Sample(std::int64_t i, std::int64_t size, double start, double length, std::int64_t available) {
-    const double last = static_cast<double>(available - 1);
-    const double centre = (static_cast<double>(i) + 0.5) * length / static_cast<double>(size);
-    const double position = std::clamp(start + centre - 0.5, 0.0, last);
-    low = static_cast<std::int64_t>(position);
-    high = std::min(low + 1, available - 1);
-    weight = position - static_cast<double>(low);
-  }
-};
 
 // A picture of size x size pixels inside a border of one zero pixel, channels last.
 template <class C>
@@ -102,8 +73,8 @@ void sample(const std::uint8_t* picture, const Shape& shape, const CropBox& box,
   std::int32_t *low = work.low, *high = work.high;
   C *weight = work.weight, *line = work.line;
   for (std::int64_t j = 0; j < size; ++j) {
-    const Sample column(box.flip != 0 ? size - 1 - j : j, size, static_cast<double>(box.x),
-                        static_cast<double>(box.width), width);
+    const AxisSample column(box.flip != 0 ? size - 1 - j : j, size, static_cast<double>(box.x),
+                            static_cast<double>(box.width), width);
     for (std::int64_t k = 0; k < channels; ++k) {
       low[j * channels + k] = static_cast<std::int32_t>(column.low * channels + k);
       high[j * channels + k] = static_cast<std::int32_t>(column.high * channels + k);
@@ -114,7 +85,8 @@ void sample(const std::uint8_t* picture, const Shape& shape, const CropBox& box,
   const std::int64_t begin = std::min(low[0], low[row - channels]);
   const std::int64_t end = std::max(high[channels - 1], high[row - 1]) + 1;
   for (std::int64_t i = 0; i < size; ++i) {
-    const Sample at(i, size, static_cast<double>(box.y), static_cast<double>(box.height), height);
+    const AxisSample at(i, size, static_cast<double>(box.y), static_cast<double>(box.height),
+                        height);
     const std::uint8_t* top = picture + at.low * width * channels;
     const std::uint8_t* bottom = picture + at.high * width * channels;
     const C down = static_cast<C>(at.weight);
@@ -232,8 +204,9 @@ void apply(FrontEnd front, const Workspace<C>& work, T* out) {
 }  // namespace
 
 void preprocess(Context& ctx, FrontEnd front, ConstView pixels, ConstView boxes, View images) {
-  check(front, pixels, boxes, images);
+  check_preprocess_shapes(front, pixels, boxes, images);
   const std::int64_t n = pixels.shape[0], size = images.shape[1];
+  check_boxes(n, boxes.as<CropBox>());
   dispatch_storage(images.dtype, "preprocess", [&]<class T>(Tag<T>) {
     using C = Compute<T>;
     // Images are independent, so their distribution over threads changes no result.

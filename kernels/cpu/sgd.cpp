@@ -45,7 +45,7 @@ void update_block(const Sgd& sgd, T rate, std::int64_t count, const T* g, T* w, 
 template <class T>
 void round_block(std::int64_t count, const T* w, BFloat16* operand) {
 #pragma omp simd
-  for (std::int64_t i = 0; i < count; ++i) operand[i] = to_bfloat16(static_cast<float>(w[i]));
+  for (std::int64_t i = 0; i < count; ++i) operand[i] = to_bfloat16(w[i]);
 }
 
 }  // namespace

@@ -73,19 +73,16 @@ void synchronize(Context& ctx) {
 
 struct TransferState {
   cudaStream_t stream = nullptr;
-  cudaEvent_t copied = nullptr;
 };
 
 TransferState* make_transfer() {
   auto state = std::make_unique<TransferState>();
   check_cuda(cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking), "copy stream");
-  check_cuda(cudaEventCreateWithFlags(&state->copied, cudaEventDisableTiming), "copy event");
   return state.release();
 }
 
 void destroy_transfer(TransferState* state) {
   if (state == nullptr) return;
-  cudaEventDestroy(state->copied);
   cudaStreamDestroy(state->stream);
   delete state;
 }
@@ -93,11 +90,6 @@ void destroy_transfer(TransferState* state) {
 void transfer_copy(TransferState& state, const void* host, void* device, std::size_t bytes) {
   check_cuda(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, state.stream),
              "copy to the device");
-}
-
-void transfer_join(TransferState& state, Context& ctx) {
-  check_cuda(cudaEventRecord(state.copied, state.stream), "copy event");
-  check_cuda(cudaStreamWaitEvent(stream_of(ctx), state.copied, 0), "copy event");
 }
 
 void transfer_wait(TransferState& state) {

@@ -44,7 +44,6 @@ struct TransferState;
 TransferState* make_transfer();
 void destroy_transfer(TransferState* state);
 void transfer_copy(TransferState& state, const void* host, void* device, std::size_t bytes);
-void transfer_join(TransferState& state, Context& ctx);
 void transfer_wait(TransferState& state);
 
 // Recorded sequences (kernels/recording.h).

@@ -6,16 +6,31 @@
 #include <cstring>
 #include <limits>
 
+#include "tests/opcases/device.h"
+
 namespace nat::test {
 
 namespace {
 constexpr unsigned char kCanaryByte = 0xA5;
 }
 
+Bytes::Bytes(std::size_t size) : size_(size), buffer_(kDevice, size, "a test tensor") {}
+
+Bytes::Bytes(const Bytes& other) : Bytes(other.size_) { std::memcpy(data(), other.data(), size_); }
+
+Bytes& Bytes::operator=(Bytes other) noexcept {
+  size_ = other.size_;
+  buffer_ = std::move(other.buffer_);
+  return *this;
+}
+
 Tensor::Tensor(Shape shape, DType dtype, std::int64_t block)
-    : shape_(shape), dtype_(dtype), block_(block == 0 ? shape.channels() : block) {
+    : shape_(shape),
+      dtype_(dtype),
+      block_(block == 0 ? shape.channels() : block),
+      bytes_(static_cast<std::size_t>(size()) * size_of(dtype) + 2 * kCanary) {
   assert(shape_.channels() % block_ == 0);
-  bytes_.assign(static_cast<std::size_t>(size()) * size_of(dtype) + 2 * kCanary, kCanaryByte);
+  std::memset(bytes_.data(), kCanaryByte, bytes_.size());
   poison();
 }
 
@@ -117,8 +132,8 @@ Tensor& Tensor::fill(double value) {
 
 bool Tensor::canaries_intact() const {
   const auto intact = [](unsigned char byte) { return byte == kCanaryByte; };
-  return std::all_of(bytes_.begin(), bytes_.begin() + kCanary, intact) &&
-         std::all_of(bytes_.end() - kCanary, bytes_.end(), intact);
+  const unsigned char *begin = bytes_.data(), *end = begin + bytes_.size();
+  return std::all_of(begin, begin + kCanary, intact) && std::all_of(end - kCanary, end, intact);
 }
 
 bool close(const char* what, const Tensor& actual, const std::vector<double>& expected,

@@ -1,15 +1,33 @@
 // Tensors for tests: host memory with canaries on both sides, poisoned with NaN until written, and
-// element access by logical index whatever the dtype and channel block.
+// element access by logical index whatever the dtype and channel block. The device under test
+// reaches the memory, too (page-locked for CUDA), so that the same test serves every device.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <vector>
 
+#include "kernels/memory.h"
 #include "kernels/random.h"
 #include "kernels/view.h"
 
 namespace nat::test {
+
+// A HostBuffer that can be copied.
+class Bytes {
+ public:
+  explicit Bytes(std::size_t size);
+  Bytes(const Bytes& other);
+  Bytes(Bytes&&) noexcept = default;
+  Bytes& operator=(Bytes other) noexcept;
+
+  std::size_t size() const { return size_; }
+  unsigned char* data() const { return buffer_.as<unsigned char>(); }
+
+ private:
+  std::size_t size_;
+  HostBuffer buffer_;
+};
 
 class Tensor {
  public:
@@ -45,7 +63,7 @@ class Tensor {
   Shape shape_;
   DType dtype_;
   std::int64_t block_;
-  std::vector<unsigned char> bytes_;
+  Bytes bytes_;
 };
 
 // Compares element by element against |actual - expected| <= bound(i); prints the worst offender.

@@ -63,7 +63,7 @@ void begin_at(Fiber& fiber, void (*entry)()) {
   // Above the entry lies a null return address, where a debugger's backtrace ends. On entry the
   // stack pointer is 8 below a multiple of 16, as after a call.
   constexpr std::size_t kSavedRegisters = 6;
-  void** top = reinterpret_cast<void**>(fiber.stack + fiber.stack_bytes) - 2;
+  void** top = reinterpret_cast<void**>(fiber.stack + fiber.stack_bytes) - 1;
   *top = nullptr;
   *--top = reinterpret_cast<void*>(entry);
   for (std::size_t i = 0; i < kSavedRegisters; ++i) *--top = nullptr;

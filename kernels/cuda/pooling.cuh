@@ -1,0 +1,62 @@
+// Pixels and pooling windows: positions in a batch of pictures, and which windows contain a pixel.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/launch.cuh"
+
+namespace nat::gpu {
+
+// Division of numbers below 2^31 by a number known at launch: a product and a shift instead of the
+// twenty instructions of a division (Granlund and Montgomery 1994, figure 4.1).
+struct Divisor {
+  std::uint32_t value, multiplier, shift = 0;
+
+  explicit Divisor(std::int64_t divisor) : value(static_cast<std::uint32_t>(divisor)) {
+    while ((std::uint64_t{1} << shift) < value) ++shift;
+    const std::uint64_t excess = (std::uint64_t{1} << shift) - value;
+    multiplier = static_cast<std::uint32_t>((excess << 32) / value + 1);
+  }
+  __device__ std::uint32_t quotient(std::uint32_t number) const {
+    const auto high = static_cast<std::uint32_t>(std::uint64_t{number} * multiplier >> 32);
+    return (high + number) >> shift;
+  }
+};
+
+// A pixel of a batch of pictures.
+struct Position {
+  std::uint32_t image;
+  int row, column;
+};
+
+// The pixels of a batch in memory order.
+struct Pixels {
+  Divisor height, width;
+
+  explicit Pixels(const Shape& shape) : height(shape[1]), width(shape[2]) {}
+  __device__ int rows() const { return static_cast<int>(height.value); }
+  __device__ int columns() const { return static_cast<int>(width.value); }
+  __device__ Position position(std::uint32_t index) const {
+    const std::uint32_t line = width.quotient(index), image = height.quotient(line);
+    return {image, static_cast<int>(line - image * height.value),
+            static_cast<int>(index - line * width.value)};
+  }
+  __device__ std::int64_t index(std::uint32_t image, int row, int column) const {
+    return (std::int64_t{image} * height.value + row) * width.value + column;
+  }
+};
+
+// A pooling window, its sizes known to the compiler or not. At most `reach` windows of an axis
+// contain a pixel: the one that starts last at or before it, and those just before that one.
+template <int kSize, int kStride>
+struct FixedWindow {
+  static constexpr int size = kSize, stride = kStride, reach = (kSize + kStride - 1) / kStride;
+};
+struct AnyWindow {
+  int size, stride, reach = (size + stride - 1) / stride;
+};
+
+// Argmax of a window whose maximum the ReLU clipped: no pixel has this number.
+inline constexpr std::uint8_t kClipped = 255;
+
+}  // namespace nat::gpu
