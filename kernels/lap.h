@@ -65,6 +65,7 @@ struct LapReport {
   std::int64_t paths = 0;   // augmenting paths
   std::int64_t steps = 0;   // Dijkstra steps in all paths, one scan of n columns each
   std::int64_t gap() const { return bound_quanta - value_quanta; }
+  friend bool operator==(const LapReport&, const LapReport&) = default;
 };
 
 using LapSolve = void(Context&, const LapOptions&, ConstView scores, View column_of_row,

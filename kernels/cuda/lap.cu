@@ -29,12 +29,14 @@ __device__ void reset(const Crew& crew, const LapProblem& problem) {
   }
 }
 
+// The loops of these sums are not unrolled: with 1024 threads a block there are 64 registers, and
+// ptxas spills for compute capability 12.0 where it unrolls them.
+
 // The order of additions that kernels/lap_auction.h fixes; by one warp.
 template <class Element>
 __device__ double ordered_sum(std::int64_t n, Element element) {
   double partial = 0;
-#pragma unroll 1  // more would take more registers than compute capability 12.0 has for 1024
-                  // threads
+#pragma unroll 1
   for (std::int64_t i = lane(); i < n; i += lap::kPartialSums) partial += element(i);
   return warp_sum(partial);
 }
@@ -65,6 +67,7 @@ __device__ inline void add_for_warp(LapSum part, LapSum* sum) {
 template <class Crew>
 __device__ void sum_quanta(const Crew& crew, const LapProblem& problem) {
   LapSum value = 0, identity = 0, bound = 0;
+#pragma unroll 1
   for (std::int64_t i = crew.rank(); i < problem.n; i += crew.size()) {
     value += static_cast<LapSum>(problem.row(i)[problem.column_of_row[i]]);
     identity += static_cast<LapSum>(problem.row(i)[i]);

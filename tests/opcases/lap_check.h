@@ -91,6 +91,8 @@ inline Solution solve(Context& ctx, std::size_t n, const Scores& scores,
   return solve_batch(ctx, 1, n, scores, options).front();
 }
 
+inline constexpr LapOptions kAuction{LapSolver::auction, 0, 0, 0};
+
 // Runs a test case once for each solver of the device under test.
 struct LapTester {
   LapTester() {
@@ -109,6 +111,7 @@ struct LapTester {
 
 // The integer problem, from the formula of the header.
 inline Quanta quantise(const Scores& scores) {
+  if (scores.empty()) return {};
   const auto [low, high] = std::minmax_element(scores.begin(), scores.end());
   const double range = double{*high} - double{*low};
   Quanta quanta(scores.size(), 0);
