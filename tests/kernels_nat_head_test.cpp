@@ -103,6 +103,41 @@ TEST_CASE("the head agrees with the double reference in f32 and f64 for any size
   }
 }
 
+TEST_CASE("rows of any length are shared out to the last element") {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const std::int64_t d : {128, 129, 511, 512, 513, 516, 2052, 8192, 8196, 10001}) {
+      CAPTURE(std::string(name(dtype)));
+      CAPTURE(d);
+      Tensor x(Shape(2, d), dtype);
+      x.fill_uniform(19, -3, 5);
+      check_against_reference(1, x, unit_rows(8, 2, d, dtype));
+    }
+  }
+}
+
+TEST_CASE("the bits do not depend on the alignment of the rows") {
+  Context ctx(kDevice);
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const std::int64_t d : {64, 1024, 4096}) {
+      CAPTURE(std::string(name(dtype)));
+      CAPTURE(d);
+      Tensor x(Shape(2, d), dtype);
+      x.fill_uniform(20, -1, 1);
+      const Tensor targets = unit_rows(2, 2, d, dtype);
+      const Head aligned = Head::fused(1, x, targets);
+      Head shifted(x);
+      Misaligned shifted_x(x), shifted_targets(targets), z(shifted.z), dx(shifted.dx);
+      nat_head(ctx, 1, shifted_x.view(), shifted_targets.view(), z.view(), shifted.inv_norm.view(),
+               shifted.loss.view(), dx.view());
+      CHECK(same_bits(z.aligned(), aligned.z));
+      CHECK(same_bits(dx.aligned(), aligned.dx));
+      CHECK(same_bits(shifted.loss, aligned.loss));
+      CHECK(z.canaries_intact());
+      CHECK(dx.canaries_intact());
+    }
+  }
+}
+
 TEST_CASE("features far too large or small to be squared in float are normalised all the same") {
   for (const double size : {1e-30, 1e-9, 1e19, 1e30}) {
     CAPTURE(size);

@@ -16,7 +16,8 @@ namespace {
 struct Size {
   std::int64_t n, d;
 };
-constexpr Size kSizes[] = {{1, 1}, {1, 9}, {3, 64}, {17, 33}, {64, 100}, {300, 65}};
+constexpr Size kSizes[] = {{1, 1},    {1, 9},    {3, 64},    {17, 33},
+                           {64, 100}, {300, 65}, {1100, 12}, {2, 4100}};
 
 // Calls f(x) for uniform matrices of every size and dtype.
 template <class F>
@@ -84,6 +85,28 @@ TEST_CASE("rows centred on their mean have mean zero") {
   for (const double value : mean.values()) CHECK(std::abs(value) <= 257 * 0x1p-53 * 6);
 }
 
+TEST_CASE("matrices of any alignment are read and written element by element") {
+  Context ctx(kDevice);
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    Tensor x(Shape(20, 64), dtype), mean(Shape(64), dtype), y(x.shape(), dtype);
+    Tensor dots(Shape(20), dtype);
+    x.fill_uniform(67, -1, 3);
+    Misaligned shifted_x(x), shifted_mean(mean), shifted_y(y), shifted_dots(dots);
+    column_mean(ctx, x.view(), mean.view());
+    column_mean(ctx, shifted_x.view(), shifted_mean.view());
+    center_rows(ctx, x.view(), mean.view(), y.view());
+    center_rows(ctx, shifted_x.view(), shifted_mean.view(), shifted_y.view());
+    row_dot(ctx, y.view(), y.view(), dots.view());
+    row_dot(ctx, shifted_y.view(), shifted_y.view(), shifted_dots.view());
+    CHECK(same_bits(shifted_mean.aligned(), mean));
+    CHECK(same_bits(shifted_y.aligned(), y));
+    // The order of summation may follow the alignment; sums of 64 squares of at most 4.
+    CHECK(close("dots", shifted_dots.aligned(), dots.values(),
+                [&](std::int64_t i) { return sum_bound(dtype, 65, 16, 2 * dots.get(i)); }));
+    CHECK(shifted_y.canaries_intact());
+  }
+}
+
 TEST_CASE("row_dot agrees with the double reference") {
   for_each_matrix([](const Tensor& a) {
     Context ctx(kDevice);
@@ -101,7 +124,7 @@ TEST_CASE("row_dot agrees with the double reference") {
 
 TEST_CASE("sum agrees with the double reference for any length") {
   for (const DType dtype : {DType::f32, DType::f64}) {
-    for (const std::int64_t n : {1, 63, 64, 65, 1000, 20001}) {
+    for (const std::int64_t n : {1, 63, 64, 65, 1000, 8192, 8193, 20001}) {
       CAPTURE(std::string(name(dtype)));
       CAPTURE(n);
       Context ctx(kDevice);

@@ -68,6 +68,30 @@ TEST_CASE("target rows have exactly the documented bits, in f32 and f64, for any
   }
 }
 
+TEST_CASE("the longest rows have the documented bits, too") {
+  for (const std::int64_t d : {12288, 12289, 1 << 17}) {
+    CAPTURE(d);
+    const Tensor targets = make_targets(5, ids_of({77}), d);
+    const std::vector<float> expected = reference::target_row(5, 77, static_cast<std::size_t>(d));
+    std::int64_t different = 0;
+    for (std::int64_t j = 0; j < d; ++j) {
+      const auto value = static_cast<double>(expected[static_cast<std::size_t>(j)]);
+      if (targets.get(j) != value) ++different;
+    }
+    CHECK(different == 0);
+  }
+}
+
+TEST_CASE("CUDA and the CPU make the same bits" * doctest::skip(!kOnCuda)) {
+  Context host;
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const Tensor ids = first_ids(64), targets = make_targets(8, ids, 130, dtype);
+    Tensor from_host(targets.shape(), dtype);
+    target_rows(host, 8, ids.view(), from_host.view());
+    CHECK(same_bits(targets, from_host));
+  }
+}
+
 TEST_CASE("target rows have unit norm to 1e-6") {
   for (const std::int64_t d : {1, 2, 7, 64, 2048}) {
     CAPTURE(d);

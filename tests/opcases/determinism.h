@@ -30,4 +30,28 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
          std::memcmp(a.view().data, b.view().data, a.view().bytes()) == 0;
 }
 
+// The bytes of a tensor at an address that is a multiple of its element size and of nothing more:
+// what kernels may not move in wide pieces.
+class Misaligned {
+ public:
+  explicit Misaligned(const Tensor& values)
+      : storage_(Shape(values.size() + 1), values.dtype()), shape_(values.shape()) {
+    std::memcpy(view().data, values.view().data, values.view().bytes());
+  }
+  View view() {
+    char* data = storage_.view().as<char>() + size_of(storage_.dtype());
+    return {data, storage_.dtype(), shape_};
+  }
+  Tensor aligned() {
+    Tensor tensor(shape_, storage_.dtype());
+    std::memcpy(tensor.view().data, view().data, view().bytes());
+    return tensor;
+  }
+  bool canaries_intact() const { return storage_.canaries_intact(); }
+
+ private:
+  Tensor storage_;
+  Shape shape_;
+};
+
 }  // namespace nat::test

@@ -13,7 +13,8 @@
 
 namespace nat::test {
 
-// A HostBuffer that can be copied.
+// A HostBuffer that can be copied. The host does not wait before it reads: on a GPU these tests run
+// with CUDA_LAUNCH_BLOCKING=1.
 class Bytes {
  public:
   explicit Bytes(std::size_t size);

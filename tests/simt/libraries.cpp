@@ -1,13 +1,12 @@
-// Stand-ins for the libraries of the CUDA backend, which do not run on the CPU: every product is
-// left to the plain kernels.
+// cuDNN and cuBLASLt do not run on the CPU. As where they have no plan, every product falls to the
+// plain kernels, which are executed like all others.
 #include "kernels/cuda/libraries/libraries.h"
 
 #include "kernels/cuda/state.h"
 
 namespace nat::gpu {
 
-struct Libraries {};
-void destroy_libraries(Libraries* libraries) { delete libraries; }
+void destroy_libraries(Libraries*) {}
 
 namespace libraries {
 
@@ -19,4 +18,5 @@ bool gemm(Context&, Math, Transpose, Transpose, float, ConstView, ConstView, Con
 }
 
 }  // namespace libraries
+
 }  // namespace nat::gpu

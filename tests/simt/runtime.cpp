@@ -2,6 +2,9 @@
 // device has the limits of an H200.
 #include "tests/simt/runtime.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -119,9 +122,22 @@ cudaError_t run_launch(const Launch& launch) {
   return cudaErrorLaunchFailure;
 }
 
-// A copy's ends must be where its kind says.
+// Whether a word of a kernel argument can only be the address of pageable host memory. Below this
+// limit lie numbers and the tables of sanitizers; above it, programs, heaps and stacks.
+bool is_host_address(std::uintptr_t word) {
+  constexpr std::uintptr_t kLowest = std::uintptr_t{1} << 44, kHighest = std::uintptr_t{1} << 47;
+  if (word < kLowest || word >= kHighest) return false;
+  const auto* address = reinterpret_cast<const void*>(word);
+  if (arena().contains(address) || is_page_locked(address)) return false;
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  unsigned char resident = 0;
+  return mincore(reinterpret_cast<void*>(word / page * page), page, &resident) == 0;  // mapped
+}
+
+// A copy's ends must be where its kind says. Page-locked memory is on both sides.
 bool is_on_side(const void* address, std::size_t bytes, bool device) {
-  return device ? arena().owns(address, bytes) : !arena().contains(address);
+  return (device ? arena().owns(address, bytes) : !arena().contains(address)) ||
+         is_page_locked(address);
 }
 bool fits_kind(const void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
@@ -159,7 +175,7 @@ bool is_page_locked(const void* address) {
 }
 
 cudaError_t submit_launch(const cudaLaunchConfig_t& config, const void* function,
-                          std::function<void()> kernel, const std::vector<const void*>& pointers) {
+                          std::function<void()> kernel, const std::vector<std::uintptr_t>& words) {
   Launch launch{config.gridDim, config.blockDim, config.dynamicSmemBytes, false, std::move(kernel)};
   for (unsigned i = 0; i < config.numAttrs; ++i) {
     if (config.attrs[i].id != cudaLaunchAttributeCooperative) {
@@ -174,11 +190,8 @@ cudaError_t submit_launch(const cudaLaunchConfig_t& config, const void* function
   if (launch.cooperative && !fits_at_once(launch)) {
     return refuse(launch, "the blocks cannot all be resident", cudaErrorCooperativeLaunchTooLarge);
   }
-  for (std::size_t i = 0; i < pointers.size(); ++i) {
-    if (pointers[i] == nullptr || arena().contains(pointers[i]) || is_page_locked(pointers[i])) {
-      continue;
-    }
-    return refuse(launch, "pointer argument " + std::to_string(i) + " is no device memory",
+  if (std::any_of(words.begin(), words.end(), is_host_address)) {
+    return refuse(launch, "an argument is or holds the address of host memory",
                   cudaErrorIllegalAddress);
   }
   return submit(config.stream, [launch] { return run_launch(launch); });
@@ -355,10 +368,8 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 cudaError_t cudaMallocHost(void** data, size_t bytes) {
   constexpr std::size_t kPage = 4096;
   if (const cudaError_t refused = simt::forbid_in_capture()) return refused;
-  *data = bytes > simt::Arena::kBytes
-              ? nullptr
-              : std::aligned_alloc(kPage, (bytes + kPage - 1) / kPage * kPage);
-  if (*data == nullptr) return remember(cudaErrorMemoryAllocation);
+  if (bytes > simt::Arena::kBytes || posix_memalign(data, kPage, bytes) != 0)
+    return remember(cudaErrorMemoryAllocation);
   std::memset(*data, 0xFF, bytes);
   simt::page_locked()[*data] = bytes;
   return cudaSuccess;

@@ -6,6 +6,8 @@
 #include <cuda_runtime_api.h>
 #include <vector_functions.h>
 
+#include <cstdint>
+#include <cstring>
 #include <functional>
 #include <tuple>
 #include <type_traits>
@@ -27,14 +29,17 @@ inline constexpr int warpSize = static_cast<int>(simt::kWarpSize);
 
 namespace simt {
 
-// Checks what the device would refuse, then runs the launch or adds it to a capture. `pointers` are
-// the arguments of pointer type.
+// Checks what the device would refuse, then runs the launch or adds it to a capture. `words` are
+// the eight-byte words of the arguments: a host address among them is a mistake.
 cudaError_t submit_launch(const cudaLaunchConfig_t& config, const void* function,
-                          std::function<void()> kernel, const std::vector<const void*>& pointers);
+                          std::function<void()> kernel, const std::vector<std::uintptr_t>& words);
 
 template <class T>
-void collect_pointer(std::vector<const void*>& pointers, const T& argument) {
-  if constexpr (std::is_pointer_v<T>) pointers.push_back(argument);
+void append_words(std::vector<std::uintptr_t>& words, const T& argument) {
+  static_assert(std::is_trivially_copyable_v<T>, "kernel arguments are copied byte by byte");
+  const std::size_t count = sizeof(T) / sizeof(std::uintptr_t);
+  words.resize(words.size() + count);
+  std::memcpy(words.data() + words.size() - count, &argument, count * sizeof(std::uintptr_t));
 }
 
 }  // namespace simt
@@ -43,11 +48,10 @@ template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
   const std::tuple<std::decay_t<Parameters>...> values(std::forward<Arguments>(arguments)...);
-  std::vector<const void*> pointers;
-  std::apply([&](const auto&... value) { (simt::collect_pointer(pointers, value), ...); }, values);
+  std::vector<std::uintptr_t> words;
+  std::apply([&](const auto&... value) { (simt::append_words(words, value), ...); }, values);
   return simt::submit_launch(
-      *config, reinterpret_cast<const void*>(kernel), [=] { std::apply(kernel, values); },
-      pointers);
+      *config, reinterpret_cast<const void*>(kernel), [=] { std::apply(kernel, values); }, words);
 }
 
 #include "tests/simt/include/simt_atomics.h"
