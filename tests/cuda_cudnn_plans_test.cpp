@@ -203,6 +203,30 @@ TEST_CASE("candidates for tuning are all acceptable and all different") {
   }
 }
 
+TEST_CASE(
+    "engines that are not deterministic, or round float32 operands, are proposed and refused") {
+  if (skipped()) return;
+  const Target target(describe(kGpus[0]));
+  int not_deterministic = 0, on_tensor_cores = 0;
+  for (const Convolution& convolution : step(kAlexNet, Math::f32)) {
+    const Descriptor graph = convolution_graph(target, convolution);
+    for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
+      for (const Candidate& candidate : propose(target, graph, mode)) {
+        if (candidate.has(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) {
+          ++not_deterministic;
+          CHECK_FALSE(is_acceptable(candidate, Math::tf32));
+        } else if (candidate.has(CUDNN_NUMERICAL_NOTE_TENSOR_CORE)) {
+          ++on_tensor_cores;
+          CHECK_FALSE(is_acceptable(candidate, Math::f32));
+          CHECK(is_acceptable(candidate, Math::tf32));
+        }
+      }
+    }
+  }
+  CHECK(not_deterministic > 0);
+  CHECK(on_tensor_cores > 0);
+}
+
 TEST_CASE("names of problems tell apart whatever changes a plan") {
   const Convolution base = step(kAlexNet, Math::bf16)[2];
   std::set<std::string> names{to_string(base)};
