@@ -218,39 +218,108 @@ struct PooledGradient {
   const std::uint8_t* argmax;
 };
 
+// What a window says to the pixels below it.
+template <class T, int N>
+struct WindowGradient {
+  Pack<T, N> dy;
+  Pack<std::uint8_t, N> argmax;
+};
+
+// The argmax of a window that does not exist.
+template <int N>
+__device__ Pack<std::uint8_t, N> nowhere() {
+  Pack<std::uint8_t, N> argmax;
+#pragma unroll
+  for (int k = 0; k < N; ++k) argmax.value[k] = kClipped;
+  return argmax;
+}
+
+// Adds the gradient of a window where its maximum lies at the pixel with this number.
+template <class T, int N, class C = Compute<T>>
+__device__ void add_where(const WindowGradient<T, N>& window, int number, Lanes<C, N>& g) {
+  const auto dy = widen(window.dy);
+#pragma unroll
+  for (int k = 0; k < N; ++k) g[k] += window.argmax.value[k] == number ? dy[k] : C{0};
+}
+
 // Each pixel gathers from the windows that contain it, in row-major order: no pixel waits for
 // another, and none is added to by several threads. x and dx may be the same memory.
-template <class T, int N, class Window, class C = Compute<T>>
+template <class T, int N, class C = Compute<T>>
 __global__ void __launch_bounds__(kBlockThreads, 1)
-    input_gradient_pooled(ChannelGrid grid, Pixels in, Pixels out, Window window, const T* x,
+    input_gradient_pooled(ChannelGrid grid, Pixels in, Pixels out, AnyWindow window, const T* x,
                           PooledGradient<T> from, InputGradients<C> input, T* dx) {
   const Walk walk = Walk::backward(grid, N);
   const auto gradient = load_lanes<N>(input, walk.channel);
   for (std::uint32_t row = walk.row; row < walk.end; row += walk.step) {
     const Position at = in.position(row);
     const int last_row = at.row / window.stride, last_column = at.column / window.stride;
-    const Pack<T, N> value = load_pack<N>(x + walk.at(row));
     Lanes<C, N> g{};
-#pragma unroll
-    for (int i = window.reach - 1; i >= 0; --i) {
-#pragma unroll
-      for (int j = window.reach - 1; j >= 0; --j) {
-        const int p = last_row - i, q = last_column - j;
+    for (int p = last_row - window.reach + 1; p <= last_row; ++p) {
+      for (int q = last_column - window.reach + 1; q <= last_column; ++q) {
         const int a = at.row - p * window.stride, b = at.column - q * window.stride;
-        if (p < 0 || p >= out.rows() || a >= window.size || q < 0 || q >= out.columns() ||
-            b >= window.size) {
-          continue;
-        }
+        if (!out.contain(p, q) || a >= window.size || b >= window.size) continue;
         const std::int64_t place = out.index(at.image, p, q) * walk.channels + walk.channel;
-        const auto dy = widen(load_pack<N>(from.dy + place));
-        const auto argmax = load_pack<N>(from.argmax + place);
-#pragma unroll
-        for (int k = 0; k < N; ++k) {
-          g[k] += argmax.value[k] == a * window.size + b ? dy[k] : C{0};
-        }
+        add_where<T, N>({load_pack<N>(from.dy + place), load_pack<N>(from.argmax + place)},
+                        a * window.size + b, g);
       }
     }
-    store_pack(gradient(g, value), dx + walk.at(row));
+    store_pack(gradient(g, load_pack<N>(x + walk.at(row))), dx + walk.at(row));
+  }
+}
+
+// The same for windows known to the compiler: a thread takes a cell of stride x stride pixels. It
+// looks once at each of the reach x reach windows that contain some of them, and which pixel has
+// which number in which window is a constant. All reads are under way before the first is used; at
+// the border they are moved inside, and what they bring is not used.
+template <class T, int N, class Window, class C = Compute<T>>
+__global__ void __launch_bounds__(kBlockThreads, 2)
+    input_gradient_pooled_cells(ChannelGrid grid, Pixels cells, Pixels in, Pixels out, const T* x,
+                                PooledGradient<T> from, InputGradients<C> input, T* dx) {
+  constexpr int kSize = Window::size, kStride = Window::stride, kReach = Window::reach;
+  const Walk walk = Walk::backward(grid, N);
+  const auto gradient = load_lanes<N>(input, walk.channel);
+  for (std::uint32_t row = walk.row; row < walk.end; row += walk.step) {
+    const Position cell = cells.position(row);
+    WindowGradient<T, N> windows[kReach][kReach];
+#pragma unroll
+    for (int i = 0; i < kReach; ++i) {
+#pragma unroll
+      for (int j = 0; j < kReach; ++j) {
+        const int p = cell.row - i, q = cell.column - j;
+        const std::int64_t at = out.nearest(cell.image, p, q) * walk.channels + walk.channel;
+        windows[i][j] = {load_pack<N>(from.dy + at), load_pack<N>(from.argmax + at)};
+        if (!out.contain(p, q)) windows[i][j].argmax = nowhere<N>();
+      }
+    }
+    std::int64_t place[kStride][kStride];
+    Pack<T, N> value[kStride][kStride];
+#pragma unroll
+    for (int a = 0; a < kStride; ++a) {
+#pragma unroll
+      for (int b = 0; b < kStride; ++b) {
+        const int h = cell.row * kStride + a, w = cell.column * kStride + b;
+        place[a][b] = in.nearest(cell.image, h, w) * walk.channels + walk.channel;
+        value[a][b] = load_pack<N>(x + place[a][b]);
+      }
+    }
+#pragma unroll
+    for (int a = 0; a < kStride; ++a) {
+#pragma unroll
+      for (int b = 0; b < kStride; ++b) {
+        Lanes<C, N> g{};
+#pragma unroll
+        for (int i = kReach - 1; i >= 0; --i) {
+#pragma unroll
+          for (int j = kReach - 1; j >= 0; --j) {
+            const int tap_row = i * kStride + a, tap_column = j * kStride + b;
+            if (tap_row >= kSize || tap_column >= kSize) continue;
+            add_where(windows[i][j], tap_row * kSize + tap_column, g);
+          }
+        }
+        if (!in.contain(cell.row * kStride + a, cell.column * kStride + b)) continue;
+        store_pack(gradient(g, value[a][b]), dx + place[a][b]);
+      }
+    }
   }
 }
 

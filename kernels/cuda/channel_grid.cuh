@@ -33,9 +33,9 @@ struct ChannelGrid {
   struct RowsPerThread {
     std::int64_t least, most;
   };
-  ChannelGrid(const ConstView& view, int pack, RowsPerThread limits, int widest_tile = 64)
-      : rows(static_cast<std::uint32_t>(view.shape.elements() / view.shape.channels())),
-        channels(static_cast<int>(view.shape.channels())),
+  ChannelGrid(const Shape& shape, int pack, RowsPerThread limits, int widest_tile = 64)
+      : rows(static_cast<std::uint32_t>(shape.elements() / shape.channels())),
+        channels(static_cast<int>(shape.channels())),
         packs(channels / pack) {
     constexpr std::int64_t kEnoughBlocks = 1024;
     const int tiles = (packs + widest_tile - 1) / widest_tile;
@@ -52,7 +52,7 @@ struct ChannelGrid {
     return count <= kRowsAtOnce ? count : (count + kRowsAtOnce - 1) / kRowsAtOnce * kRowsAtOnce;
   }
 
-  LaunchShape shape() const {
+  LaunchShape launch_shape() const {
     return {.grid = dim3(chunks, blocks_for(packs, tile)), .block = dim3(kBlockThreads)};
   }
 };
@@ -234,8 +234,8 @@ __device__ void combine_chunks(const PartialSums<C>& from, const Finish& finish)
 inline constexpr std::int64_t kSmallBatch = 1024;
 inline constexpr int kSmallBatchTile = 4;  // packs
 
-inline ChannelGrid small_batch_grid(const ConstView& view, int pack) {
-  return {view, pack, {kSmallBatch, kSmallBatch}, kSmallBatchTile};
+inline ChannelGrid small_batch_grid(const Shape& shape, int pack) {
+  return {shape, pack, {kSmallBatch, kSmallBatch}, kSmallBatchTile};
 }
 
 // Two values per channel of the tile, in shared memory: between the threads that walk over packs of
