@@ -53,7 +53,8 @@ Checkpoint sample() {
   const float weights[6] = {1.5f, -2.25f, 3e-30f, 4e30f, 0, -0.0f};
   const double sums[2] = {1.0 / 3, -1e300};
   const std::int32_t targets[4] = {3, 1, 0, 2};
-  const nat::BFloat16 halves[3] = {nat::to_bfloat16(1), nat::to_bfloat16(2), nat::to_bfloat16(-3)};
+  const nat::BFloat16 halves[3] = {nat::to_bfloat16(1.0f), nat::to_bfloat16(2.0f),
+                                   nat::to_bfloat16(-3.0f)};
   const float scalar = 7;
   checkpoint.put("flags", DType::u8, {5}, flags);
   checkpoint.put("conv1.weight", DType::f32, {1, 3, 2, 1}, weights);

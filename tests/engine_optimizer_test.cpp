@@ -7,69 +7,78 @@
 
 #include "engine/optimizer.h"
 #include "kernels/random.h"
+#include "tests/opcases/device.h"
+#include "tests/opcases/tensor.h"
 
 using namespace nat;
+using namespace nat::test;
 
 namespace {
 
 // One parameter of each role, of sizes that leave gaps between them, filled at random.
 struct Example {
+  Context ctx;
   ParameterSet set;
 
-  Example() {
+  Example() : ctx(kDevice) {
     for (const auto& [name, role, size] :
          {std::tuple("weight", Role::weight, 21), std::tuple("bias", Role::bias, 3),
           std::tuple("scale", Role::scale, 16), std::tuple("shift", Role::shift, 5)}) {
       set.declare(Parameter{
           .name = name, .shape = Shape(size), .file_shape = {size}, .row = {}, .role = role});
     }
-    set.allocate(Context(), DType::f64);
+    set.allocate(ctx, DType::f64);
     for (std::size_t i = 0; i < set.parameters().size(); ++i) {
       fill(set.value(i), static_cast<std::uint32_t>(i));
       fill(set.gradient(i), static_cast<std::uint32_t>(i) + 100);
     }
   }
 
-  static void fill(View view, std::uint32_t epoch) {
-    for (std::int64_t i = 0; i < view.shape[0]; ++i) {
-      const auto word =
-          philox(1, RandomStream::synthetic, epoch, static_cast<std::uint64_t>(i)).value[0];
-      view.as<double>()[i] = static_cast<double>(uniform(word)) - 0.5;
+  void fill(View view, std::uint32_t epoch) {
+    std::vector<double> values;
+    for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(view.shape[0]); ++i) {
+      const auto word = philox(1, RandomStream::synthetic, epoch, i).value[0];
+      values.push_back(static_cast<double>(uniform(word)) - 0.5);
     }
+    upload(ctx, values, view);
   }
+  std::vector<double> host(View view) { return host_copy<double>(ctx, view); }
+  void step(const Sgd& rule) {
+    Tensor rate(Shape(1), DType::f32);
+    rate.fill(kRate);
+    sgd_step(ctx, rule, rate.view(), {}, set);
+    synchronize(ctx);
+  }
+
+  static constexpr float kRate = 0.5f;
 };
-
-constexpr float kRate = 0.5f;
-
-void step(Context& ctx, const Sgd& rule, ParameterSet& set) {
-  sgd_step(ctx, rule, ConstView(&kRate, DType::f32, Shape(1)), {}, set);
-}
 
 // The largest difference between two steps of sgd_step and the rule by hand.
 double error_after_two_steps(Sgd rule, Role decayed_role) {
-  Context ctx;
   Example example;
   double worst = 0;
   std::vector<std::vector<double>> expected;
   for (std::size_t p = 0; p < example.set.parameters().size(); ++p) {
-    const View w = example.set.value(p), g = example.set.gradient(p);
-    const double rate = kRate, momentum = rule.momentum;
+    const std::vector<double> w = example.host(example.set.value(p));
+    const std::vector<double> g = example.host(example.set.gradient(p));
+    const double rate = Example::kRate, momentum = rule.momentum;
     const double decay =
         example.set.parameters()[p].role == decayed_role ? rule.weight_decay : 0.0f;
     expected.emplace_back();
-    for (std::int64_t i = 0; i < w.shape[0]; ++i) {
-      double value = w.as<double>()[i], velocity = 0;
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      double value = w[i], velocity = 0;
       for (int repetition = 0; repetition < 2; ++repetition) {
-        velocity = momentum * velocity + g.as<double>()[i] + decay * value;
+        velocity = momentum * velocity + g[i] + decay * value;
         value -= rate * velocity;
       }
       expected.back().push_back(value);
     }
   }
-  for (int i = 0; i < 2; ++i) step(ctx, rule, example.set);
+  for (int i = 0; i < 2; ++i) example.step(rule);
   for (std::size_t p = 0; p < expected.size(); ++p) {
+    const std::vector<double> actual = example.host(example.set.value(p));
     for (std::size_t i = 0; i < expected[p].size(); ++i) {
-      worst = std::max(worst, std::abs(example.set.value(p).as<double>()[i] - expected[p][i]));
+      worst = std::max(worst, std::abs(actual[i] - expected[p][i]));
     }
   }
   return worst;
@@ -91,17 +100,17 @@ TEST_CASE("weight decay applies to weights and to nothing else") {
 }
 
 TEST_CASE("the gaps between parameters stay zero") {
-  Context ctx;
   Example example;
   for (const float decay : {0.0f, 0.1f}) {
-    step(ctx, {.momentum = 0.9f, .weight_decay = decay}, example.set);
+    example.step({.momentum = 0.9f, .weight_decay = decay});
   }
   std::vector<bool> used(static_cast<std::size_t>(example.set.size()), false);
   for (const Parameter& parameter : example.set.parameters()) {
     std::fill_n(used.begin() + parameter.offset, parameter.shape.elements(), true);
   }
   CHECK(std::count(used.begin(), used.end(), false) == 11 + 13 + 0 + 11);
+  const std::vector<double> values = example.host(example.set.values());
   for (std::size_t i = 0; i < used.size(); ++i) {
-    if (!used[i]) CHECK(example.set.values().as<double>()[i] == 0);
+    if (!used[i]) CHECK(values[i] == 0);
   }
 }

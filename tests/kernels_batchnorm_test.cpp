@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <string>
 
+#include "kernels/memory.h"
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/batchnorm.h"
 
 namespace nat::test {
@@ -29,16 +32,13 @@ std::string describe(const Case& c) {
              c.mode == Mode::train ? " train" : " eval");
 }
 
-constexpr std::uint32_t kStep = 3;
-constexpr DropoutKey kKey{.seed = 11, .step = &kStep, .layer = 2};
-
 DType statistics_dtype(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 
 // All tensors of one call. Channels have different means; gamma is positive, negative and 0.
 struct Block {
   Case c;
   Tensor x, y, dy, dx, gamma, beta, running_mean, running_var, mean, inv_std, argmax, picked,
-      dgamma, dbeta;
+      dgamma, dbeta, step;
   Context ctx;
 
   explicit Block(const Case& c_, std::uint64_t seed = 1)
@@ -56,7 +56,10 @@ struct Block {
         argmax(y.shape(), DType::u8, c.block),
         picked(y.shape(), c.dtype, c.block),
         dgamma(per_channel()),
-        dbeta(per_channel()) {
+        dbeta(per_channel()),
+        step(Shape(1), DType::i32),
+        ctx(kDevice) {
+    step.set(0, 3);
     x.fill_uniform(seed, -1, 1);
     for (std::int64_t i = 0; i < x.size(); ++i) {
       const auto channel = static_cast<double>(i % channels());
@@ -81,15 +84,21 @@ struct Block {
     }
     return views;
   }
+  DropoutKey key() const {
+    return {.seed = 11, .step = step.view().as<std::uint32_t>(), .layer = 2};
+  }
   bool keeps_y() const { return c.norm.relu && c.norm.pool == 0; }
-  void forward() {
-    batchnorm_forward(ctx, c.norm, c.mode, kKey, x.view(),
+  void forward(ConstView input_view) {
+    batchnorm_forward(ctx, c.norm, c.mode, key(), input_view,
                       {gamma.view(), beta.view(), running_mean.view(), running_var.view()}, saved(),
                       y.view());
+    synchronize(ctx);
   }
-  void backward(ConstView input, View result, Grad grad = Grad::overwrite) {
-    batchnorm_backward(ctx, c.norm, c.mode, input, keeps_y() ? y.view() : View(), gamma.view(),
+  void forward() { forward(x.view()); }
+  void backward(ConstView input_view, View result, Grad grad = Grad::overwrite) {
+    batchnorm_backward(ctx, c.norm, c.mode, input_view, keeps_y() ? y.view() : View(), gamma.view(),
                        saved(), dy.view(), grad, dgamma.view(), dbeta.view(), result);
+    synchronize(ctx);
   }
   void backward() { backward(x.view(), dx.view()); }
 
@@ -140,12 +149,13 @@ std::function<double(std::int64_t)> bound(const Values& values) {
   return [&values](std::int64_t i) { return values[static_cast<std::size_t>(i)]; };
 }
 
-void check_forward(Block& block) {
+// `x` holds the values of block.x.
+void check_forward(Block& block, ConstView x) {
   const reference::BatchNormInput input = block.input();
   const reference::BatchNormOutput want =
-      reference::batchnorm_forward(block.c.norm, block.c.mode, kKey, input);
+      reference::batchnorm_forward(block.c.norm, block.c.mode, block.key(), input);
   const Bounds bounds(block, want);
-  block.forward();
+  block.forward(x);
   CHECK(close("mean", block.mean, want.mean, bound(bounds.mean)));
   CHECK(close("inv_std", block.inv_std, want.inv_std, bound(bounds.inv_std)));
   // momentum x the error of the statistic (unbiased: at most twice that of var), and roundings.
@@ -175,11 +185,13 @@ void check_forward(Block& block) {
   }
 }
 
+void check_forward(Block& block) { check_forward(block, block.x.view()); }
+
 // After forward.
 void check_backward(Block& block) {
   reference::BatchNormInput input = block.input();
   const reference::BatchNormOutput out =
-      reference::batchnorm_forward(block.c.norm, block.c.mode, kKey, input);
+      reference::batchnorm_forward(block.c.norm, block.c.mode, block.key(), input);
   const reference::BatchNormGradient want =
       reference::batchnorm_backward(block.c.norm, block.c.mode, input, out, block.dy.values());
   const Bounds bounds(block, out);
@@ -241,9 +253,13 @@ void check_backward(Block& block) {
   CHECK(same_bits(overwritten, block.dx));
 }
 
+// On CUDA the channels of a pixel lie together.
+bool exists_here(const Case& c) { return !kOnCuda || c.block == 0 || c.block == c.x.channels(); }
+
 std::vector<Case> shapes() {
   const BatchNorm plain{}, pool2{.pool = 2, .pool_stride = 2}, pool3{.pool = 3, .pool_stride = 2},
-      pool31{.pool = 3, .pool_stride = 1}, gaps{.pool = 2, .pool_stride = 3};
+      pool21{.pool = 2, .pool_stride = 1}, pool31{.pool = 3, .pool_stride = 1},
+      gaps{.pool = 2, .pool_stride = 3};
   return {
       {.x = Shape(4, 6, 6, 32), .block = 32, .norm = plain},
       {.x = Shape(4, 6, 6, 32), .block = 16, .norm = plain},
@@ -261,12 +277,23 @@ std::vector<Case> shapes() {
       {.x = Shape(1, 4), .block = 0, .norm = plain},
       {.x = Shape(700, 3), .block = 0, .norm = plain},   // several runs in a chunk
       {.x = Shape(9, 1030), .block = 0, .norm = plain},  // a block cut into slices
+      // More rows than a small batch has on CUDA; one channel; two tiles of channels.
+      {.x = Shape(5, 17, 13, 33), .block = 0, .norm = plain},
+      {.x = Shape(3, 19, 19, 1), .block = 0, .norm = plain},
+      {.x = Shape(2, 23, 23, 70), .block = 0, .norm = plain},
+      {.x = Shape(1100, 32), .block = 0, .norm = plain},
+      // Overlapping and spaced windows in full vectors of channels.
+      {.x = Shape(3, 9, 11, 96), .block = 0, .norm = pool3},
+      {.x = Shape(1, 7, 8, 16), .block = 0, .norm = pool21},
+      {.x = Shape(2, 6, 7, 16), .block = 0, .norm = pool31},
+      {.x = Shape(1, 8, 9, 8), .block = 0, .norm = gaps},
   };
 }
 
 template <class Check>
 void for_all_cases(Check&& check) {
   for (const Case& shape : shapes()) {
+    if (!exists_here(shape)) continue;
     for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
       for (const Mode mode : {Mode::train, Mode::eval}) {
         for (const bool relu : {true, false}) {
@@ -297,11 +324,9 @@ TEST_CASE("Backward equals the double reference in every mode, type, layout and 
 TEST_CASE("Dropout keeps the elements that the documented counter says, forward and backward") {
   for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
     for (const Mode mode : {Mode::train, Mode::eval}) {
-      for (const std::int64_t features : {64, 37, 3}) {  // rows that start inside a random block
-        const Case c{.x = Shape(33, features),
-                     .norm = {.relu = true, .dropout = 0.3f},
-                     .dtype = dtype,
-                     .mode = mode};
+      // Rows that start inside a random block; more rows than a small batch has.
+      for (const Shape x : {Shape(33, 64), Shape(33, 37), Shape(33, 3), Shape(1030, 8)}) {
+        const Case c{.x = x, .norm = {.relu = true, .dropout = 0.3f}, .dtype = dtype, .mode = mode};
         CAPTURE(describe(c));
         Block block(c);
         check_forward(block);
@@ -349,12 +374,29 @@ TEST_CASE("The first of equal maxima is picked") {
 
 TEST_CASE("A mean far from zero costs no digits of the variance") {
   // x = 10000 + noise: E[x^2] - E[x]^2 in f32 would lose everything. The grid is exact in f32.
-  Block block({.x = Shape(64, 4, 4, 16), .block = 16});
-  block.x.fill_uniform(5, -1, 1);
-  for (std::int64_t i = 0; i < block.x.size(); ++i) {
-    block.x.set(i, 10000 + std::round(block.x.get(i) * 256) / 256);
+  for (const std::int64_t images : {64, 90}) {
+    Block block({.x = Shape(images, 4, 4, 16), .block = 16});
+    block.x.fill_uniform(5, -1, 1);
+    for (std::int64_t i = 0; i < block.x.size(); ++i) {
+      block.x.set(i, 10000 + std::round(block.x.get(i) * 256) / 256);
+    }
+    check_forward(block);
   }
-  check_forward(block);
+}
+
+TEST_CASE("Values may start at any element, whatever vectors the kernels prefer") {
+  for (const Shape& shape : {Shape(3, 5, 5, 16), Shape(1030, 16)}) {
+    for (const int pool : {0, shape.rank == 4 ? 2 : 0}) {
+      const Case c{.x = shape, .norm = {.pool = pool, .pool_stride = pool}};
+      CAPTURE(describe(c));
+      Block block(c);
+      Tensor shifted(Shape(block.x.size() + 1), c.dtype);
+      Values values = block.x.values();
+      values.insert(values.begin(), 0);
+      shifted.assign(values);
+      check_forward(block, {shifted.view().as<float>() + 1, c.dtype, shape});
+    }
+  }
 }
 
 TEST_CASE("NaN in the input reaches the output") {
@@ -373,7 +415,8 @@ TEST_CASE("Float64 gradients agree with central differences to 1e-6") {
   std::vector<Case> cases;
   for (const Mode mode : {Mode::train, Mode::eval}) {
     for (const bool relu : {true, false}) {
-      cases.push_back({.x = Shape(3, 4, 5, 4), .block = 2, .norm = {.relu = relu}, .mode = mode});
+      cases.push_back(
+          {.x = Shape(3, 4, 5, 4), .block = kOnCuda ? 0 : 2, .norm = {.relu = relu}, .mode = mode});
       cases.push_back({.x = Shape(2, 5, 6, 4),
                        .norm = {.pool = 2, .pool_stride = 2, .relu = relu},
                        .mode = mode});
@@ -390,7 +433,7 @@ TEST_CASE("Float64 gradients agree with central differences to 1e-6") {
     block.x.fill_grid(7, -1.2, 0.01);
     if (c.norm.pool > 0) block.gamma.set(2, 0.3);  // the maximum has a kink at gamma = 0
     const reference::BatchNormOutput out =
-        reference::batchnorm_forward(c.norm, c.mode, kKey, block.input());
+        reference::batchnorm_forward(c.norm, c.mode, block.key(), block.input());
     for (std::size_t i = 0; i < out.before_relu.size(); ++i) {
       REQUIRE(std::abs(out.before_relu[i]) > 2e-4);
     }
@@ -429,36 +472,33 @@ TEST_CASE("dbeta sums the gradient, and dx is orthogonal to 1 and to xhat in tra
   }
 }
 
-TEST_CASE("One thread and several threads give the same bits") {
+TEST_CASE("Every schedule of threads gives the same bits") {
   const std::vector<Case> cases = {
       {.x = Shape(16, 12, 12, 32), .block = 16},
-      {.x = Shape(16, 12, 12, 48), .norm = {.pool = 2, .pool_stride = 2}},
+      {.x = Shape(8, 12, 12, 48), .norm = {.pool = 2, .pool_stride = 2}},
       {.x = Shape(16, 13, 13, 32), .block = 16, .norm = {.pool = 3, .pool_stride = 2}},
+      {.x = Shape(3, 13, 13, 24), .norm = {.pool = 3, .pool_stride = 2}},
       {.x = Shape(256, 200), .norm = {.relu = true, .dropout = 0.5f}},
       {.x = Shape(8, 4096)},
-      {.x = Shape(16, 12, 12, 48), .dtype = DType::bf16},
+      {.x = Shape(12, 12, 12, 48), .dtype = DType::bf16},
   };
   for (const Case& c : cases) {
+    if (!exists_here(c)) continue;
     CAPTURE(describe(c));
-    Block one(c);
-    with_threads(1, [&] {
-      one.forward();
-      one.backward();
+    std::unique_ptr<Block> first;
+    for_each_schedule([&] {
+      auto again = std::make_unique<Block>(c);
+      again->forward();
+      again->backward();
+      if (first == nullptr) return first.swap(again);
+      CHECK(same_bits(first->y, again->y));
+      CHECK(same_bits(first->mean, again->mean));
+      CHECK(same_bits(first->inv_std, again->inv_std));
+      CHECK(same_bits(first->running_var, again->running_var));
+      CHECK(same_bits(first->dgamma, again->dgamma));
+      CHECK(same_bits(first->dbeta, again->dbeta));
+      CHECK(same_bits(first->dx, again->dx));
     });
-    for (const int threads : {2, 3}) {
-      Block many(c);
-      with_threads(threads, [&] {
-        many.forward();
-        many.backward();
-      });
-      CHECK(same_bits(one.y, many.y));
-      CHECK(same_bits(one.mean, many.mean));
-      CHECK(same_bits(one.inv_std, many.inv_std));
-      CHECK(same_bits(one.running_var, many.running_var));
-      CHECK(same_bits(one.dgamma, many.dgamma));
-      CHECK(same_bits(one.dbeta, many.dbeta));
-      CHECK(same_bits(one.dx, many.dx));
-    }
   }
 }
 

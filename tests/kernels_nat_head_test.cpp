@@ -9,13 +9,14 @@
 
 #include "kernels/targets.h"
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/nat_head.h"
 
 namespace nat::test {
 namespace {
 
 Tensor unit_rows(std::uint64_t seed, std::int64_t n, std::int64_t d, DType dtype = DType::f32) {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor ids(Shape(n), DType::i32), rows(Shape(n, d), dtype);
   for (std::int64_t i = 0; i < n; ++i) ids.set(i, static_cast<double>(i));
   target_rows(ctx, seed, ids.view(), rows.view());
@@ -32,14 +33,14 @@ struct Head {
         dx(x.shape(), x.dtype()) {}
 
   static Head fused(float scale, const Tensor& x, const Tensor& targets) {
-    Context ctx;
+    Context ctx(kDevice);
     Head head(x);
     nat_head(ctx, scale, x.view(), targets.view(), head.z.view(), head.inv_norm.view(),
              head.loss.view(), head.dx.view());
     return head;
   }
   static Head in_halves(float scale, const Tensor& x, const Tensor& targets) {
-    Context ctx;
+    Context ctx(kDevice);
     Head head(x);
     normalize_rows(ctx, x.view(), head.z.view(), head.inv_norm.view());
     nat_loss(ctx, scale, head.z.view(), head.inv_norm.view(), targets.view(), head.loss.view(),
@@ -102,6 +103,41 @@ TEST_CASE("the head agrees with the double reference in f32 and f64 for any size
   }
 }
 
+TEST_CASE("rows of any length are shared out to the last element") {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const std::int64_t d : {128, 129, 511, 512, 513, 516, 2052, 8192, 8196, 10001}) {
+      CAPTURE(std::string(name(dtype)));
+      CAPTURE(d);
+      Tensor x(Shape(2, d), dtype);
+      x.fill_uniform(19, -3, 5);
+      check_against_reference(1, x, unit_rows(8, 2, d, dtype));
+    }
+  }
+}
+
+TEST_CASE("the bits do not depend on the alignment of the rows") {
+  Context ctx(kDevice);
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const std::int64_t d : {64, 1024, 4096}) {
+      CAPTURE(std::string(name(dtype)));
+      CAPTURE(d);
+      Tensor x(Shape(2, d), dtype);
+      x.fill_uniform(20, -1, 1);
+      const Tensor targets = unit_rows(2, 2, d, dtype);
+      const Head aligned = Head::fused(1, x, targets);
+      Head shifted(x);
+      Misaligned shifted_x(x), shifted_targets(targets), z(shifted.z), dx(shifted.dx);
+      nat_head(ctx, 1, shifted_x.view(), shifted_targets.view(), z.view(), shifted.inv_norm.view(),
+               shifted.loss.view(), dx.view());
+      CHECK(same_bits(z.aligned(), aligned.z));
+      CHECK(same_bits(dx.aligned(), aligned.dx));
+      CHECK(same_bits(shifted.loss, aligned.loss));
+      CHECK(z.canaries_intact());
+      CHECK(dx.canaries_intact());
+    }
+  }
+}
+
 TEST_CASE("features far too large or small to be squared in float are normalised all the same") {
   for (const double size : {1e-30, 1e-9, 1e19, 1e30}) {
     CAPTURE(size);
@@ -131,7 +167,7 @@ TEST_CASE("dx may overwrite x") {
     x.fill_uniform(22, -1, 1);
     const Tensor targets = unit_rows(2, 9, 77, dtype);
     const Head apart = Head::fused(1, x, targets);
-    Context ctx;
+    Context ctx(kDevice);
     Head over(x);
     nat_head(ctx, 1, x.view(), targets.view(), over.z.view(), over.inv_norm.view(),
              over.loss.view(), x.view());
@@ -146,7 +182,7 @@ TEST_CASE("the loss is 2 - 2 cos for unit targets") {
   Tensor x(Shape(64, 96), DType::f64);
   x.fill_uniform(23, -1, 1);
   Tensor targets = unit_rows(3, 64, 96, DType::f64);
-  Context ctx;
+  Context ctx(kDevice);
   Tensor unit(targets.shape(), DType::f64), ignored(Shape(64), DType::f64);
   normalize_rows(ctx, targets.view(), unit.view(), ignored.view());  // unit to f64 precision
   const Head head = Head::fused(1, x, unit);

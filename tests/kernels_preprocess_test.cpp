@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/preprocess.h"
 
 namespace nat::test {
@@ -33,7 +34,7 @@ Tensor as_tensor(const std::vector<CropBox>& boxes) {
 
 Tensor run(FrontEnd front, const Tensor& pictures, const std::vector<CropBox>& boxes,
            std::int64_t size, DType dtype) {
-  Context ctx;
+  Context ctx(kDevice);
   const Tensor box_tensor = as_tensor(boxes);
   const int channels = front_end_channels(front, static_cast<int>(pictures.shape()[3]));
   Tensor images(Shape(pictures.shape()[0], size, size, channels), dtype);
@@ -102,6 +103,51 @@ TEST_CASE("Every front end equals the double reference, for crops of any size an
       }
     }
   }
+}
+
+TEST_CASE("Images larger than any tile of a kernel equal the double reference") {
+  const std::vector<CropBox> boxes = {
+      {.x = 3, .y = 2, .width = 67, .height = 67, .flip = 1},
+      {.x = -1.5f, .y = 4.25f, .width = 80.5f, .height = 71, .flip = 0},
+  };
+  for (const std::int64_t channels : {1, 3}) {
+    const Tensor pictures = random_pictures(10, Shape(2, 75, 81, channels));
+    for (const FrontEnd front : {FrontEnd::clean, FrontEnd::sobel, FrontEnd::high_pass}) {
+      for (const std::int64_t size : {32, 67}) {
+        CAPTURE(channels);
+        CAPTURE(static_cast<int>(front));
+        CAPTURE(size);
+        check_against_reference(front, pictures, boxes, size, DType::bf16);
+      }
+    }
+  }
+}
+
+TEST_CASE("The bits do not depend on the alignment of the images") {
+  Context ctx(kDevice);
+  const Tensor pictures = random_pictures(11, Shape(1, 20, 20, 3));
+  const std::vector<CropBox> boxes = {{.x = 1.5f, .y = 2, .width = 17, .height = 16}};
+  const Tensor box_tensor = as_tensor(boxes);
+  for (const FrontEnd front : {FrontEnd::clean, FrontEnd::sobel, FrontEnd::high_pass}) {
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+      const Tensor images = run(front, pictures, boxes, 15, dtype);
+      Misaligned shifted(Tensor(images.shape(), dtype)), bytes(pictures);
+      preprocess(ctx, front, bytes.view(), box_tensor.view(), shifted.view());
+      CHECK(same_bits(shifted.aligned(), images));
+      CHECK(shifted.canaries_intact());
+    }
+  }
+}
+
+TEST_CASE("A crop that hardly varies is normalised by its own deviation") {
+  Tensor pictures(Shape(1, 40, 40, 3), DType::u8);
+  pictures.fill(200).set(2500, 201);
+  const std::vector<CropBox> whole = {{.x = 0, .y = 0, .width = 40, .height = 40}};
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    check_against_reference(FrontEnd::clean, pictures, whole, 40, dtype);
+  }
+  pictures.fill(200).set(0, 201);  // the very first sample is the odd one
+  check_against_reference(FrontEnd::clean, pictures, whole, 40, DType::f64);
 }
 
 TEST_CASE("A whole box of the output's size is an exact copy, normalised") {
@@ -213,7 +259,7 @@ TEST_CASE("One thread and several threads give the same bits, with any number of
 }
 
 TEST_CASE("Wrong shapes, types and boxes are refused") {
-  Context ctx;
+  Context ctx(kDevice);
   const Tensor pictures = random_pictures(9, Shape(2, 8, 8, 3));
   const CropBox whole{.x = 0, .y = 0, .width = 8, .height = 8};
   const auto refused = [&](const Tensor& from, const std::vector<CropBox>& boxes,
@@ -231,9 +277,30 @@ TEST_CASE("Wrong shapes, types and boxes are refused") {
   refused(pictures, {whole, whole}, Shape(2, 8, 9, 2));
   refused(pictures, {whole, whole}, Shape(3, 8, 8, 2));
   refused(pictures, {whole, whole}, good, DType::u8);
-  refused(pictures, {whole, {.x = 0, .y = 0, .width = 0, .height = 8}}, good);
+}
+
+TEST_CASE(
+    "A box that is no box is refused, or spoils its image alone where it cannot be looked at") {
+  Context ctx(kDevice);
+  const Tensor pictures = random_pictures(9, Shape(2, 8, 8, 3));
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  refused(pictures, {whole, {.x = nan, .y = 0, .width = 8, .height = 8}}, good);
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const CropBox& bad : {CropBox{.x = 0, .y = 0, .width = 0, .height = 8},
+                             CropBox{.x = 0, .y = 0, .width = 8, .height = -1},
+                             CropBox{.x = nan, .y = 0, .width = 8, .height = 8},
+                             CropBox{.x = 0, .y = 0, .width = infinity, .height = 8}}) {
+    const std::vector<CropBox> boxes = {{.x = 0, .y = 0, .width = 8, .height = 8}, bad};
+    if constexpr (kOnCuda) {
+      const Tensor images = run(FrontEnd::sobel, pictures, boxes, 8, DType::f32);
+      const std::int64_t row = images.shape().row();
+      for (std::int64_t i = 0; i < 2 * row; ++i) CHECK(std::isnan(images.get(i)) == (i >= row));
+    } else {
+      Tensor out(Shape(2, 8, 8, 2), DType::f32);
+      const Tensor box_tensor = as_tensor(boxes);
+      CHECK_THROWS_AS(
+          preprocess(ctx, FrontEnd::sobel, pictures.view(), box_tensor.view(), out.view()), Error);
+    }
+  }
 }
 
 }  // namespace

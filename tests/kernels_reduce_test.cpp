@@ -7,6 +7,7 @@
 #include <string>
 
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/reduce.h"
 
 namespace nat::test {
@@ -15,7 +16,8 @@ namespace {
 struct Size {
   std::int64_t n, d;
 };
-constexpr Size kSizes[] = {{1, 1}, {1, 9}, {3, 64}, {17, 33}, {64, 100}, {300, 65}};
+constexpr Size kSizes[] = {{1, 1},    {1, 9},    {3, 64},    {17, 33},
+                           {64, 100}, {300, 65}, {1100, 12}, {2, 4100}};
 
 // Calls f(x) for uniform matrices of every size and dtype.
 template <class F>
@@ -41,7 +43,7 @@ double sum_bound(DType dtype, std::int64_t terms, double largest, double result)
 
 TEST_CASE("column_mean agrees with the double reference") {
   for_each_matrix([](const Tensor& x) {
-    Context ctx;
+    Context ctx(kDevice);
     const std::int64_t n = x.shape()[0], d = x.shape()[1];
     Tensor mean(Shape(d), x.dtype());
     column_mean(ctx, x.view(), mean.view());
@@ -55,7 +57,7 @@ TEST_CASE("column_mean agrees with the double reference") {
 
 TEST_CASE("center_rows subtracts the mean with one rounding, also in place") {
   for_each_matrix([](const Tensor& x) {
-    Context ctx;
+    Context ctx(kDevice);
     const std::int64_t d = x.shape()[1];
     Tensor mean(Shape(d), x.dtype()), y(x.shape(), x.dtype()), in_place = x;
     mean.fill_uniform(62, -1, 1);
@@ -74,7 +76,7 @@ TEST_CASE("center_rows subtracts the mean with one rounding, also in place") {
 }
 
 TEST_CASE("rows centred on their mean have mean zero") {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor x(Shape(257, 40), DType::f64), mean(Shape(40), DType::f64);
   x.fill_uniform(63, 4, 6);
   column_mean(ctx, x.view(), mean.view());
@@ -83,9 +85,31 @@ TEST_CASE("rows centred on their mean have mean zero") {
   for (const double value : mean.values()) CHECK(std::abs(value) <= 257 * 0x1p-53 * 6);
 }
 
+TEST_CASE("matrices of any alignment are read and written element by element") {
+  Context ctx(kDevice);
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    Tensor x(Shape(20, 64), dtype), mean(Shape(64), dtype), y(x.shape(), dtype);
+    Tensor dots(Shape(20), dtype);
+    x.fill_uniform(67, -1, 3);
+    Misaligned shifted_x(x), shifted_mean(mean), shifted_y(y), shifted_dots(dots);
+    column_mean(ctx, x.view(), mean.view());
+    column_mean(ctx, shifted_x.view(), shifted_mean.view());
+    center_rows(ctx, x.view(), mean.view(), y.view());
+    center_rows(ctx, shifted_x.view(), shifted_mean.view(), shifted_y.view());
+    row_dot(ctx, y.view(), y.view(), dots.view());
+    row_dot(ctx, shifted_y.view(), shifted_y.view(), shifted_dots.view());
+    CHECK(same_bits(shifted_mean.aligned(), mean));
+    CHECK(same_bits(shifted_y.aligned(), y));
+    // The order of summation may follow the alignment; sums of 64 squares of at most 4.
+    CHECK(close("dots", shifted_dots.aligned(), dots.values(),
+                [&](std::int64_t i) { return sum_bound(dtype, 65, 16, 2 * dots.get(i)); }));
+    CHECK(shifted_y.canaries_intact());
+  }
+}
+
 TEST_CASE("row_dot agrees with the double reference") {
   for_each_matrix([](const Tensor& a) {
-    Context ctx;
+    Context ctx(kDevice);
     const std::int64_t n = a.shape()[0], d = a.shape()[1];
     Tensor b(a.shape(), a.dtype()), dots(Shape(n), a.dtype());
     b.fill_uniform(64, -1, 1);
@@ -100,10 +124,10 @@ TEST_CASE("row_dot agrees with the double reference") {
 
 TEST_CASE("sum agrees with the double reference for any length") {
   for (const DType dtype : {DType::f32, DType::f64}) {
-    for (const std::int64_t n : {1, 63, 64, 65, 1000, 20001}) {
+    for (const std::int64_t n : {1, 63, 64, 65, 1000, 8192, 8193, 20001}) {
       CAPTURE(std::string(name(dtype)));
       CAPTURE(n);
-      Context ctx;
+      Context ctx(kDevice);
       Tensor x(Shape(n), dtype), total(Shape(1), dtype);
       x.fill_uniform(65, -1, 2);
       sum(ctx, x.view(), total.view());
@@ -116,7 +140,7 @@ TEST_CASE("sum agrees with the double reference for any length") {
 }
 
 TEST_CASE("sum is accumulated in double: small terms after a large one are not lost") {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor x(Shape(1001), DType::f32), total(Shape(1), DType::f32);
   x.fill(1);
   x.set(0, 0x1p24);
@@ -136,7 +160,7 @@ TEST_CASE("one thread and two threads give the same bits") {
   x.fill_uniform(66, -1, 3);
   Results one, two;
   const auto compute = [&x](Results& r) {
-    Context ctx;
+    Context ctx(kDevice);
     column_mean(ctx, x.view(), r.mean.view());
     center_rows(ctx, x.view(), r.mean.view(), r.centred.view());
     row_dot(ctx, x.view(), r.centred.view(), r.dots.view());

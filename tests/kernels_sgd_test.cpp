@@ -87,6 +87,27 @@ TEST_CASE("every length is updated to its last element and no further") {
   }
 }
 
+TEST_CASE("the bits do not depend on the alignment of the buffers") {
+  Context ctx(kDevice);
+  const Tensor rate = scalar(kRate);
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const Shape shape(1003);
+    Tensor g(shape, dtype), w(shape, dtype), v(shape, dtype), operand(shape, DType::bf16);
+    g.fill_uniform(47, -1, 1);
+    w.fill_uniform(48, -1, 1);
+    v.fill_uniform(49, -1, 1);
+    Misaligned shifted_g(g), shifted_w(w), shifted_v(v), shifted_operand(operand);
+    const Sgd sgd{.momentum = 0.9f, .weight_decay = 0.01f, .nesterov = true};
+    sgd_update(ctx, sgd, rate.view(), {}, g.view(), w.view(), v.view(), operand.view());
+    sgd_update(ctx, sgd, rate.view(), {}, shifted_g.view(), shifted_w.view(), shifted_v.view(),
+               shifted_operand.view());
+    CHECK(same_bits(shifted_w.aligned(), w));
+    CHECK(same_bits(shifted_v.aligned(), v));
+    CHECK(same_bits(shifted_operand.aligned(), operand));
+    CHECK(shifted_operand.canaries_intact());
+  }
+}
+
 TEST_CASE("without momentum the velocity is left untouched and may be empty") {
   Context ctx(kDevice);
   const Tensor rate = scalar(0.5);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/softmax_xent.h"
 
 namespace nat::test {
@@ -23,7 +24,7 @@ struct Result {
   Tensor loss, dlogits;
 
   static Result of(float scale, const Tensor& logits, const Tensor& labels) {
-    Context ctx;
+    Context ctx(kDevice);
     Result result{Tensor(labels.shape(), logits.dtype()), Tensor(logits.shape(), logits.dtype())};
     softmax_xent(ctx, scale, logits.view(), labels.view(), result.loss.view(),
                  result.dlogits.view());
@@ -76,6 +77,18 @@ TEST_CASE("loss and gradient agree with the double reference for any size") {
   }
 }
 
+TEST_CASE("thousands of classes are summed as exactly as few") {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const std::int64_t classes : {1024, 1025, 5003}) {
+      CAPTURE(std::string(name(dtype)));
+      CAPTURE(classes);
+      Tensor logits(Shape(3, classes), dtype);
+      logits.fill_uniform(36, -4, 9);
+      check_against_reference(0.5f, logits, labels_for(3, classes));
+    }
+  }
+}
+
 TEST_CASE("large logits neither overflow nor lose the loss") {
   Tensor logits(Shape(2, 3), DType::f32);
   logits.assign({1e4, 1e4 - 1, -1e4, 3e38, -3e38, 0});
@@ -121,7 +134,7 @@ TEST_CASE("the gradient may be left out or overwrite the logits") {
     const Tensor labels = labels_for(6, 19);
     const Result apart = Result::of(2, logits, labels);
     CHECK(apart.loss.canaries_intact());
-    Context ctx;
+    Context ctx(kDevice);
     Tensor loss(labels.shape(), dtype);
     softmax_xent(ctx, 2, logits.view(), labels.view(), loss.view(), View());
     CHECK(same_bits(loss, apart.loss));
@@ -133,7 +146,29 @@ TEST_CASE("the gradient may be left out or overwrite the logits") {
   }
 }
 
-TEST_CASE("a label outside the classes is a data error that names its row and value") {
+TEST_CASE("a label outside the classes makes its row NaN where labels cannot be looked at" *
+          doctest::skip(!kOnCuda)) {
+  for (const std::int64_t classes : {10, 2000}) {
+    Tensor logits(Shape(5, classes), DType::f32);
+    logits.fill_uniform(34, -1, 1);
+    for (const double bad : {static_cast<double>(classes), -1.0, 2147483647.0}) {
+      CAPTURE(classes);
+      CAPTURE(bad);
+      Tensor labels = labels_for(5, classes);
+      labels.set(3, bad);
+      const Result result = Result::of(1, logits, labels);
+      for (std::int64_t i = 0; i < 5; ++i) {
+        CHECK(std::isnan(result.loss.get(i)) == (i == 3));
+        CHECK(std::isnan(result.dlogits.get(i * classes)) == (i == 3));
+      }
+      CHECK(result.loss.canaries_intact());
+      CHECK(result.dlogits.canaries_intact());
+    }
+  }
+}
+
+TEST_CASE("a label outside the classes is a data error that names its row and value" *
+          doctest::skip(kOnCuda)) {
   Tensor logits(Shape(5, 10), DType::f32);
   logits.fill_uniform(34, -1, 1);
   for (const int bad : {10, -1, 255}) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/reference/targets.h"
 
 namespace nat::test {
@@ -27,7 +28,7 @@ Tensor first_ids(std::int64_t n) {
 
 Tensor make_targets(std::uint64_t seed, const Tensor& ids, std::int64_t d,
                     DType dtype = DType::f32) {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor targets(Shape(ids.size(), d), dtype);
   target_rows(ctx, seed, ids.view(), targets.view());
   CHECK(targets.canaries_intact());
@@ -64,6 +65,30 @@ TEST_CASE("target rows have exactly the documented bits, in f32 and f64, for any
       }
       CHECK(different == 0);
     }
+  }
+}
+
+TEST_CASE("the longest rows have the documented bits, too") {
+  for (const std::int64_t d : {12288, 12289, 1 << 17}) {
+    CAPTURE(d);
+    const Tensor targets = make_targets(5, ids_of({77}), d);
+    const std::vector<float> expected = reference::target_row(5, 77, static_cast<std::size_t>(d));
+    std::int64_t different = 0;
+    for (std::int64_t j = 0; j < d; ++j) {
+      const auto value = static_cast<double>(expected[static_cast<std::size_t>(j)]);
+      if (targets.get(j) != value) ++different;
+    }
+    CHECK(different == 0);
+  }
+}
+
+TEST_CASE("CUDA and the CPU make the same bits" * doctest::skip(!kOnCuda)) {
+  Context host;
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const Tensor ids = first_ids(64), targets = make_targets(8, ids, 130, dtype);
+    Tensor from_host(targets.shape(), dtype);
+    target_rows(host, 8, ids.view(), from_host.view());
+    CHECK(same_bits(targets, from_host));
   }
 }
 
@@ -139,14 +164,14 @@ TEST_CASE("another seed gives unrelated targets") {
 TEST_CASE("one thread and two threads give the same targets") {
   const Tensor ids = first_ids(300);
   Tensor one(Shape(300, 200), DType::f32), two(Shape(300, 200), DType::f32);
-  Context ctx;
+  Context ctx(kDevice);
   with_threads(1, [&] { target_rows(ctx, 6, ids.view(), one.view()); });
   with_threads(2, [&] { target_rows(ctx, 6, ids.view(), two.view()); });
   CHECK(same_bits(one, two));
 }
 
 TEST_CASE("more columns than the counter has room for are refused") {
-  Context ctx;
+  Context ctx(kDevice);
   const Tensor ids = first_ids(1);
   Tensor targets(Shape(1, (1 << 17) + 1), DType::f32);
   CHECK_THROWS_AS(target_rows(ctx, 6, ids.view(), targets.view()), Error);

@@ -51,17 +51,17 @@ template <class C>
 struct BackwardChannels {
   const C *gamma, *mean, *inv_std;
   C *dgamma, *dbeta;
-  bool accumulate;
+  Grad grad;
   double per_row;  // 1/m in training; 0 in evaluation, where the statistics are constants
 
-  BackwardChannels(Mode mode, Grad grad, const ConstView& x, const ConstView& gamma_,
+  BackwardChannels(Mode mode, Grad grad_, const ConstView& x, const ConstView& gamma_,
                    const BatchNormSaved& saved, const View& dgamma_, const View& dbeta_)
       : gamma(gamma_.as<C>()),
         mean(saved.mean.as<C>()),
         inv_std(saved.inv_std.as<C>()),
         dgamma(dgamma_.as<C>()),
         dbeta(dbeta_.as<C>()),
-        accumulate(grad == Grad::accumulate),
+        grad(grad_),
         per_row(mode == Mode::train ? static_cast<double>(x.shape.channels()) /
                                           static_cast<double>(x.shape.elements())
                                     : 0) {}
@@ -79,7 +79,8 @@ struct BackwardChannels {
 
  private:
   __device__ void put(C& target, double value) const {
-    target = static_cast<C>(accumulate ? static_cast<double>(target) + value : value);
+    const double before = grad == Grad::accumulate ? static_cast<double>(target) : 0;
+    target = static_cast<C>(before + value);
   }
 };
 

@@ -88,18 +88,8 @@ class Share {
 };
 
 // a * b rounded: never fused into a sum, so that z has the same bits in registers and in memory.
-template <class T>
-__device__ T rounded_product(T a, T b) {
-#if defined(__CUDA_ARCH__)
-  if constexpr (sizeof(T) == sizeof(float)) {
-    return __fmul_rn(a, b);
-  } else {
-    return __dmul_rn(a, b);
-  }
-#else
-  return a * b;
-#endif
-}
+__device__ float rounded_product(float a, float b) { return __fmul_rn(a, b); }
+__device__ double rounded_product(double a, double b) { return __dmul_rn(a, b); }
 
 // The product of two floats is exact in double: no sum overflows, underflows or cancels.
 template <class T, int N>

@@ -106,6 +106,12 @@ __device__ Pack<T, N> narrow(const Lanes<Compute<T>, N>& lanes) {
   return pack;
 }
 
+// The same for one value.
+template <class T>
+__device__ T narrow(Compute<T> value) {
+  return narrow<T>(Lanes<Compute<T>, 1>{{value}}).value[0];
+}
+
 // N neighbouring parameters; they need no more alignment than one of them has.
 template <int N, class C>
 __device__ Lanes<C, N> load_lanes(const C* from) {

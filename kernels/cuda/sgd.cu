@@ -26,13 +26,17 @@ struct Factors {
   T momentum, fresh, decay;  // fresh = 1 - dampening
 };
 
-// The new weight; v is updated.
+// The new weight; v is updated. Which products are fused into sums is spelt out, so that packs of
+// any width give the same bits.
 template <Rule kRule, class T>
 __device__ T updated(const Factors<T>& factor, T rate, T g, T w, T& v) {
-  const T h = g + factor.decay * w;
-  if constexpr (kRule == Rule::plain) return w - rate * h;
-  v = factor.momentum * v + factor.fresh * h;
-  return w - rate * (kRule == Rule::nesterov ? h + factor.momentum * v : v);
+  const T h = std::fma(factor.decay, w, g);
+  if constexpr (kRule == Rule::plain) {
+    return std::fma(-rate, h, w);
+  } else {
+    v = std::fma(factor.momentum, v, factor.fresh * h);
+    return std::fma(-rate, kRule == Rule::nesterov ? std::fma(factor.momentum, v, h) : v, w);
+  }
 }
 
 template <int N, Rule kRule, class T>

@@ -10,8 +10,7 @@
 
 namespace nat::gpu {
 
-struct Libraries;  // kernels/cuda/libraries.h: cuDNN and cuBLASLt handles, cached plans
-Libraries* make_libraries(Context& ctx);
+struct Libraries;  // kernels/cuda/libraries: cuDNN and cuBLASLt handles, cached plans
 void destroy_libraries(Libraries* libraries);
 
 // Throws Error with the kind that the failure deserves (memory for cudaErrorMemoryAllocation,
@@ -28,6 +27,7 @@ struct CudaState {
   int compute_capability = 0;          // 90 for 9.0
   std::size_t shared_bytes_block = 0;  // most dynamic shared memory of one block
   cudaStream_t stream = nullptr;
+  // Started by the first product that needs them.
   std::unique_ptr<gpu::Libraries, void (*)(gpu::Libraries*)> libraries{nullptr,
                                                                        gpu::destroy_libraries};
 };

@@ -14,18 +14,13 @@ namespace {
 constexpr unsigned char kCanaryByte = 0xA5;
 }
 
-SharedBytes::SharedBytes(std::size_t size, unsigned char value)
-    : buffer_(kDevice, size, "test tensor"), size_(size) {
-  std::fill(begin(), end(), value);
-}
-SharedBytes::SharedBytes(const SharedBytes& other) : SharedBytes(other.size_, 0) {
-  std::copy(other.begin(), other.end(), begin());
-}
-SharedBytes& SharedBytes::operator=(const SharedBytes& other) {
-  if (this == &other) return *this;
-  if (size_ != other.size_) buffer_ = HostBuffer(kDevice, other.size_, "test tensor");
+Bytes::Bytes(std::size_t size) : size_(size), buffer_(kDevice, size, "a test tensor") {}
+
+Bytes::Bytes(const Bytes& other) : Bytes(other.size_) { std::memcpy(data(), other.data(), size_); }
+
+Bytes& Bytes::operator=(Bytes other) noexcept {
   size_ = other.size_;
-  std::copy(other.begin(), other.end(), begin());
+  buffer_ = std::move(other.buffer_);
   return *this;
 }
 
@@ -33,8 +28,9 @@ Tensor::Tensor(Shape shape, DType dtype, std::int64_t block)
     : shape_(shape),
       dtype_(dtype),
       block_(block == 0 ? shape.channels() : block),
-      bytes_(static_cast<std::size_t>(size()) * size_of(dtype) + 2 * kCanary, kCanaryByte) {
+      bytes_(static_cast<std::size_t>(size()) * size_of(dtype) + 2 * kCanary) {
   assert(shape_.channels() % block_ == 0);
+  std::memset(bytes_.data(), kCanaryByte, bytes_.size());
   poison();
 }
 
@@ -136,8 +132,8 @@ Tensor& Tensor::fill(double value) {
 
 bool Tensor::canaries_intact() const {
   const auto intact = [](unsigned char byte) { return byte == kCanaryByte; };
-  return std::all_of(bytes_.begin(), bytes_.begin() + kCanary, intact) &&
-         std::all_of(bytes_.end() - kCanary, bytes_.end(), intact);
+  const unsigned char *begin = bytes_.data(), *end = begin + bytes_.size();
+  return std::all_of(begin, begin + kCanary, intact) && std::all_of(end - kCanary, end, intact);
 }
 
 bool close(const char* what, const Tensor& actual, const std::vector<double>& expected,

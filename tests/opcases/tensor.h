@@ -1,6 +1,6 @@
-// Tensors for tests: memory with canaries on both sides, poisoned with NaN until written, and
-// element access by logical index whatever the dtype and channel block. Host and kernels of the
-// device under test see the same memory.
+// Tensors for tests: host memory with canaries on both sides, poisoned with NaN until written, and
+// element access by logical index whatever the dtype and channel block. The device under test
+// reaches the memory, too (page-locked for CUDA), so that the same test serves every device.
 #pragma once
 
 #include <cstdint>
@@ -9,23 +9,25 @@
 
 #include "kernels/memory.h"
 #include "kernels/random.h"
+#include "kernels/view.h"
 
 namespace nat::test {
 
-// Bytes that both the host and the device under test can touch; on CUDA page-locked memory. The
-// host does not wait before it reads: on a GPU these tests run with CUDA_LAUNCH_BLOCKING=1.
-class SharedBytes {
+// A HostBuffer that can be copied. The host does not wait before it reads: on a GPU these tests run
+// with CUDA_LAUNCH_BLOCKING=1.
+class Bytes {
  public:
-  SharedBytes(std::size_t size, unsigned char value);
-  SharedBytes(const SharedBytes& other);
-  SharedBytes& operator=(const SharedBytes& other);
+  explicit Bytes(std::size_t size);
+  Bytes(const Bytes& other);
+  Bytes(Bytes&&) noexcept = default;
+  Bytes& operator=(Bytes other) noexcept;
 
-  unsigned char* begin() const { return buffer_.as<unsigned char>(); }
-  unsigned char* end() const { return begin() + size_; }
+  std::size_t size() const { return size_; }
+  unsigned char* data() const { return buffer_.as<unsigned char>(); }
 
  private:
-  HostBuffer buffer_;
   std::size_t size_;
+  HostBuffer buffer_;
 };
 
 class Tensor {
@@ -54,14 +56,15 @@ class Tensor {
   bool canaries_intact() const;
 
  private:
-  void* data() const { return bytes_.begin() + kCanary; }
+  const void* data() const { return bytes_.data() + kCanary; }
+  void* data() { return bytes_.data() + kCanary; }
   std::size_t offset(std::int64_t i) const;
 
   static constexpr std::size_t kCanary = 256;
   Shape shape_;
   DType dtype_;
   std::int64_t block_;
-  SharedBytes bytes_;
+  Bytes bytes_;
 };
 
 // Compares element by element against |actual - expected| <= bound(i); prints the worst offender.

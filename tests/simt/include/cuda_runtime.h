@@ -34,9 +34,13 @@ namespace simt {
 cudaError_t submit_launch(const cudaLaunchConfig_t& config, const void* function,
                           std::function<void()> kernel, const std::vector<std::uintptr_t>& words);
 
+// The bytes between the members of a structure hold what the stack held before: not an argument.
 template <class T>
-void append_words(std::vector<std::uintptr_t>& words, const T& argument) {
+void append_words(std::vector<std::uintptr_t>& words, T argument) {
   static_assert(std::is_trivially_copyable_v<T>, "kernel arguments are copied byte by byte");
+#if defined(__has_builtin) && __has_builtin(__builtin_clear_padding)
+  if constexpr (std::is_class_v<T>) __builtin_clear_padding(&argument);
+#endif
   const std::size_t count = sizeof(T) / sizeof(std::uintptr_t);
   words.resize(words.size() + count);
   std::memcpy(words.data() + words.size() - count, &argument, count * sizeof(std::uintptr_t));

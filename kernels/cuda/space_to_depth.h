@@ -1,0 +1,32 @@
+// Space to depth: a strided convolution of few channels becomes a convolution of stride 1 on many.
+//
+// Tensor cores want 8 or more channels; the first layer has 2. With stride s, blocks of s x s
+// pixels become the channels of one pixel, and the kernel is cut up the same way:
+//
+//   z[n,a,b,(i*s + j)*C + c] = x[n, a*s - pad + i, b*s - pad + j, c]    0 outside the picture
+//   v[k,R,S,(i*s + j)*C + c] = w[k, R*s + i, S*s + j, c]                0 outside the kernel
+//   conv(x, w; stride s, pad) = conv(z, v; stride 1, no padding)
+//   dw[k,r,t,c] = dv[k, r/s, t/s, ((r%s)*s + t%s)*C + c]
+//
+// AlexNet: 224x224x2, 11x11/4 pad 2 becomes 57x57x32, 3x3. dtypes: f32, bf16, f64; x and z agree.
+#pragma once
+
+#include "kernels/conv2d.h"
+
+namespace nat::gpu {
+
+struct Folded {
+  Conv2d conv;  // stride 1, no padding
+  Shape x, w;   // of z and v
+};
+
+// Whether folding pays: few channels, overlapping strides, and a result that tensor cores like.
+bool can_fold(const Conv2d& conv, const Shape& x);
+Folded fold(const Conv2d& conv, const Shape& x, const Shape& y);
+
+void fold_pictures(Context&, const Conv2d&, ConstView x, View z);
+void fold_weights(Context&, const Conv2d&, ConstView w, View v);  // w f32, bf16, f64; dtype of v
+// Overwrites dw or adds to it; dv f32 or bf16 with dw f32, or both f64.
+void unfold_weight_gradient(Context&, const Conv2d&, ConstView dv, Grad, View dw);
+
+}  // namespace nat::gpu
