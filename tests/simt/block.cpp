@@ -163,8 +163,10 @@ void BlockRunner::reset(const Launch& launch, uint3 block, GridGate* gate, std::
 void BlockRunner::thread_main() {
   arrive();
   happens_after(&launch_begin);
+  happens_after(&running->block_sync_);
   threadIdx = running->threads_[running->current_].index;
   running->launch_->kernel();
+  happens_before(&running->block_sync_);
   happens_before(&launch_end);
   running->end_thread();
 }
