@@ -97,7 +97,7 @@ nlohmann::json measure(Context& ctx, const test::LapInstance& instance, std::int
   std::vector<std::int32_t> column(static_cast<std::size_t>(n)), price(column.size());
   LapReport report;
   const Milliseconds solve = measure_time([&] {
-    lap_solve(ctx, ConstView(scores.data(), DType::f32, Shape(n, n)),
+    lap_solve(ctx, LapOptions{}, ConstView(scores.data(), DType::f32, Shape(n, n)),
               View(column.data(), DType::i32, Shape(n)), View(price.data(), DType::i32, Shape(n)),
               &report);
   });

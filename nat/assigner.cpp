@@ -35,7 +35,8 @@ void Assigner::assign(Context& ctx, ConstView z, ConstView targets, const Assign
   row_dot(ctx, z, targets, cosines);
   sum(ctx, cosines, result.cosine_sum);
   const View prices(prices_.data(), DType::i32, Shape(n));
-  lap_solve(ctx, centred_scores(ctx, z, targets), result.column_of_row, prices, result.lap);
+  lap_solve(ctx, LapOptions{}, centred_scores(ctx, z, targets), result.column_of_row, prices,
+            result.lap);
 }
 
 View Assigner::centred_scores(Context& ctx, ConstView z, ConstView targets) {
