@@ -22,10 +22,10 @@ namespace nat::tools {
 
 struct RefinedAssignment {
   std::vector<std::int32_t> column_of_row;
-  double value = 0;  // the sum over the result
+  double value = 0;  // the sum over the result, row by row
   double bound = 0;  // no permutation is worth more; `value` where nothing but rounding is between
   double quantum = 0;                                       // the finest level that was needed
-  int solutions = 0;                                        // of kernels/lap.h
+  int solves = 0;                                           // of kernels/lap.h
   std::int64_t rounds = 0, bids = 0, paths = 0, steps = 0;  // in all of them
   double gap() const { return bound - value; }
 };
