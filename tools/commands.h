@@ -23,5 +23,6 @@ Command inspect_command(CLI::App& nat, const Options& defaults);
 Command report_command(CLI::App& nat);
 Command demo_command(CLI::App& nat);
 Command doctor_command(CLI::App& nat);
+Command bench_command(CLI::App& nat);
 
 }  // namespace nat::tools
