@@ -43,7 +43,7 @@ enum class LapStatus : std::int32_t { optimal, bad_input };
 enum class LapSolver { automatic, jv, auction };
 
 inline constexpr std::int32_t kLapLevels = 1 << 24;  // as many as a float32 has bits
-inline constexpr std::int64_t kLapAuctionFrom = 2048;
+inline constexpr std::int64_t kLapAuctionFrom = 1024;
 
 // Of the auction; 0 chooses by n. They change how long a solution takes, never its value.
 struct LapOptions {

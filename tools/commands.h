@@ -24,5 +24,6 @@ Command report_command(CLI::App& nat);
 Command demo_command(CLI::App& nat);
 Command lap_command(CLI::App& nat);
 Command doctor_command(CLI::App& nat);
+Command bench_command(CLI::App& nat);
 
 }  // namespace nat::tools

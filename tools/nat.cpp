@@ -57,6 +57,7 @@ int run(int argc, char** argv) {
                                          report_command(app),
                                          inspect_command(app, defaults),
                                          lap_command(app),
+                                         bench_command(app),
                                          doctor_command(app)};
   check_command_name(app, argc, argv);
   try {

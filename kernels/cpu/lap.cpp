@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "kernels/cpu/lap_problem.h"
+#include "kernels/cpu/lap_scan.h"
 #include "kernels/lap_arguments.h"
 #include "kernels/lap_auction.h"
 #include "kernels/parallel.h"
@@ -35,7 +36,7 @@ Range range_of_all(const float* scores, std::int64_t count) {
   constexpr std::int64_t kMostChunks = 64;
   const Chunks chunks(count, kMostChunks);
   Range parts[kMostChunks];
-  parallel_for(chunks.count, count / 16, [&](std::int64_t k) {
+  parallel_for(chunks.count, scan_work(count), [&](std::int64_t k) {
     parts[k] = range_of(scores + chunks.begin(k), chunks.end(k) - chunks.begin(k));
   });
   return std::accumulate(parts + 1, parts + chunks.count, parts[0], [](Range a, const Range& b) {

@@ -14,10 +14,6 @@ using lap::kNone;
 
 namespace {
 
-// parallel_for counts work in units that pay for waking the team at 2^14: a scanned element is
-// about a sixteenth of one.
-std::int64_t scan_work(std::int64_t rows, std::int64_t columns) { return rows * columns / 16; }
-
 class Auction {
  public:
   Auction(Scratch::Frame& frame, LapProblem& problem, LapReport& report)
@@ -57,7 +53,7 @@ class Auction {
 
   void place_bids(std::int32_t raise) {
     const std::int32_t* ask = problem_.ask;
-    parallel_for(bidder_count_, scan_work(bidder_count_, problem_.columns), [&](std::int64_t k) {
+    parallel_for(bidder_count_, scan_work(bidder_count_ * problem_.columns), [&](std::int64_t k) {
       const std::int32_t i = bidders_[k];
       const std::int32_t* score = problem_.row(i);
       const lap::TopTwo top = top_two(score, ask, problem_.columns);
@@ -111,10 +107,10 @@ class Auction {
 // share.
 void quantise_all(const float* scores, const lap::Quantiser& quantise, LapProblem& problem) {
   const std::int64_t n = problem.n, columns = problem.columns;
-  parallel_for(n, scan_work(n, columns),
+  parallel_for(n, scan_work(n * columns),
                [&](std::int64_t i) { problem.quantise_row(i, scores + i * n, quantise); });
   constexpr std::int64_t kBlock = lap::kRowMultiple;
-  parallel_for(columns / kBlock, scan_work(n, columns), [&](std::int64_t block) {
+  parallel_for(columns / kBlock, scan_work(n * columns), [&](std::int64_t block) {
     std::int64_t sum[kBlock] = {};
     for (std::int64_t i = 0; i < n; ++i) {
       for (std::int64_t j = 0; j < kBlock; ++j) sum[j] += problem.row(i)[block * kBlock + j];
