@@ -15,8 +15,8 @@ namespace nat::gpu {
 
 namespace {
 
-// How many rows a thread takes in passes that only map.
-constexpr ChannelGrid::RowsPerThread kMapRows{1, 8};
+// How many rows a thread takes in passes that only map; with windows, a row is more work.
+constexpr ChannelGrid::RowsPerThread kMapRows{1, 8}, kWindowRows{1, 4};
 
 void check_size(const ConstView& x) {
   constexpr std::int64_t kMostRows = std::int64_t{1} << 31, kMostChannels = 1 << 21;
@@ -24,11 +24,14 @@ void check_size(const ConstView& x) {
   NAT_CHECK(x.block == channels, ErrorKind::usage, "batch norm: x is in blocks of ", x.block,
             " channels; on CUDA all ", channels, " lie together");
   NAT_CHECK(rows < kMostRows && channels < kMostChannels, ErrorKind::usage, "batch norm: x is ",
-            to_string(x.shape), "; on CUDA it may have 2^31 - 1 pixels of 2^21 - 1 channels");
+            to_string(x.shape),
+            "; on CUDA it may have at most 2^31 - 1 pixels and 2^21 - 1 channels");
 }
 
 bool is_small_batch(const BatchNorm& norm, const ConstView& x) {
-  return norm.pool == 0 && x.shape.elements() / x.shape.channels() <= kSmallBatch;
+  constexpr std::int64_t kMostTiles = 65535;  // the limit of a grid in y
+  const std::int64_t channels = x.shape.channels(), rows = x.shape.elements() / channels;
+  return norm.pool == 0 && rows <= kSmallBatch && channels <= kMostTiles * kSmallBatchTile;
 }
 
 // Calls body(window) with the sizes as constants where the networks have them.
@@ -85,7 +88,7 @@ void forward(Context& ctx, const BatchNorm& norm, Mode mode, const DropoutKey& k
   Scratch::Frame frame(ctx.scratch);
   const ScaleShifts<C> affine(frame, x.shape.channels());
   statistics<T, N>(ctx, frame, mode, x, channels, affine);
-  const ChannelGrid grid(y.shape, N, kMapRows);
+  const ChannelGrid grid(y.shape, N, norm.pool == 0 ? kMapRows : kWindowRows);
   if (norm.pool == 0) {
     return with_dropout<C>(norm, mode, key, [&]<class Dropout>(const Dropout& dropout) {
       launch(ctx, grid.launch_shape(), normalize<T, N, Dropout>, grid, x.as<T>(), affine, floor,
@@ -135,12 +138,12 @@ void backward_pooled(Context& ctx, const BatchNorm& norm, const ConstView& x,
   const Pixels in(x.shape), out(dy.shape);
   with_window<N>(norm, [&]<class Window>(const Window& window) {
     if constexpr (std::is_same_v<Window, AnyWindow>) {
-      const ChannelGrid grid(x.shape, N, kMapRows);
+      const ChannelGrid grid(x.shape, N, kWindowRows);
       launch(ctx, grid.launch_shape(), input_gradient_pooled<T, N>, grid, in, out, window,
              x.as<T>(), from, input, dx.as<T>());
     } else {
       const Shape cells = cells_of(x.shape, window.stride);
-      const ChannelGrid grid(cells, N, kMapRows);
+      const ChannelGrid grid(cells, N, kWindowRows);
       launch(ctx, grid.launch_shape(), input_gradient_pooled_cells<T, N, Window>, grid,
              Pixels(cells), in, out, x.as<T>(), from, input, dx.as<T>());
     }

@@ -181,7 +181,7 @@ __device__ void input_gradient_rows(const Walk& walk, const PlainGradient<T, N>&
 template <class T, int N, class C = Compute<T>>
 __global__ void __launch_bounds__(kBlockThreads, 1)
     input_gradient(ChannelGrid grid, PlainGradient<T, N> gradient, InputGradients<C> input, T* dx) {
-  const Walk walk = Walk::backward(grid, N);
+  const Walk walk = Walk::in_reverse(grid, N);
   input_gradient_rows<T, N>(walk, gradient, load_lanes<N>(input, walk.channel), dx);
 }
 
@@ -192,7 +192,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
                          BackwardChannels<C> channels, T* dx) {
   __shared__ TilePairs<C, N> sums, line;
   __shared__ C gains[kSmallBatchTile * N];
-  const Walk walk = Walk::forward(grid, N);
+  const Walk walk = Walk::in_order(grid, N);
   gradient.start(walk.channel);
   sums.share(walk, sum_over_lanes(grid.tile, grid.lanes, sum_rows(walk, gradient)));
   __syncthreads();
@@ -248,7 +248,7 @@ template <class T, int N, class C = Compute<T>>
 __global__ void __launch_bounds__(kBlockThreads, 1)
     input_gradient_pooled(ChannelGrid grid, Pixels in, Pixels out, AnyWindow window, const T* x,
                           PooledGradient<T> from, InputGradients<C> input, T* dx) {
-  const Walk walk = Walk::backward(grid, N);
+  const Walk walk = Walk::in_reverse(grid, N);
   const auto gradient = load_lanes<N>(input, walk.channel);
   for (std::uint32_t row = walk.row; row < walk.end; row += walk.step) {
     const Position at = in.position(row);
@@ -267,20 +267,16 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
   }
 }
 
-// The same for windows known to the compiler: a thread takes a cell of stride x stride pixels. It
-// looks once at each of the reach x reach windows that contain some of them, and which pixel has
-// which number in which window is a constant. All reads are under way before the first is used; at
-// the border they are moved inside, and what they bring is not used.
-template <class T, int N, class Window, class C = Compute<T>>
-__global__ void __launch_bounds__(kBlockThreads, 2)
-    input_gradient_pooled_cells(ChannelGrid grid, Pixels cells, Pixels in, Pixels out, const T* x,
-                                PooledGradient<T> from, InputGradients<C> input, T* dx) {
-  constexpr int kSize = Window::size, kStride = Window::stride, kReach = Window::reach;
-  const Walk walk = Walk::backward(grid, N);
-  const auto gradient = load_lanes<N>(input, walk.channel);
-  for (std::uint32_t row = walk.row; row < walk.end; row += walk.step) {
-    const Position cell = cells.position(row);
-    WindowGradient<T, N> windows[kReach][kReach];
+// The windows that contain pixels of a cell: windows[i][j] begins i rows and j columns of windows
+// before the last. All reads are under way at once; those that would leave the picture are moved
+// inside, and what they bring goes nowhere.
+template <class T, int N, class Window>
+struct CellWindows {
+  static constexpr int kReach = Window::reach;
+  WindowGradient<T, N> windows[kReach][kReach];
+
+  __device__ void read(const PooledGradient<T>& from, const Pixels& out, const Position& cell,
+                       const Walk& walk) {
 #pragma unroll
     for (int i = 0; i < kReach; ++i) {
 #pragma unroll
@@ -291,33 +287,53 @@ __global__ void __launch_bounds__(kBlockThreads, 2)
         if (!out.contain(p, q)) windows[i][j].argmax = nowhere<N>();
       }
     }
-    std::int64_t place[kStride][kStride];
+  }
+  // The gradient of pixel (a, b) of the cell. Its number in each window is a constant.
+  __device__ Lanes<Compute<T>, N> gather(int a, int b) const {
+    Lanes<Compute<T>, N> g{};
+#pragma unroll
+    for (int i = kReach - 1; i >= 0; --i) {
+#pragma unroll
+      for (int j = kReach - 1; j >= 0; --j) {
+        const int row = i * Window::stride + a, column = j * Window::stride + b;
+        if (row >= Window::size || column >= Window::size) continue;
+        add_where(windows[i][j], row * Window::size + column, g);
+      }
+    }
+    return g;
+  }
+};
+
+// The same for windows known to the compiler: a thread takes a cell of stride x stride pixels, and
+// looks once at each window that contains some of them.
+template <class T, int N, class Window, class C = Compute<T>>
+__global__ void __launch_bounds__(kBlockThreads, 2)
+    input_gradient_pooled_cells(ChannelGrid grid, Pixels cells, Pixels in, Pixels out, const T* x,
+                                PooledGradient<T> from, InputGradients<C> input, T* dx) {
+  constexpr int kStride = Window::stride;
+  const Walk walk = Walk::in_reverse(grid, N);
+  const auto gradient = load_lanes<N>(input, walk.channel);
+  for (std::uint32_t row = walk.row; row < walk.end; row += walk.step) {
+    const Position cell = cells.position(row);
+    const int top = cell.row * kStride, left = cell.column * kStride;
+    CellWindows<T, N, Window> windows;
+    windows.read(from, out, cell, walk);
+    std::int64_t at[kStride][kStride];
     Pack<T, N> value[kStride][kStride];
 #pragma unroll
     for (int a = 0; a < kStride; ++a) {
 #pragma unroll
-      for (int b = 0; b < kStride; ++b) {
-        const int h = cell.row * kStride + a, w = cell.column * kStride + b;
-        place[a][b] = in.nearest(cell.image, h, w) * walk.channels + walk.channel;
-        value[a][b] = load_pack<N>(x + place[a][b]);
+      for (int b = 0; b < kStride; ++b) {  // the nearest pixel lies in the same cell
+        at[a][b] = in.nearest(cell.image, top + a, left + b) * walk.channels + walk.channel;
+        value[a][b] = load_pack<N>(x + at[a][b]);
       }
     }
 #pragma unroll
     for (int a = 0; a < kStride; ++a) {
 #pragma unroll
       for (int b = 0; b < kStride; ++b) {
-        Lanes<C, N> g{};
-#pragma unroll
-        for (int i = kReach - 1; i >= 0; --i) {
-#pragma unroll
-          for (int j = kReach - 1; j >= 0; --j) {
-            const int tap_row = i * kStride + a, tap_column = j * kStride + b;
-            if (tap_row >= kSize || tap_column >= kSize) continue;
-            add_where(windows[i][j], tap_row * kSize + tap_column, g);
-          }
-        }
-        if (!in.contain(cell.row * kStride + a, cell.column * kStride + b)) continue;
-        store_pack(gradient(g, value[a][b]), dx + place[a][b]);
+        if (!in.contain(top + a, left + b)) continue;
+        store_pack(gradient(windows.gather(a, b), value[a][b]), dx + at[a][b]);
       }
     }
   }

@@ -187,7 +187,7 @@ __device__ void normalize_rows(const Walk& walk, const T* x, const Lanes<C, N>& 
 template <class T, int N, class Dropout, class C = Compute<T>>
 __global__ void __launch_bounds__(kBlockThreads, 1)
     normalize(ChannelGrid grid, const T* x, ScaleShifts<C> affine, C floor, Dropout dropout, T* y) {
-  const Walk walk = Walk::backward(grid, N);
+  const Walk walk = Walk::in_reverse(grid, N);
   dropout.start();
   normalize_rows<T, N>(walk, x, load_lanes<N>(affine.scale + walk.channel),
                        load_lanes<N>(affine.shift + walk.channel), floor, dropout, y);
@@ -199,7 +199,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
     normalize_small_batch(ChannelGrid grid, bool train, const T* x, ForwardChannels<C> channels,
                           C floor, Dropout dropout, T* y) {
   __shared__ TilePairs<C, N> sums, affine;
-  const Walk walk = Walk::forward(grid, N);
+  const Walk walk = Walk::in_order(grid, N);
   dropout.start();
   if (train) {
     Deviations<T, N> deviations{x};
@@ -233,7 +233,7 @@ template <class T, int N, class Window, class C = Compute<T>>
 __global__ void __launch_bounds__(kBlockThreads, 1)
     normalize_pooled(ChannelGrid grid, Pixels in, Pixels out, Window window, const T* x,
                      ScaleShifts<C> affine, C floor, PooledOutput<T> to) {
-  const Walk walk = Walk::backward(grid, N);
+  const Walk walk = Walk::in_reverse(grid, N);
   const auto scale = load_lanes<N>(affine.scale + walk.channel);
   const auto shift = load_lanes<N>(affine.shift + walk.channel);
   const std::int64_t line = std::int64_t{in.columns()} * walk.channels;
