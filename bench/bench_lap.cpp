@@ -1,26 +1,35 @@
 // How long does the exact assignment of one batch take?
 //
-//   bench_lap [--n N]... [--d D]... [--json PATH] [--dump DIR]
+//   bench_lap [--n N]... [--d D]... [--solver automatic|jv|auction|all] [--munkres yes]
+//             [--json PATH] [--dump DIR]
 //
 // For each batch size n, dimension d and kind of features: the median time of lap_solve on the
 // centred scores, of the whole re-assignment (centring, score product, lap_solve), and the counts
-// of the solver. --dump writes each score matrix as raw float32 for bench/peers/lap_peers.py.
+// of the solver. `--solver all` compares jv, the auction on one thread and the auction on all of
+// them; --munkres adds the textbook method. --dump writes each score matrix as raw float32 for
+// bench/peers/lap_peers.py.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "bench/peers/textbook_munkres.h"
 #include "kernels/gemm.h"
 #include "kernels/lap.h"
+#include "kernels/parallel.h"
 #include "kernels/reduce.h"
 #include "nat/assigner.h"
+#include "tests/opcases/determinism.h"
 #include "tests/opcases/lap_instances.h"
 
 namespace nat {
@@ -28,8 +37,16 @@ namespace {
 
 struct BenchOptions {
   std::vector<std::int64_t> n, d;
-  std::string json, dump;
+  std::string json, dump, solver = "automatic";
+  bool munkres = false;
 };
+
+std::optional<LapSolver> solver_named(const std::string& name) {
+  if (name == "automatic") return LapSolver::automatic;
+  if (name == "jv") return LapSolver::jv;
+  if (name == "auction") return LapSolver::auction;
+  return std::nullopt;
+}
 
 BenchOptions parse(int argc, char** argv) {
   BenchOptions options;
@@ -41,14 +58,21 @@ BenchOptions parse(int argc, char** argv) {
       options.n.push_back(std::stoll(value));
     } else if (flag == "--d") {
       options.d.push_back(std::stoll(value));
+    } else if (flag == "--solver") {
+      options.solver = value;
+    } else if (flag == "--munkres") {
+      options.munkres = value == "yes";
     } else if (flag == "--json") {
       options.json = value;
     } else if (flag == "--dump") {
       options.dump = value;
     } else {
-      throw Error(ErrorKind::usage, flag + " is not one of --n --d --json --dump");
+      throw Error(ErrorKind::usage,
+                  flag + " is not one of --n --d --solver --munkres --json --dump");
     }
   }
+  NAT_CHECK(options.solver == "all" || solver_named(options.solver).has_value(), ErrorKind::usage,
+            "--solver ", options.solver, ": not one of automatic, jv, auction, all");
   if (options.n.empty()) options.n = {64, 128, 256, 512, 1024, 2048};
   if (options.d.empty()) options.d = {128, 2048};
   return options;
@@ -86,35 +110,101 @@ std::vector<float> centred_scores(Context& ctx, ConstView z, ConstView targets) 
   return scores;
 }
 
-nlohmann::json measure(Context& ctx, const test::LapInstance& instance, std::int64_t n,
-                       std::int64_t d, const std::string& dump) {
-  auto made =
-      test::make_features(instance, static_cast<std::size_t>(n), static_cast<std::size_t>(d), 1);
-  const View z(made.z.data(), DType::f32, Shape(n, d));
-  const View targets(made.targets.data(), DType::f32, Shape(n, d));
-  const std::vector<float> scores = centred_scores(ctx, z, targets);
+// One problem, solved again and again.
+class Problem {
+ public:
+  Problem(std::int64_t n, std::vector<float> scores)
+      : n_(n),
+        scores_(std::move(scores)),
+        column_(static_cast<std::size_t>(n)),
+        price_(static_cast<std::size_t>(n)) {}
 
-  std::vector<std::int32_t> column(static_cast<std::size_t>(n)), price(column.size());
-  LapReport report;
-  const Milliseconds solve = measure_time([&] {
-    lap_solve(ctx, ConstView(scores.data(), DType::f32, Shape(n, n)),
-              View(column.data(), DType::i32, Shape(n)), View(price.data(), DType::i32, Shape(n)),
-              &report);
-  });
-  Assigner assigner(ctx, n, d);
+  Milliseconds time(Context& ctx, LapSolver solver) {
+    return measure_time([&] {
+      lap_solve(ctx, LapOptions{.solver = solver},
+                ConstView(scores_.data(), DType::f32, Shape(n_, n_)),
+                View(column_.data(), DType::i32, Shape(n_)),
+                View(price_.data(), DType::i32, Shape(n_)), &report_);
+    });
+  }
+  const LapReport& report() const { return report_; }
+  const std::vector<float>& scores() const { return scores_; }
+
+  void compare_solvers(Context& ctx, nlohmann::json& row) {
+    row["jv_least_ms"] = time(ctx, LapSolver::jv).least;
+    test::with_threads(1, [&] { row["auction_1_least_ms"] = time(ctx, LapSolver::auction).least; });
+    row["auction_least_ms"] = time(ctx, LapSolver::auction).least;
+    row["threads"] = cpu::thread_count();
+    row["rounds"] = report_.rounds;
+    row["auction_bids"] = report_.bids;
+    row["auction_paths"] = report_.paths;
+    row["auction_steps"] = report_.steps;
+  }
+
+  void compare_munkres(nlohmann::json& row) const {
+    const auto [low, high] = std::minmax_element(scores_.begin(), scores_.end());
+    const double scale = kLapLevels / (double{*high} - double{*low});
+    std::vector<std::int64_t> quanta(scores_.size());
+    std::transform(scores_.begin(), scores_.end(), quanta.begin(), [&](float score) {
+      return std::llround((double{score} - double{*low}) * scale);
+    });
+    std::vector<std::int32_t> columns;
+    row["munkres_least_ms"] =
+        measure_time([&] {
+          columns = bench::TextbookMunkres::columns(static_cast<std::size_t>(n_), quanta);
+        }).least;
+    double value = 0;
+    for (std::int64_t i = 0; i < n_; ++i) value += scores_[i * n_ + columns[i]];
+    row["munkres_value"] = value;
+  }
+
+ private:
+  std::int64_t n_;
+  std::vector<float> scores_;
+  std::vector<std::int32_t> column_, price_;
+  LapReport report_;
+};
+
+void dump_scores(const std::string& folder, const std::vector<float>& scores, nlohmann::json& row) {
+  std::string name = str(row["kind"].get<std::string>(), "-n", row["n"], "-d", row["d"], ".f32");
+  std::replace(name.begin(), name.end(), ' ', '-');
+  std::ofstream file(std::filesystem::path(folder) / name, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(scores.data()),
+             static_cast<std::streamsize>(scores.size() * sizeof(float)));
+  file.close();
+  NAT_CHECK(file, ErrorKind::io, folder, "/", name, ": cannot be written");
+  row["file"] = name;
+}
+
+Milliseconds time_assigner(Context& ctx, ConstView z, ConstView targets) {
+  const std::int64_t n = z.shape[0];
+  Assigner assigner(ctx, n, z.shape[1]);
+  std::vector<std::int32_t> column(static_cast<std::size_t>(n));
   LapReport assigned;
   float cosine_sum = 0;
   const Assignment result{.column_of_row = View(column.data(), DType::i32, Shape(n)),
                           .cosine_sum = View(&cosine_sum, DType::f32, Shape(1)),
                           .lap = &assigned};
-  const Milliseconds assign = measure_time([&] { assigner.assign(ctx, z, targets, result); });
+  return measure_time([&] { assigner.assign(ctx, z, targets, result); });
+}
+
+nlohmann::json measure(Context& ctx, const test::LapInstance& instance, std::int64_t n,
+                       std::int64_t d, const BenchOptions& options) {
+  auto made =
+      test::make_features(instance, static_cast<std::size_t>(n), static_cast<std::size_t>(d), 1);
+  const View z(made.z.data(), DType::f32, Shape(n, d));
+  const View targets(made.targets.data(), DType::f32, Shape(n, d));
+  Problem problem(n, centred_scores(ctx, z, targets));
+  const Milliseconds solve =
+      problem.time(ctx, solver_named(options.solver).value_or(LapSolver::automatic));
+  const LapReport report = problem.report();
 
   nlohmann::json row = {{"kind", instance.name},
                         {"n", n},
                         {"d", d},
                         {"solve_ms", solve.median},
                         {"solve_least_ms", solve.least},
-                        {"assign_ms", assign.median},
+                        {"assign_ms", time_assigner(ctx, z, targets).median},
                         {"bids", report.bids},
                         {"paths", report.paths},
                         {"steps", report.steps},
@@ -122,17 +212,26 @@ nlohmann::json measure(Context& ctx, const test::LapInstance& instance, std::int
                         {"quantum", report.quantum},
                         {"value", report.value},
                         {"identity_value", report.identity_value}};
-  if (!dump.empty()) {
-    std::string name = str(instance.name, "-n", n, "-d", d, ".f32");
-    std::replace(name.begin(), name.end(), ' ', '-');
-    std::ofstream file(std::filesystem::path(dump) / name, std::ios::binary);
-    file.write(reinterpret_cast<const char*>(scores.data()),
-               static_cast<std::streamsize>(scores.size() * sizeof(float)));
-    file.close();
-    NAT_CHECK(file, ErrorKind::io, dump, "/", name, ": cannot be written");
-    row["file"] = name;
-  }
+  if (options.solver == "all") problem.compare_solvers(ctx, row);
+  if (options.munkres) problem.compare_munkres(row);
+  if (!options.dump.empty()) dump_scores(options.dump, problem.scores(), row);
   return row;
+}
+
+void print_comparison(const nlohmann::json& row) {
+  if (row.contains("jv_least_ms")) {
+    const double jv = row["jv_least_ms"], one = row["auction_1_least_ms"];
+    const double all = row["auction_least_ms"];
+    std::printf("             least ms: jv %.3f  auction %.3f  on %d threads %.3f (%.2fx);", jv,
+                one, row["threads"].get<int>(), all, one / all);
+    std::printf(" rounds %lld  bids %lld  paths %lld  steps %lld\n", row["rounds"].get<long long>(),
+                row["auction_bids"].get<long long>(), row["auction_paths"].get<long long>(),
+                row["auction_steps"].get<long long>());
+  }
+  if (row.contains("munkres_least_ms")) {
+    const double munkres = row["munkres_least_ms"], ours = row["solve_least_ms"];
+    std::printf("             least ms: textbook Munkres %.1f (%.0fx)\n", munkres, munkres / ours);
+  }
 }
 
 void run(const BenchOptions& options) {
@@ -144,12 +243,13 @@ void run(const BenchOptions& options) {
   for (const std::int64_t n : options.n) {
     for (const std::int64_t d : options.d) {
       for (const test::LapInstance& instance : test::kLapInstances) {
-        const nlohmann::json row = measure(ctx, instance, n, d, options.dump);
+        const nlohmann::json row = measure(ctx, instance, n, d, options);
         std::printf("%5lld %5lld  %-16s %9.4f %9.4f %6lld %5lld %7lld %4lld\n",
                     static_cast<long long>(n), static_cast<long long>(d), instance.name,
                     row["solve_ms"].get<double>(), row["assign_ms"].get<double>(),
                     row["bids"].get<long long>(), row["paths"].get<long long>(),
                     row["steps"].get<long long>(), row["gap_quanta"].get<long long>());
+        print_comparison(row);
         std::fflush(stdout);
         rows.push_back(row);
       }

@@ -5,8 +5,10 @@
 set(_cudnn_hints ${CUDAToolkit_LIBRARY_ROOT} ${CUDAToolkit_TARGET_DIR} ${CUDAToolkit_BIN_DIR}/..)
 find_path(CUDNN_INCLUDE_DIR NAMES cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${_cudnn_hints}
           PATH_SUFFIXES include)
-find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9
-             HINTS ${CUDAToolkit_LIBRARY_DIR} ${_cudnn_hints} PATH_SUFFIXES lib lib64)
+# The library beside the header, whatever its name: another one may be of another version.
+find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 NAMES_PER_DIR
+             HINTS ${CUDNN_INCLUDE_DIR}/.. ${CUDAToolkit_LIBRARY_DIR} ${_cudnn_hints}
+             PATH_SUFFIXES lib lib64)
 set(CUDNN_VERSION "")
 foreach(header cudnn_version_v9.h cudnn_version.h)
   if(CUDNN_INCLUDE_DIR AND NOT CUDNN_VERSION AND EXISTS ${CUDNN_INCLUDE_DIR}/${header})

@@ -10,6 +10,8 @@
 // dtypes: x and y are f32, bf16 or f64; w and dw are f32 (f64 with f64). bf16 operands are rounded
 // to nearest even and accumulated in f32. x and y may use different channel blocks
 // (kernels/view.h). Cost of each function: 2*n*p*q*k*r*s*c flops.
+// On CUDA w may also be a bf16 copy beside bf16 x; tensors are plain; and with bf16 x the sum of dw
+// is rounded to bf16 once, before it is stored or added, because cuDNN has no other kernel.
 #pragma once
 
 #include "kernels/op.h"

@@ -7,6 +7,7 @@
 
 #include "kernels/gemm.h"
 #include "tests/opcases/determinism.h"
+#include "tests/opcases/device.h"
 #include "tests/opcases/tensor.h"
 #include "tests/reference/gemm.h"
 
@@ -47,7 +48,7 @@ void check_gemm(const GemmProblem& p, DType dtype, float beta) {
   CAPTURE((p.a_transposed == kYes));
   CAPTURE((p.b_transposed == kYes));
   CAPTURE(beta);
-  Context ctx;
+  Context ctx(kDevice);
   Tensor a(p.a_transposed == kYes ? Shape(p.k, p.m) : Shape(p.m, p.k), dtype);
   Tensor b(p.b_transposed == kYes ? Shape(p.n, p.k) : Shape(p.k, p.n), dtype);
   Tensor c(Shape(p.m, p.n), dtype);
@@ -168,7 +169,7 @@ void check_backward(Context& ctx, Linear& layer) {
 
 void check_linear(DType x_dtype, DType y_dtype) {
   const bool bf16 = x_dtype == DType::bf16 || y_dtype == DType::bf16;
-  Context ctx(Device::cpu, bf16 ? Math::bf16 : Math::f32);
+  Context ctx(kDevice, bf16 ? Math::bf16 : Math::f32);
   // Around the number of rows at which the product is turned over, odd sizes, and single ones.
   for (const auto& [n, in, out] :
        {std::tuple(1, 1, 1), std::tuple(1, 37, 29), std::tuple(3, 257, 130),
@@ -221,7 +222,7 @@ TEST_CASE("fully connected layers equal the formula in bfloat16 and between bflo
 
 TEST_CASE("float64 gradients of the fully connected layer equal central differences") {
   for (const std::int64_t rows : {3, 130}) {
-    Context ctx;
+    Context ctx(kDevice);
     Linear layer(rows, 5, 4, DType::f64, DType::f64);
     const std::vector<double> r = random_values(8, layer.y.size());
     layer.dy.assign(r);
@@ -239,7 +240,7 @@ TEST_CASE("float64 gradients of the fully connected layer equal central differen
 }
 
 TEST_CASE("bias gradients do not depend on the number of threads") {
-  Context ctx;
+  Context ctx(kDevice);
   Linear layer(512, 8, 300, DType::f32, DType::f32);
   Tensor one(Shape(layer.out), DType::f32);
   with_threads(1, [&] {
@@ -253,8 +254,26 @@ TEST_CASE("bias gradients do not depend on the number of threads") {
   CHECK(same_bits(one, layer.db));
 }
 
+TEST_CASE("bf16 weights count as float32 weights that were rounded") {
+  if (!kOnCuda) {
+    MESSAGE("skipped: only CUDA takes bf16 weights");
+    return;
+  }
+  Context ctx(kDevice, Math::bf16);
+  Linear layer(5, 33, 17, DType::bf16, DType::f32);
+  Tensor rounded(layer.w.shape(), DType::bf16);
+  rounded.assign(layer.w.values());
+  Tensor y(layer.y.shape(), DType::f32), dx(layer.x.shape(), DType::bf16);
+  linear_forward(ctx, layer.x.view(), layer.w.view(), layer.b.view(), layer.y.view());
+  linear_forward(ctx, layer.x.view(), rounded.view(), layer.b.view(), y.view());
+  CHECK(same_bits(layer.y, y));
+  linear_backward_data(ctx, layer.w.view(), layer.dy.view(), layer.dx.view());
+  linear_backward_data(ctx, rounded.view(), layer.dy.view(), dx.view());
+  CHECK(same_bits(layer.dx, dx));
+}
+
 TEST_CASE("matrices that do not fit are refused in one line") {
-  Context ctx;
+  Context ctx(kDevice);
   Tensor a(Shape(2, 3), DType::f32), b(Shape(4, 5), DType::f32), c(Shape(2, 5), DType::f32);
   CHECK_THROWS_WITH_AS(gemm(ctx, kNo, kNo, 0, a.view(), b.view(), c.view()),
                        "gemm: a 2x3 f32 and b 4x5 f32 do not give c 2x5 f32", Error);

@@ -23,57 +23,35 @@
 namespace nat::test {
 namespace {
 
-// Uniform integers in [0, levels).
-Scores random_scores(std::size_t n, std::uint64_t seed, std::uint32_t levels) {
-  Scores scores(n * n);
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    const std::uint32_t word = philox(seed, RandomStream::synthetic, 3, i).value[0];
-    scores[i] = static_cast<float>(word % levels);
-  }
-  return scores;
-}
-
-// Scores of features centred on their mean.
-Scores centred_scores(const FeaturesAndTargets& made, std::size_t n, std::size_t d) {
-  std::vector<double> mean(d, 0);
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t k = 0; k < d; ++k) {
-      mean[k] += double{made.z[i * d + k]} / static_cast<double>(n);
-    }
-  }
-  Scores scores(n * n);
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = 0; j < n; ++j) {
-      double score = 0;
-      for (std::size_t k = 0; k < d; ++k) {
-        score += (double{made.z[i * d + k]} - mean[k]) * double{made.targets[j * d + k]};
-      }
-      scores[i * n + j] = static_cast<float>(score);
-    }
-  }
-  return scores;
-}
-
 // ---- against exhaustive search and a second solver ----------------------------------------------
 
 TEST_CASE("every 1x1, 2x2 and 3x3 matrix of zeros, ones and twos is solved") {
-  Context ctx;
+  LapTester tester;
   for (std::size_t n = 1; n <= 3; ++n) {
-    std::int64_t count = 1;
+    std::size_t count = 1;
     for (std::size_t i = 0; i < n * n; ++i) count *= 3;
-    std::int64_t wrong = 0;
-    for (std::int64_t code = 0; code < count; ++code) {
-      Scores scores(n * n);
+    const std::size_t stride = kOnCuda ? 31 : 1;  // of the CUDA kernel a sample
+    Scores all;
+    std::vector<std::int64_t> best;
+    for (std::size_t code = 0; code < count; code += stride) {
       Quanta exact(n * n);
-      std::int64_t digits = code;
-      for (std::size_t i = 0; i < n * n; ++i, digits /= 3) {
-        exact[i] = digits % 3;
-        scores[i] = static_cast<float>(exact[i]);
+      std::size_t digits = code;
+      for (std::int64_t& value : exact) {
+        value = static_cast<std::int64_t>(digits % 3);
+        digits /= 3;
+        all.push_back(static_cast<float>(value));
       }
-      const Solution solution = solve(ctx, n, scores);
-      const auto best = static_cast<double>(reference::best_by_enumeration(n, exact));
-      if (!is_permutation_of_columns(solution.column) || solution.report.value != best ||
-          value_of(scores, solution.column) != best || solution.report.gap() != 0) {
+      best.push_back(reference::best_by_enumeration(n, exact));
+    }
+    const std::vector<Solution> solutions =
+        solve_batch(tester.ctx, best.size(), n, all, tester.options);
+    std::size_t wrong = 0;
+    for (std::size_t k = 0; k < best.size(); ++k) {
+      const Solution& solution = solutions[k];
+      const Scores scores(&all[k * n * n], &all[k * n * n] + n * n);
+      const auto value = static_cast<double>(best[k]);
+      if (!is_permutation_of_columns(solution.column) || solution.report.value != value ||
+          value_of(scores, solution.column) != value || solution.report.gap() != 0) {
         ++wrong;
       }
     }
@@ -82,7 +60,7 @@ TEST_CASE("every 1x1, 2x2 and 3x3 matrix of zeros, ones and twos is solved") {
 }
 
 TEST_CASE("random matrices up to 7x7, with and without ties, match the best of all permutations") {
-  Context ctx;
+  LapTester tester;
   for (std::size_t n = 4; n <= 7; ++n) {
     for (const std::uint32_t levels : {2u, 4u, 10u, 1u << 24}) {
       for (std::uint64_t seed = 0; seed < 12; ++seed) {
@@ -90,7 +68,7 @@ TEST_CASE("random matrices up to 7x7, with and without ties, match the best of a
         CAPTURE(levels);
         CAPTURE(seed);
         const Scores scores = random_scores(n, 100 * n + seed, levels);
-        const Solution solution = solve(ctx, n, scores);
+        const Solution solution = tester.solve(n, scores);
         check_promises(n, scores, solution);
         CHECK(solution.report.bound_quanta == reference::best_by_enumeration(n, quantise(scores)));
       }
@@ -99,13 +77,14 @@ TEST_CASE("random matrices up to 7x7, with and without ties, match the best of a
 }
 
 TEST_CASE("sizes around the vector width match a plain int64 solver") {
-  Context ctx;
+  LapTester tester;
   for (const std::size_t n : {2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130}) {
+    if (kOnCuda && n > 33) continue;
     for (const std::uint32_t levels : {3u, 100u, 1u << 24}) {
       CAPTURE(n);
       CAPTURE(levels);
       const Scores scores = random_scores(n, n, levels);
-      const Solution solution = solve(ctx, n, scores);
+      const Solution solution = tester.solve(n, scores);
       check_promises(n, scores, solution);
       CHECK(solution.report.bound_quanta ==
             reference::best_by_augmenting_paths(n, quantise(scores)));
@@ -114,15 +93,12 @@ TEST_CASE("sizes around the vector width match a plain int64 solver") {
 }
 
 TEST_CASE("nothing and one are assigned to themselves") {
-  Context ctx;
-  LapReport report;
-  report.value = 7;
-  lap_solve(ctx, ConstView(nullptr, DType::f32, Shape(0, 0)), View(nullptr, DType::i32, Shape(0)),
-            View(nullptr, DType::i32, Shape(0)), &report);
-  CHECK(report.status == LapStatus::optimal);
-  CHECK(report.value == 0);
+  LapTester tester;
+  const Solution nothing = tester.solve(0, {});
+  CHECK(nothing.report.status == LapStatus::optimal);
+  CHECK(nothing.report.value == 0);
 
-  const Solution one = solve(ctx, 1, {-2.5f});
+  const Solution one = tester.solve(1, {-2.5f});
   CHECK(one.column == std::vector<std::int32_t>{0});
   CHECK(one.report.value == -2.5);
   CHECK(one.report.gap() == 0);
@@ -139,9 +115,9 @@ TEST_CASE("the OR-Library problems assign100 to assign800 reach their published 
     MESSAGE("skipped: no OR-Library files beside the source tree");
     return;
   }
-  Context ctx;
+  LapTester tester;
   const std::int64_t optima[] = {305, 475, 626, 804, 991, 1176, 1362, 1552};
-  for (std::size_t k = 0; k < 8; ++k) {
+  for (std::size_t k = 0; k < (kOnCuda ? 1 : 8); ++k) {
     const std::size_t hundreds = 100 * (k + 1);
     CAPTURE(hundreds);
     std::ifstream file(folder / ("assign" + std::to_string(hundreds) + ".txt"));
@@ -155,7 +131,7 @@ TEST_CASE("the OR-Library problems assign100 to assign800 reach their published 
       score = static_cast<float>(-cost);
     }
     REQUIRE(!file.fail());
-    const Solution solution = solve(ctx, n, scores);
+    const Solution solution = tester.solve(n, scores);
     check_promises(n, scores, solution);
     CHECK(solution.report.value == static_cast<double>(-optima[k]));
   }
@@ -174,6 +150,7 @@ std::string read_gzip(const std::filesystem::path& path) {
 }
 
 TEST_CASE("a public 368x368 problem of near ties reaches its published optimum") {
+  LapTester tester;
   const std::filesystem::path path = kPublicData / "lap-eps-368" / "cost_eps.csv.gz";
   if (!std::filesystem::exists(path)) {
     MESSAGE("skipped: no lap-eps-368 beside the source tree");
@@ -190,7 +167,7 @@ TEST_CASE("a public 368x368 problem of near ties reaches its published optimum")
   std::transform(costs.begin(), costs.end(), scores.begin(),
                  [](double cost) { return static_cast<float>(-cost); });
 
-  const Solution solution = solve(n, scores);
+  const Solution solution = tester.solve(n, scores);
   check_promises(n, scores, solution);
   double cost = 0, largest = 0;
   for (std::size_t i = 0; i < n; ++i) {
@@ -207,6 +184,7 @@ TEST_CASE("a public 368x368 problem of near ties reaches its published optimum")
 // ---- what must not matter -----------------------------------------------------------------------
 
 TEST_CASE("constants added to rows and columns leave the optimum where it is") {
+  LapTester tester;
   const std::size_t n = 60;
   const Scores scores = random_scores(n, 1, 1000);
   Scores shifted = scores;
@@ -218,21 +196,22 @@ TEST_CASE("constants added to rows and columns leave the optimum where it is") {
     added += static_cast<double>(37 * i % 101) - static_cast<double>(53 * i % 211);
   }
   // All numbers are integers, and n quanta are less than 1: the optimum is found exactly.
-  const Solution plain = solve(n, scores), other = solve(n, shifted);
+  const Solution plain = tester.solve(n, scores), other = tester.solve(n, shifted);
   check_promises(n, shifted, other);
   CHECK(other.report.value == plain.report.value + added);
   CHECK(value_of(scores, other.column) == plain.report.value);
 }
 
 TEST_CASE("scaling by a power of two changes neither permutation nor prices") {
+  LapTester tester;
   const std::size_t n = 70;
   const Scores scores = random_scores(n, 2, 1u << 20);
-  const Solution plain = solve(n, scores);
+  const Solution plain = tester.solve(n, scores);
   for (const int power : {-140, -30, -1, 1, 30, 100}) {
     CAPTURE(power);
     Scores scaled = scores;
     for (float& score : scaled) score = std::ldexp(score, power);
-    const Solution other = solve(n, scaled);
+    const Solution other = tester.solve(n, scaled);
     CHECK(other.column == plain.column);
     CHECK(other.price == plain.price);
     CHECK(other.report.value == std::ldexp(plain.report.value, power));
@@ -240,9 +219,10 @@ TEST_CASE("scaling by a power of two changes neither permutation nor prices") {
 }
 
 TEST_CASE("transposing and renumbering rows and columns leave the value") {
+  LapTester tester;
   const std::size_t n = 75;
   const Scores scores = random_scores(n, 3, 1u << 24);
-  const std::int64_t value = solve(n, scores).report.value_quanta;
+  const std::int64_t value = tester.solve(n, scores).report.value_quanta;
   Scores transposed(n * n), renumbered(n * n);
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j < n; ++j) {
@@ -250,11 +230,12 @@ TEST_CASE("transposing and renumbering rows and columns leave the value") {
       renumbered[(i * 7 + 3) % n * n + (j * 11 + 5) % n] = scores[i * n + j];
     }
   }
-  CHECK(solve(n, transposed).report.value_quanta == value);
-  CHECK(solve(n, renumbered).report.value_quanta == value);
+  CHECK(tester.solve(n, transposed).report.value_quanta == value);
+  CHECK(tester.solve(n, renumbered).report.value_quanta == value);
 }
 
 TEST_CASE("maximising the negative minimises") {
+  LapTester tester;
   const std::size_t n = 40;
   Scores costs = random_scores(n, 4, 500);
   Quanta negative(n * n);
@@ -262,18 +243,18 @@ TEST_CASE("maximising the negative minimises") {
     negative[i] = -static_cast<std::int64_t>(costs[i]);
     costs[i] = -costs[i];
   }
-  CHECK(solve(n, costs).report.value ==
+  CHECK(tester.solve(n, costs).report.value ==
         static_cast<double>(reference::best_by_augmenting_paths(n, negative)));
 }
 
-TEST_CASE("a hundred solutions of one problem are one solution, with any number of threads") {
+TEST_CASE("solutions of one problem are one solution, with any number of threads") {
   const std::size_t n = 64;
   const Scores scores = random_scores(n, 5, 8);  // many optima
-  Context ctx;
-  const Solution first = solve(ctx, n, scores);
-  for (int repeat = 0; repeat < 100; ++repeat) {
+  LapTester tester;
+  const Solution first = tester.solve(n, scores);
+  for (int repeat = 0; repeat < (kOnCuda ? 2 : 100); ++repeat) {
     with_threads(1 + repeat % 2, [&] {
-      const Solution again = solve(ctx, n, scores);
+      const Solution again = tester.solve(n, scores);
       CHECK(again.column == first.column);
       CHECK(again.price == first.price);
       CHECK(again.report.steps == first.report.steps);
@@ -282,22 +263,23 @@ TEST_CASE("a hundred solutions of one problem are one solution, with any number 
 }
 
 TEST_CASE("solving again borrows no more memory") {
-  Context ctx;
+  LapTester tester;
   const Scores scores = random_scores(50, 6, 1000);
-  solve(ctx, 50, scores);
-  const std::size_t borrowed = ctx.scratch.high_water();
-  solve(ctx, 50, scores);
-  solve(ctx, 20, random_scores(20, 7, 1000));
-  CHECK(ctx.scratch.high_water() == borrowed);
+  tester.solve(50, scores);
+  const std::size_t borrowed = tester.ctx.scratch.high_water();
+  tester.solve(50, scores);
+  tester.solve(20, random_scores(20, 7, 1000));
+  CHECK(tester.ctx.scratch.high_water() == borrowed);
 }
 
 // ---- the current assignment ---------------------------------------------------------------------
 
 TEST_CASE("the identity is kept when every permutation is as good") {
+  LapTester tester;
   for (const std::size_t n : {2, 3, 31, 100}) {
     CAPTURE(n);
     for (const float constant : {0.0f, 0.1f, -3e38f}) {
-      const Solution solution = solve(n, Scores(n * n, constant));
+      const Solution solution = tester.solve(n, Scores(n * n, constant));
       check_promises(n, Scores(n * n, constant), solution);
       CHECK(is_identity(solution.column));
       CHECK(solution.report.steps == 0);
@@ -311,7 +293,7 @@ TEST_CASE("the identity is kept when every permutation is as good") {
       }
     }
     for (const Scores& scores : {sums, rows}) {
-      const Solution solution = solve(n, scores);
+      const Solution solution = tester.solve(n, scores);
       check_promises(n, scores, solution);
       CHECK(is_identity(solution.column));
     }
@@ -319,15 +301,17 @@ TEST_CASE("the identity is kept when every permutation is as good") {
 }
 
 TEST_CASE("the identity is kept when it is one of several optima") {
+  LapTester tester;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     const std::size_t n = 24;
     Scores scores = random_scores(n, 40 + seed, 3);
     for (std::size_t i = 0; i < n; ++i) scores[i * n + i] = 2;  // nothing is larger
-    CHECK(is_identity(solve(n, scores).column));
+    CHECK(is_identity(tester.solve(n, scores).column));
   }
 }
 
 TEST_CASE("the identity is kept where only the rounding to quanta prefers another permutation") {
+  LapTester tester;
   // One quantum is 1. In each 2x2 block the identity is worth 20.98 and the exchange 20.91, which
   // round to 20 and 21.
   const std::size_t blocks = 4, n = 2 * blocks + 1;
@@ -338,123 +322,17 @@ TEST_CASE("the identity is kept where only the rounding to quanta prefers anothe
     scores[(i + 1) * n + i] = 10.4f;
   }
   scores[n * n - 1] = kLapLevels;
-  const Solution solution = solve(n, scores);
+  const Solution solution = tester.solve(n, scores);
   check_promises(n, scores, solution);
   CHECK(is_identity(solution.column));
   CHECK(solution.report.quantum == 1);
   CHECK(solution.report.gap() == static_cast<std::int64_t>(blocks));
 }
 
-// ---- hazards ------------------------------------------------------------------------------------
-
-TEST_CASE("features of every character are solved with proof and within a bound on steps") {
-  Context ctx;
-  for (const LapInstance& instance : kLapInstances) {
-    for (const std::size_t n : {31, 33, 256, 257}) {
-      const std::size_t d = 64;
-      CAPTURE(instance.name);
-      CAPTURE(n);
-      const Scores scores = centred_scores(make_features(instance, n, d, n), n, d);
-      const Solution solution = solve(ctx, n, scores);
-      check_promises(n, scores, solution);
-      // Measured: at most 8.2 n.
-      CHECK(solution.report.steps <= static_cast<std::int64_t>(16 * n));
-    }
-  }
-}
-
-TEST_CASE("features of low rank are solved with proof and within a bound on steps") {
-  Context ctx;
-  const LapInstance kinds[] = {{"unrelated", Character::unrelated, 0},
-                               {"collapsed 1e-3", Character::collapsed, 1e-3f},
-                               {"clustered 1e-2", Character::clustered, 1e-2f}};
-  for (const LapInstance& instance : kinds) {
-    for (const std::size_t d : {1, 2, 8}) {
-      const std::size_t n = 255;
-      CAPTURE(instance.name);
-      CAPTURE(d);
-      const Scores scores = centred_scores(make_features(instance, n, d, d), n, d);
-      const Solution solution = solve(ctx, n, scores);
-      check_promises(n, scores, solution);
-      // Measured: at most 71 n, at d = 2, where all points lie on a circle.
-      CHECK(solution.report.steps <= static_cast<std::int64_t>(128 * n));
-    }
-  }
-}
-
-TEST_CASE("collapse down to rounding noise, centred or not, is solved with proof") {
-  Context ctx;
-  const std::size_t n = 128, d = 32;
-  for (const float noise : {1e-2f, 1e-4f, 1e-6f, 1e-7f}) {
-    CAPTURE(noise);
-    const auto made = make_features({"collapsed", Character::collapsed, noise}, n, d, 8);
-    Scores raw(n * n);
-    for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t j = 0; j < n; ++j) {
-        raw[i * n + j] =
-            std::inner_product(&made.z[i * d], &made.z[i * d] + d, &made.targets[j * d], 0.0f);
-      }
-    }
-    for (const Scores& scores : {raw, centred_scores(made, n, d)}) {
-      const Solution solution = solve(ctx, n, scores);
-      check_promises(n, scores, solution);
-      // Measured: at most 3.4 n.
-      CHECK(solution.report.steps <= static_cast<std::int64_t>(16 * n));
-    }
-  }
-}
-
-TEST_CASE("equal rows, equal columns, two levels and repeated blocks are solved with proof") {
-  Context ctx;
-  const std::size_t n = 96;
-  const auto made = [&](auto score) {
-    Scores scores(n * n);
-    for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t j = 0; j < n; ++j) scores[i * n + j] = static_cast<float>(score(i, j));
-    }
-    return scores;
-  };
-  const Scores base = random_scores(n, 9, 1u << 24);
-  const Scores hazards[] = {
-      made([&](std::size_t, std::size_t j) { return base[j]; }),
-      made([&](std::size_t i, std::size_t) { return base[i * n]; }),
-      made([&](std::size_t i, std::size_t j) { return base[i / 16 * n + j]; }),
-      made([&](std::size_t i, std::size_t j) { return base[i * n + j / 16]; }),
-      made([&](std::size_t i, std::size_t j) { return base[i / 4 * n + j / 4]; }),
-      made([](std::size_t i, std::size_t j) { return i + j < n ? 1 : 0; }),
-      made([](std::size_t i, std::size_t j) { return (i * j) % 7 == 0 ? 1 : 0; }),
-      made([](std::size_t i, std::size_t j) { return (i + 1) * (j + 1); }),
-      made([](std::size_t i, std::size_t j) { return -static_cast<double>((i + 1) * (j + 1)); }),
-  };
-  for (const Scores& scores : hazards) {
-    const Solution solution = solve(ctx, n, scores);
-    check_promises(n, scores, solution);
-    CHECK(solution.report.bound_quanta == reference::best_by_augmenting_paths(n, quantise(scores)));
-  }
-}
-
-TEST_CASE("the widest and the narrowest ranges of float32 are solved with proof") {
-  const std::size_t n = 20;
-  const float largest = std::numeric_limits<float>::max();
-  const float tiniest = std::numeric_limits<float>::denorm_min();
-  Scores wide = random_scores(n, 10, 1000);
-  for (float& score : wide) score = (score / 1000 - 0.5f) * largest;
-  wide[0] = largest;
-  wide[n + 3] = -largest;
-  Scores narrow = random_scores(n, 11, 5);
-  for (float& score : narrow) score *= tiniest;
-  Scores geometric(n * n);
-  for (std::size_t i = 0; i < geometric.size(); ++i) {
-    geometric[i] = std::ldexp(1.0f, static_cast<int>(i * 37 % 250) - 125);
-  }
-  for (const Scores& scores : {wide, narrow, geometric}) {
-    check_promises(n, scores, solve(n, scores));
-  }
-}
-
 // ---- bad input ----------------------------------------------------------------------------------
 
 TEST_CASE("NaN or infinity anywhere is refused with the identity") {
+  LapTester tester;
   const std::size_t n = 19;
   for (const float bad :
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
@@ -462,7 +340,7 @@ TEST_CASE("NaN or infinity anywhere is refused with the identity") {
     for (const std::size_t at : {std::size_t{0}, std::size_t{200}, n * n - 1}) {
       Scores scores = random_scores(n, 12, 1000);
       scores[at] = bad;
-      const Solution solution = solve(n, scores);
+      const Solution solution = tester.solve(n, scores);
       CHECK(solution.report.status == LapStatus::bad_input);
       CHECK(is_identity(solution.column));
       CHECK(solution.price == std::vector<std::int32_t>(n, 0));
@@ -472,21 +350,28 @@ TEST_CASE("NaN or infinity anywhere is refused with the identity") {
 }
 
 TEST_CASE("matrices that are not square or not f32, and results of another size, are refused") {
-  Context ctx;
+  Context ctx(kDevice);
   LapReport report;
   Tensor scores(Shape(4, 4), DType::f32), wide(Shape(4, 5), DType::f32),
-      f64(Shape(4, 4), DType::f64);
+      f64(Shape(4, 4), DType::f64), tall(Shape(8, 4), DType::f32);
   Tensor four(Shape(4), DType::i32), five(Shape(5), DType::i32), real(Shape(4), DType::f32);
-  scores.fill(0);
-  const auto attempt = [&](Tensor& s, Tensor& column, Tensor& price) {
-    lap_solve(ctx, s.view(), column.view(), price.view(), &report);
+  const auto attempt = [&](Tensor& s, Tensor& column, Tensor& price, LapOptions options = {}) {
+    lap_solve(ctx, options, s.view(), column.view(), price.view(), &report);
   };
   CHECK_THROWS_AS(attempt(wide, four, four), Error);
+  CHECK_THROWS_AS(attempt(tall, four, four), Error);
   CHECK_THROWS_AS(attempt(f64, four, four), Error);
   CHECK_THROWS_AS(attempt(scores, five, four), Error);
   CHECK_THROWS_AS(attempt(scores, four, five), Error);
   CHECK_THROWS_AS(attempt(scores, real, four), Error);
-  CHECK_NOTHROW(attempt(scores, four, four));
+  CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::auction, 1, 0, 0}), Error);
+  CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::auction, 0, -1, 0}), Error);
+  CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::auction, 0, 0, -1}), Error);
+  CHECK_THROWS_AS(lap_solve(ctx, LapOptions{}, scores.view(), four.view(), four.view(), nullptr),
+                  Error);
+  CHECK_THROWS_AS(
+      lap_solve_batch(ctx, LapOptions{}, wide.view(), four.view(), four.view(), &report), Error);
+  if (kOnCuda) CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::jv, 0, 0, 0}), Error);
 }
 
 }  // namespace

@@ -108,9 +108,16 @@ bool exists_in_tree(const fs::path& root, const std::string& word) {
   return fs::exists((root / word.substr(0, star)).parent_path());
 }
 
+// The source of a test program. simt_NAME is NAME once more, on the CUDA kernels (tests/simt).
+fs::path source_of_test(const fs::path& root, std::string name) {
+  constexpr std::string_view kSimt = "simt_";
+  if (begins_with(name, kSimt)) name.erase(0, kSimt.size());
+  return root / "tests" / (name + ".cpp");
+}
+
 // build/bin/NAME is built from the tools, a test or a benchmark.
 bool program_exists(const fs::path& root, const std::string& name) {
-  return name == "nat" || fs::exists(root / "tests" / (name + ".cpp")) ||
+  return name == "nat" || fs::exists(source_of_test(root, name)) ||
          fs::exists(root / "bench" / (name + ".cpp"));
 }
 
@@ -137,7 +144,7 @@ std::string fault_of_code(const fs::path& root, const std::string& code) {
     if (at == std::string::npos) continue;
     const std::string program = word.substr(at + kPrograms.size());
     if (!program_exists(root, program)) return word;
-    const std::string source = content_of(root / "tests" / (program + ".cpp"));
+    const std::string source = content_of(source_of_test(root, program));
     for (const std::string& pattern : test_cases_of(code)) {
       if (source.find(pattern) == std::string::npos) return pattern;
     }

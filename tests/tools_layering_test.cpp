@@ -95,8 +95,8 @@ std::string fault_of_third_party(const Include& include) {
     return "oneDNN stays in kernels/cpu/onednn";
   if (begins_with_any(name, {"cuda", "cublas", "cudnn", "cub/", "cooperative_groups", "curand",
                              "nvtx3/", "mma.h", "device_launch"}) &&
-      !is_in(include.from, "kernels/cuda"))
-    return "CUDA stays in kernels/cuda";
+      !is_in_any(include.from, {"kernels/cuda", "tests/simt"}))
+    return "CUDA stays in kernels/cuda and tests/simt";
   if (begins_with_any(name, {"stb"}) && !is_in_any(include.from, {"data", "tools/report", "tests"}))
     return "stb stays in data/ and tools/report/";
   if (begins_with_any(name, {"CLI"}) && !is_in_any(include.from, {"tools", "bench"}))

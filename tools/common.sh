@@ -19,6 +19,8 @@ quietly() {
 # Configures build/, the one folder that tools/test and tools/demo share; arguments go to cmake.
 # shellcheck disable=SC2120  # tools/demo has none
 configure_release() {
+  local card=90  # any one architecture will do where no card is there to run it
+  if nvidia-smi -L > /dev/null 2>&1; then card=native; fi
   quietly configure cmake -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-    -DNAT_CUDA=AUTO -DNAT_ONEDNN=AUTO "$@"
+    -DNAT_CUDA=AUTO -DCMAKE_CUDA_ARCHITECTURES=$card -DNAT_ONEDNN=AUTO "$@"
 }

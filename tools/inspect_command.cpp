@@ -56,7 +56,7 @@ void print(const nlohmann::json& json, bool as_json) {
 
 int print_plan(const Options& options, int channels, bool as_json) {
   Context host;  // the parameters; nothing else is allocated
-  const Network network = make_network(
+  const Network network = build_network(
       host, options, {.height = options.size, .width = options.size, .channels = channels});
   const MemoryPlan plan =
       Execution::plan(planning_context(options), *network.net, options.batch, Mode::train);

@@ -56,8 +56,9 @@ int run(int argc, char** argv) {
                                          embed_command(app),
                                          report_command(app),
                                          inspect_command(app, defaults),
-                                         doctor_command(app),
-                                         bench_command(app)};
+                                         lap_command(app),
+                                         bench_command(app),
+                                         doctor_command(app)};
   check_command_name(app, argc, argv);
   try {
     app.parse(argc, argv);

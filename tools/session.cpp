@@ -70,11 +70,15 @@ FrontEnd front_end(const Options& options) {
   return options.front == "high_pass" ? FrontEnd::high_pass : FrontEnd::clean;
 }
 
-Network make_network(Context& ctx, const Options& options, const data::PictureShape& pictures) {
+Network build_network(Context& ctx, const Options& options, const data::PictureShape& pictures) {
   const int channels = front_end_channels(front_end(options), pictures.channels);
-  Network network = build_architecture(
+  return build_architecture(
       ctx, {.name = options.network, .dimension = options.dimension, .width = options.width},
       Shape(1, options.size, options.size, channels));
+}
+
+Network make_network(Context& ctx, const Options& options, const data::PictureShape& pictures) {
+  Network network = build_network(ctx, options, pictures);
   initialize(ctx, options.init == "he" ? Init::he : Init::torch7, options.seed,
              network.net->parameters());
   return network;

@@ -27,7 +27,9 @@ Context planning_context(const Options& options);
 // Where a loader keeps its pictures: memory that the device can copy from at full speed.
 data::PixelMemory page_locked(Device device);
 
-// The network of the recipe for pictures of the data set, with initial values from the seed.
+// The network of the recipe for pictures of the data set; make_network gives it initial values
+// from the seed.
+Network build_network(Context& ctx, const Options& options, const data::PictureShape& pictures);
 Network make_network(Context& ctx, const Options& options, const data::PictureShape& pictures);
 
 FrontEnd front_end(const Options& options);

@@ -1,18 +1,20 @@
-"""Times two public assignment solvers on the very matrices that bench_lap solves, in the same run.
+"""Times three public assignment solvers on the very matrices that bench_lap solves, in the same run.
 
-Needs from PyPI: numpy scipy lapx.
+Needs from PyPI: numpy scipy lapx lapjv.
 
     lap_peers.py BUILD/bin/bench_lap [--n N ...] [--d D ...] [--json PATH]
 
-For each n and d, bench_lap solves its problems and dumps the score matrices; then
-scipy.optimize.linear_sum_assignment and lap.lapjv solve the same ones, one thread each. Peers get
-the matrix already converted to what they compute with (float64, negated for lapjv). Printed times
-are medians; ratios compare the least times, which other work on the machine has not disturbed.
-Values must agree within the rounding to quanta; the exit status is 1 if one does not.
+For each n and d, bench_lap solves its problems on one thread and dumps the score matrices; then
+scipy.optimize.linear_sum_assignment, lapx (lap.lapjv) and src-d (lapjv.lapjv) solve the same ones,
+one thread each. Peers get the matrix already converted to what they compute with (float64; float32
+for src-d; negated for the last two), and their time is that of the thread, which other work on the
+machine disturbs little. Printed times are medians; ratios compare the least times. Values must agree
+within the rounding to quanta; the exit status is 1 if one does not.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -21,6 +23,7 @@ import tempfile
 import time
 
 import lap
+import lapjv
 import numpy as np
 import scipy.optimize
 
@@ -29,9 +32,9 @@ def measure_ms(call):
     """Median and least of at least 3 calls and 0.3 seconds; of one call if it takes over 3 s."""
     times = []
     while not times or (times[0] < 3 and (len(times) < 3 or sum(times) < 0.3)):
-        start = time.perf_counter()
+        start = time.thread_time()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     return 1e3 * statistics.median(times), 1e3 * min(times)
 
 
@@ -39,15 +42,24 @@ def scipy_columns(scores):
     return scipy.optimize.linear_sum_assignment(scores, maximize=True)[1]
 
 
-def lapjv_columns(costs):
+def lapx_columns(costs):
     return lap.lapjv(costs, return_cost=False)[0]
+
+
+def srcd_columns(costs):
+    return lapjv.lapjv(costs)[0]
 
 
 def compare(row, scores):
     """Adds the peers' times and values to one row of bench_lap; returns whether the values agree."""
     wide = np.ascontiguousarray(scores, dtype=np.float64)
     agree = True
-    for name, solve, matrix in (("scipy", scipy_columns, wide), ("lapjv", lapjv_columns, -wide)):
+    peers = (
+        ("scipy", scipy_columns, wide),
+        ("lapx", lapx_columns, -wide),
+        ("srcd", srcd_columns, -scores),
+    )
+    for name, solve, matrix in peers:
         columns = solve(matrix)
         value = wide[np.arange(len(wide)), columns].sum()
         row[name + "_ms"], row[name + "_least_ms"] = measure_ms(lambda: solve(matrix))
@@ -63,6 +75,7 @@ def ours(bench, n, d, folder):
         [bench, "--n", str(n), "--d", str(d), "--dump", folder, "--json", result],
         check=True,
         stdout=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     return json.loads(result.read_text())["rows"]
 
@@ -76,8 +89,8 @@ def main():
     args = parser.parse_args()
 
     rows = []
-    print(f"{'n':>5} {'d':>5}  {'features':16} {'ours ms':>9} {'scipy ms':>9} {'lapjv ms':>9}"
-          f" {'scipy/ours':>10} {'lapjv/ours':>10}  value")
+    print(f"{'n':>5} {'d':>5}  {'features':16} {'ours ms':>9} {'scipy ms':>9} {'lapx ms':>9}"
+          f" {'src-d ms':>9} {'scipy/ours':>10} {'lapx/ours':>10} {'src-d/ours':>10}  value")
     for n in args.n:
         for d in args.d:
             with tempfile.TemporaryDirectory() as name:
@@ -87,8 +100,9 @@ def main():
                     row["agree"] = compare(row, scores)
                     rows.append(row)
                     print(f"{n:5} {d:5}  {row['kind']:16} {row['solve_ms']:9.4f}"
-                          f" {row['scipy_ms']:9.3f} {row['lapjv_ms']:9.3f}"
-                          f" {row['scipy_ratio']:10.1f} {row['lapjv_ratio']:10.1f}"
+                          f" {row['scipy_ms']:9.3f} {row['lapx_ms']:9.3f} {row['srcd_ms']:9.3f}"
+                          f" {row['scipy_ratio']:10.1f} {row['lapx_ratio']:10.1f}"
+                          f" {row['srcd_ratio']:10.1f}"
                           f"  {'equal' if row['agree'] else 'DIFFERENT'}", flush=True)
     if args.json:
         args.json.write_text(json.dumps({"bench": "lap_peers", "rows": rows}, indent=1) + "\n")

@@ -4,6 +4,7 @@
 #include "kernels/batchnorm.h"
 
 #include <limits>
+#include <type_traits>
 
 #include "kernels/batchnorm_check.h"
 #include "kernels/cuda/batchnorm_backward.cuh"
@@ -14,8 +15,8 @@ namespace nat::gpu {
 
 namespace {
 
-// How many rows a thread takes in passes that only map.
-constexpr ChannelGrid::RowsPerThread kMapRows{1, 8};
+// How many rows a thread takes in passes that only map; with windows, a row is more work.
+constexpr ChannelGrid::RowsPerThread kMapRows{1, 8}, kWindowRows{1, 4};
 
 void check_size(const ConstView& x) {
   constexpr std::int64_t kMostRows = std::int64_t{1} << 31, kMostChannels = 1 << 21;
@@ -23,11 +24,14 @@ void check_size(const ConstView& x) {
   NAT_CHECK(x.block == channels, ErrorKind::usage, "batch norm: x is in blocks of ", x.block,
             " channels; on CUDA all ", channels, " lie together");
   NAT_CHECK(rows < kMostRows && channels < kMostChannels, ErrorKind::usage, "batch norm: x is ",
-            to_string(x.shape), "; on CUDA it may have 2^31 - 1 pixels of 2^21 - 1 channels");
+            to_string(x.shape),
+            "; on CUDA it may have at most 2^31 - 1 pixels and 2^21 - 1 channels");
 }
 
 bool is_small_batch(const BatchNorm& norm, const ConstView& x) {
-  return norm.pool == 0 && x.shape.elements() / x.shape.channels() <= kSmallBatch;
+  constexpr std::int64_t kMostTiles = 65535;  // the limit of a grid in y
+  const std::int64_t channels = x.shape.channels(), rows = x.shape.elements() / channels;
+  return norm.pool == 0 && rows <= kSmallBatch && channels <= kMostTiles * kSmallBatchTile;
 }
 
 // Calls body(window) with the sizes as constants where the networks have them.
@@ -52,10 +56,10 @@ void statistics(Context& ctx, Scratch::Frame& frame, Mode mode, const ConstView&
            use_running_statistics<C>, count, channels, affine);
     return;
   }
-  const ChannelGrid grid(x, N, kSumRows);
+  const ChannelGrid grid(x.shape, N, kSumRows);
   const PartialSums<C> sums(frame, grid);
-  launch(ctx, grid.shape(), channel_sums<Deviations<T, N>, C>, grid, Deviations<T, N>{x.as<T>()},
-         sums);
+  launch(ctx, grid.launch_shape(), channel_sums<Deviations<T, N>, C>, grid,
+         Deviations<T, N>{x.as<T>()}, sums);
   launch(ctx, combine_shape(count), finish_batch_statistics<T, C>, sums, x.as<T>(), channels,
          affine);
 }
@@ -75,25 +79,25 @@ void forward(Context& ctx, const BatchNorm& norm, Mode mode, const DropoutKey& k
   const ForwardChannels<C> channels(norm, x, parameters, saved);
   const C floor = norm.relu ? C{0} : -std::numeric_limits<C>::infinity();
   if (is_small_batch(norm, x)) {
-    const ChannelGrid grid = small_batch_grid(x, N);
+    const ChannelGrid grid = small_batch_grid(x.shape, N);
     return with_dropout<C>(norm, mode, key, [&]<class Dropout>(const Dropout& dropout) {
-      launch(ctx, grid.shape(), normalize_small_batch<T, N, Dropout>, grid, mode == Mode::train,
-             x.as<T>(), channels, floor, dropout, y.as<T>());
+      launch(ctx, grid.launch_shape(), normalize_small_batch<T, N, Dropout>, grid,
+             mode == Mode::train, x.as<T>(), channels, floor, dropout, y.as<T>());
     });
   }
   Scratch::Frame frame(ctx.scratch);
   const ScaleShifts<C> affine(frame, x.shape.channels());
   statistics<T, N>(ctx, frame, mode, x, channels, affine);
-  const ChannelGrid grid(y, N, kMapRows);
+  const ChannelGrid grid(y.shape, N, norm.pool == 0 ? kMapRows : kWindowRows);
   if (norm.pool == 0) {
     return with_dropout<C>(norm, mode, key, [&]<class Dropout>(const Dropout& dropout) {
-      launch(ctx, grid.shape(), normalize<T, N, Dropout>, grid, x.as<T>(), affine, floor, dropout,
-             y.as<T>());
+      launch(ctx, grid.launch_shape(), normalize<T, N, Dropout>, grid, x.as<T>(), affine, floor,
+             dropout, y.as<T>());
     });
   }
   const PooledOutput<T> to{y.as<T>(), saved.picked.as<T>(), saved.argmax.as<std::uint8_t>()};
   with_window<N>(norm, [&]<class Window>(const Window& window) {
-    launch(ctx, grid.shape(), normalize_pooled<T, N, Window>, grid, Pixels(x.shape),
+    launch(ctx, grid.launch_shape(), normalize_pooled<T, N, Window>, grid, Pixels(x.shape),
            Pixels(y.shape), window, x.as<T>(), affine, floor, to);
   });
 }
@@ -104,10 +108,10 @@ void forward(Context& ctx, const BatchNorm& norm, Mode mode, const DropoutKey& k
 template <class Terms, class C>
 InputGradients<C> parameter_gradients(Context& ctx, Scratch::Frame& frame, const ConstView& summed,
                                       const Terms& terms, const BackwardChannels<C>& channels) {
-  const ChannelGrid grid(summed, Terms::kPack, kSumRows);
+  const ChannelGrid grid(summed.shape, Terms::kPack, kSumRows);
   const InputGradients<C> input(frame, summed.shape.channels());
   const PartialSums<C> sums(frame, grid);
-  launch(ctx, grid.shape(), channel_sums<Terms, C>, grid, terms, sums);
+  launch(ctx, grid.launch_shape(), channel_sums<Terms, C>, grid, terms, sums);
   launch(ctx, combine_shape(grid.channels), finish_gradient_sums<C>, sums, channels, input);
   return input;
 }
@@ -118,8 +122,8 @@ void backward_plain(Context& ctx, const ConstView& x, const PlainGradient<T, N>&
   Scratch::Frame frame(ctx.scratch);
   const InputGradients<C> input = parameter_gradients(ctx, frame, x, gradient, channels);
   if (dx.empty()) return;
-  const ChannelGrid grid(x, N, kMapRows);
-  launch(ctx, grid.shape(), input_gradient<T, N>, grid, gradient, input, dx.as<T>());
+  const ChannelGrid grid(x.shape, N, kMapRows);
+  launch(ctx, grid.launch_shape(), input_gradient<T, N>, grid, gradient, input, dx.as<T>());
 }
 
 template <class T, int N, class C = Compute<T>>
@@ -131,10 +135,18 @@ void backward_pooled(Context& ctx, const BatchNorm& norm, const ConstView& x,
   const PickedGradient<T, N> picked{saved.picked.as<T>(), from.dy, from.argmax, channels.mean};
   const InputGradients<C> input = parameter_gradients(ctx, frame, dy, picked, channels);
   if (dx.empty()) return;
-  const ChannelGrid grid(x, N, kMapRows);
+  const Pixels in(x.shape), out(dy.shape);
   with_window<N>(norm, [&]<class Window>(const Window& window) {
-    launch(ctx, grid.shape(), input_gradient_pooled<T, N, Window>, grid, Pixels(x.shape),
-           Pixels(dy.shape), window, x.as<T>(), from, input, dx.as<T>());
+    if constexpr (std::is_same_v<Window, AnyWindow>) {
+      const ChannelGrid grid(x.shape, N, kWindowRows);
+      launch(ctx, grid.launch_shape(), input_gradient_pooled<T, N>, grid, in, out, window,
+             x.as<T>(), from, input, dx.as<T>());
+    } else {
+      const Shape cells = cells_of(x.shape, window.stride);
+      const ChannelGrid grid(cells, N, kWindowRows);
+      launch(ctx, grid.launch_shape(), input_gradient_pooled_cells<T, N, Window>, grid,
+             Pixels(cells), in, out, x.as<T>(), from, input, dx.as<T>());
+    }
   });
 }
 
@@ -151,8 +163,9 @@ void backward(Context& ctx, const BatchNorm& norm, Mode mode, const ConstView& x
   const PlainGradient<T, N> gradient{x.as<T>(), norm.relu ? y.as<T>() : nullptr, dy.as<T>(),
                                      channels.mean, kept};
   if (!is_small_batch(norm, x)) return backward_plain<T, N>(ctx, x, gradient, channels, dx);
-  const ChannelGrid grid = small_batch_grid(x, N);
-  launch(ctx, grid.shape(), backward_small_batch<T, N>, grid, gradient, channels, dx.as<T>());
+  const ChannelGrid grid = small_batch_grid(x.shape, N);
+  launch(ctx, grid.launch_shape(), backward_small_batch<T, N>, grid, gradient, channels,
+         dx.as<T>());
 }
 
 }  // namespace

@@ -181,7 +181,7 @@ __device__ void input_gradient_rows(const Walk& walk, const PlainGradient<T, N>&
 template <class T, int N, class C = Compute<T>>
 __global__ void __launch_bounds__(kBlockThreads, 1)
     input_gradient(ChannelGrid grid, PlainGradient<T, N> gradient, InputGradients<C> input, T* dx) {
-  const Walk walk = Walk::backward(grid, N);
+  const Walk walk = Walk::in_reverse(grid, N);
   input_gradient_rows<T, N>(walk, gradient, load_lanes<N>(input, walk.channel), dx);
 }
 
@@ -192,7 +192,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
                          BackwardChannels<C> channels, T* dx) {
   __shared__ TilePairs<C, N> sums, line;
   __shared__ C gains[kSmallBatchTile * N];
-  const Walk walk = Walk::forward(grid, N);
+  const Walk walk = Walk::in_order(grid, N);
   gradient.start(walk.channel);
   sums.share(walk, sum_over_lanes(grid.tile, grid.lanes, sum_rows(walk, gradient)));
   __syncthreads();
@@ -218,39 +218,124 @@ struct PooledGradient {
   const std::uint8_t* argmax;
 };
 
+// What a window says to the pixels below it.
+template <class T, int N>
+struct WindowGradient {
+  Pack<T, N> dy;
+  Pack<std::uint8_t, N> argmax;
+};
+
+// The argmax of a window that does not exist.
+template <int N>
+__device__ Pack<std::uint8_t, N> nowhere() {
+  Pack<std::uint8_t, N> argmax;
+#pragma unroll
+  for (int k = 0; k < N; ++k) argmax.value[k] = kClipped;
+  return argmax;
+}
+
+// Adds the gradient of a window where its maximum lies at the pixel with this number.
+template <class T, int N, class C = Compute<T>>
+__device__ void add_where(const WindowGradient<T, N>& window, int number, Lanes<C, N>& g) {
+  const auto dy = widen(window.dy);
+#pragma unroll
+  for (int k = 0; k < N; ++k) g[k] += window.argmax.value[k] == number ? dy[k] : C{0};
+}
+
 // Each pixel gathers from the windows that contain it, in row-major order: no pixel waits for
 // another, and none is added to by several threads. x and dx may be the same memory.
-template <class T, int N, class Window, class C = Compute<T>>
+template <class T, int N, class C = Compute<T>>
 __global__ void __launch_bounds__(kBlockThreads, 1)
-    input_gradient_pooled(ChannelGrid grid, Pixels in, Pixels out, Window window, const T* x,
+    input_gradient_pooled(ChannelGrid grid, Pixels in, Pixels out, AnyWindow window, const T* x,
                           PooledGradient<T> from, InputGradients<C> input, T* dx) {
-  const Walk walk = Walk::backward(grid, N);
+  const Walk walk = Walk::in_reverse(grid, N);
   const auto gradient = load_lanes<N>(input, walk.channel);
   for (std::uint32_t row = walk.row; row < walk.end; row += walk.step) {
     const Position at = in.position(row);
     const int last_row = at.row / window.stride, last_column = at.column / window.stride;
-    const Pack<T, N> value = load_pack<N>(x + walk.at(row));
     Lanes<C, N> g{};
-#pragma unroll
-    for (int i = window.reach - 1; i >= 0; --i) {
-#pragma unroll
-      for (int j = window.reach - 1; j >= 0; --j) {
-        const int p = last_row - i, q = last_column - j;
+    for (int p = last_row - window.reach + 1; p <= last_row; ++p) {
+      for (int q = last_column - window.reach + 1; q <= last_column; ++q) {
         const int a = at.row - p * window.stride, b = at.column - q * window.stride;
-        if (p < 0 || p >= out.rows() || a >= window.size || q < 0 || q >= out.columns() ||
-            b >= window.size) {
-          continue;
-        }
+        if (!out.contain(p, q) || a >= window.size || b >= window.size) continue;
         const std::int64_t place = out.index(at.image, p, q) * walk.channels + walk.channel;
-        const auto dy = widen(load_pack<N>(from.dy + place));
-        const auto argmax = load_pack<N>(from.argmax + place);
-#pragma unroll
-        for (int k = 0; k < N; ++k) {
-          g[k] += argmax.value[k] == a * window.size + b ? dy[k] : C{0};
-        }
+        add_where<T, N>({load_pack<N>(from.dy + place), load_pack<N>(from.argmax + place)},
+                        a * window.size + b, g);
       }
     }
-    store_pack(gradient(g, value), dx + walk.at(row));
+    store_pack(gradient(g, load_pack<N>(x + walk.at(row))), dx + walk.at(row));
+  }
+}
+
+// The windows that contain pixels of a cell: windows[i][j] begins i rows and j columns of windows
+// before the last. All reads are under way at once; those that would leave the picture are moved
+// inside, and what they bring goes nowhere.
+template <class T, int N, class Window>
+struct CellWindows {
+  static constexpr int kReach = Window::reach;
+  WindowGradient<T, N> windows[kReach][kReach];
+
+  __device__ void read(const PooledGradient<T>& from, const Pixels& out, const Position& cell,
+                       const Walk& walk) {
+#pragma unroll
+    for (int i = 0; i < kReach; ++i) {
+#pragma unroll
+      for (int j = 0; j < kReach; ++j) {
+        const int p = cell.row - i, q = cell.column - j;
+        const std::int64_t at = out.nearest(cell.image, p, q) * walk.channels + walk.channel;
+        windows[i][j] = {load_pack<N>(from.dy + at), load_pack<N>(from.argmax + at)};
+        if (!out.contain(p, q)) windows[i][j].argmax = nowhere<N>();
+      }
+    }
+  }
+  // The gradient of pixel (a, b) of the cell. Its number in each window is a constant.
+  __device__ Lanes<Compute<T>, N> gather(int a, int b) const {
+    Lanes<Compute<T>, N> g{};
+#pragma unroll
+    for (int i = kReach - 1; i >= 0; --i) {
+#pragma unroll
+      for (int j = kReach - 1; j >= 0; --j) {
+        const int row = i * Window::stride + a, column = j * Window::stride + b;
+        if (row >= Window::size || column >= Window::size) continue;
+        add_where(windows[i][j], row * Window::size + column, g);
+      }
+    }
+    return g;
+  }
+};
+
+// The same for windows known to the compiler: a thread takes a cell of stride x stride pixels, and
+// looks once at each window that contains some of them.
+template <class T, int N, class Window, class C = Compute<T>>
+__global__ void __launch_bounds__(kBlockThreads, 2)
+    input_gradient_pooled_cells(ChannelGrid grid, Pixels cells, Pixels in, Pixels out, const T* x,
+                                PooledGradient<T> from, InputGradients<C> input, T* dx) {
+  constexpr int kStride = Window::stride;
+  const Walk walk = Walk::in_reverse(grid, N);
+  const auto gradient = load_lanes<N>(input, walk.channel);
+  for (std::uint32_t row = walk.row; row < walk.end; row += walk.step) {
+    const Position cell = cells.position(row);
+    const int top = cell.row * kStride, left = cell.column * kStride;
+    CellWindows<T, N, Window> windows;
+    windows.read(from, out, cell, walk);
+    std::int64_t at[kStride][kStride];
+    Pack<T, N> value[kStride][kStride];
+#pragma unroll
+    for (int a = 0; a < kStride; ++a) {
+#pragma unroll
+      for (int b = 0; b < kStride; ++b) {  // the nearest pixel lies in the same cell
+        at[a][b] = in.nearest(cell.image, top + a, left + b) * walk.channels + walk.channel;
+        value[a][b] = load_pack<N>(x + at[a][b]);
+      }
+    }
+#pragma unroll
+    for (int a = 0; a < kStride; ++a) {
+#pragma unroll
+      for (int b = 0; b < kStride; ++b) {
+        if (!in.contain(top + a, left + b)) continue;
+        store_pack(gradient(windows.gather(a, b), value[a][b]), dx + at[a][b]);
+      }
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 #include "kernels/batchnorm.h"
 #include "kernels/cuda/channel_grid.cuh"
 #include "kernels/cuda/pooling.cuh"
+#include "kernels/cuda/window_maximum.cuh"
 #include "kernels/random.h"
 
 namespace nat::gpu {
@@ -186,7 +187,7 @@ __device__ void normalize_rows(const Walk& walk, const T* x, const Lanes<C, N>& 
 template <class T, int N, class Dropout, class C = Compute<T>>
 __global__ void __launch_bounds__(kBlockThreads, 1)
     normalize(ChannelGrid grid, const T* x, ScaleShifts<C> affine, C floor, Dropout dropout, T* y) {
-  const Walk walk = Walk::backward(grid, N);
+  const Walk walk = Walk::in_reverse(grid, N);
   dropout.start();
   normalize_rows<T, N>(walk, x, load_lanes<N>(affine.scale + walk.channel),
                        load_lanes<N>(affine.shift + walk.channel), floor, dropout, y);
@@ -198,7 +199,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
     normalize_small_batch(ChannelGrid grid, bool train, const T* x, ForwardChannels<C> channels,
                           C floor, Dropout dropout, T* y) {
   __shared__ TilePairs<C, N> sums, affine;
-  const Walk walk = Walk::forward(grid, N);
+  const Walk walk = Walk::in_order(grid, N);
   dropout.start();
   if (train) {
     Deviations<T, N> deviations{x};
@@ -227,59 +228,42 @@ struct PooledOutput {
   std::uint8_t* argmax;
 };
 
-// v is monotone in x, so the maximum of v lies at the maximum of sign(scale) x, an exact
-// comparison.
+// v is monotone in x, so the maximum of v lies at the maximum of scale x.
 template <class T, int N, class Window, class C = Compute<T>>
 __global__ void __launch_bounds__(kBlockThreads, 1)
     normalize_pooled(ChannelGrid grid, Pixels in, Pixels out, Window window, const T* x,
                      ScaleShifts<C> affine, C floor, PooledOutput<T> to) {
-  const Walk walk = Walk::backward(grid, N);
+  const Walk walk = Walk::in_reverse(grid, N);
   const auto scale = load_lanes<N>(affine.scale + walk.channel);
   const auto shift = load_lanes<N>(affine.shift + walk.channel);
-  Lanes<C, N> sign;
-#pragma unroll
-  for (int i = 0; i < N; ++i) {
-    sign[i] = scale[i] > 0 ? C{1} : scale[i] < 0 ? C{-1} : C{0};
-  }
+  const std::int64_t line = std::int64_t{in.columns()} * walk.channels;
+  WindowMaximum<T, N> maximum(scale);
   for (std::uint32_t row = walk.row; row < walk.end; row += walk.step) {
     const Position p = out.position(row);
-    const std::int64_t corner = in.index(p.image, p.row * window.stride, p.column * window.stride);
-    const Pack<T, N> first = load_pack<N>(x + corner * walk.channels + walk.channel);
-    Lanes<C, N> best = widen(first);
-    Lanes<int, N> argmax{};
-#pragma unroll
-    for (int i = 0; i < N; ++i) best[i] *= sign[i];
+    const T* corner =
+        x + in.index(p.image, p.row * window.stride, p.column * window.stride) * walk.channels +
+        walk.channel;
+    maximum.start(load_pack<N>(corner));
 #pragma unroll
     for (int a = 0; a < window.size; ++a) {
 #pragma unroll
-      for (int b = 0; b < window.size; ++b) {
-        if (a + b == 0) continue;
-        const std::int64_t at = corner + a * in.width.value + b;
-        const auto value = widen(load_pack<N>(x + at * walk.channels + walk.channel));
-#pragma unroll
-        for (int i = 0; i < N; ++i) {
-          const C candidate = value[i] * sign[i];
-          if (candidate > best[i]) {
-            best[i] = candidate;
-            argmax[i] = a * window.size + b;
-          }
-        }
+      for (int b = a == 0 ? 1 : 0; b < window.size; ++b) {
+        maximum.offer(load_pack<N>(corner + a * line + b * walk.channels), a * window.size + b);
       }
     }
-    const auto at_first = widen(first);
-    Lanes<C, N> picked, v;
-    Pack<std::uint8_t, N> code;
+    const Pack<T, N> picked = maximum.picked();
+    auto v = widen(picked);
+    Pack<std::uint8_t, N> argmax;
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      picked[i] = sign[i] == 0 ? at_first[i] : best[i] * sign[i];
-      v[i] = picked[i] * scale[i] + shift[i];
-      code.value[i] = v[i] <= floor ? kClipped : static_cast<std::uint8_t>(argmax[i]);
+      v[i] = v[i] * scale[i] + shift[i];
+      argmax.value[i] = v[i] <= floor ? kClipped : static_cast<std::uint8_t>(maximum.argmax(i));
       v[i] = v[i] < floor ? floor : v[i];
     }
     const std::int64_t at = walk.at(row);
     store_pack(narrow<T>(v), to.y + at);
-    store_pack_streaming(narrow<T>(picked), to.picked + at);
-    store_pack_streaming(code, to.argmax + at);
+    store_pack_streaming(picked, to.picked + at);
+    store_pack_streaming(argmax, to.argmax + at);
   }
 }
 

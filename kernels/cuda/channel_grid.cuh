@@ -33,9 +33,9 @@ struct ChannelGrid {
   struct RowsPerThread {
     std::int64_t least, most;
   };
-  ChannelGrid(const ConstView& view, int pack, RowsPerThread limits, int widest_tile = 64)
-      : rows(static_cast<std::uint32_t>(view.shape.elements() / view.shape.channels())),
-        channels(static_cast<int>(view.shape.channels())),
+  ChannelGrid(const Shape& shape, int pack, RowsPerThread limits, int widest_tile = 64)
+      : rows(static_cast<std::uint32_t>(shape.elements() / shape.channels())),
+        channels(static_cast<int>(shape.channels())),
         packs(channels / pack) {
     constexpr std::int64_t kEnoughBlocks = 1024;
     const int tiles = (packs + widest_tile - 1) / widest_tile;
@@ -52,7 +52,7 @@ struct ChannelGrid {
     return count <= kRowsAtOnce ? count : (count + kRowsAtOnce - 1) / kRowsAtOnce * kRowsAtOnce;
   }
 
-  LaunchShape shape() const {
+  LaunchShape launch_shape() const {
     return {.grid = dim3(chunks, blocks_for(packs, tile)), .block = dim3(kBlockThreads)};
   }
 };
@@ -77,12 +77,12 @@ struct Walk {
     channel_in_tile = active ? in_tile * pack : 0;
     first_lane = active && lane == 0;
   }
-  // Kernels that read what the kernel before them has just read walk the other way, to meet the
-  // part that is still in the cache.
-  __device__ static Walk forward(const ChannelGrid& grid, int pack) {
+  // Blocks start in the order of their numbers. A kernel that reads what the kernel before it has
+  // just read takes the chunks in reverse, to meet first what is still in the cache.
+  __device__ static Walk in_order(const ChannelGrid& grid, int pack) {
     return Walk(grid, pack, blockIdx.x);
   }
-  __device__ static Walk backward(const ChannelGrid& grid, int pack) {
+  __device__ static Walk in_reverse(const ChannelGrid& grid, int pack) {
     return Walk(grid, pack, gridDim.x - 1 - blockIdx.x);
   }
 
@@ -91,9 +91,9 @@ struct Walk {
   }
 };
 
-// Calls use(at, read(at)) for each row of the walk, in order. A thread has several reads under way,
-// about 64 bytes. None of them follows the use of a row that it could depend on, even where use()
-// writes to the memory that read() reads.
+// Calls use(at, read(at)) for each row of the walk, in order. The reads of a few rows (about 64
+// bytes) are under way together, even where use() writes to the memory that read() reads: the
+// compiler could not prove that rows are independent.
 template <class Read, class Use>
 __device__ void for_each_row(const Walk& walk, const Read& read, const Use& use) {
   using Values = decltype(read(std::int64_t{}));
@@ -187,7 +187,7 @@ struct PartialSums {
 template <class Terms, class C>
 __global__ void __launch_bounds__(kBlockThreads, 1)
     channel_sums(ChannelGrid grid, Terms terms, PartialSums<C> to) {
-  const Walk walk = Walk::forward(grid, Terms::kPack);
+  const Walk walk = Walk::in_order(grid, Terms::kPack);
   terms.start(walk.channel);
   const auto sums = sum_over_lanes(grid.tile, grid.lanes, sum_rows(walk, terms));
   if (!walk.first_lane) return;
@@ -234,8 +234,8 @@ __device__ void combine_chunks(const PartialSums<C>& from, const Finish& finish)
 inline constexpr std::int64_t kSmallBatch = 1024;
 inline constexpr int kSmallBatchTile = 4;  // packs
 
-inline ChannelGrid small_batch_grid(const ConstView& view, int pack) {
-  return {view, pack, {kSmallBatch, kSmallBatch}, kSmallBatchTile};
+inline ChannelGrid small_batch_grid(const Shape& shape, int pack) {
+  return {shape, pack, {kSmallBatch, kSmallBatch}, kSmallBatchTile};
 }
 
 // Two values per channel of the tile, in shared memory: between the threads that walk over packs of

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/view.h"
 
 namespace nat::gpu {
 
@@ -36,6 +37,9 @@ struct Pixels {
   explicit Pixels(const Shape& shape) : height(shape[1]), width(shape[2]) {}
   __device__ int rows() const { return static_cast<int>(height.value); }
   __device__ int columns() const { return static_cast<int>(width.value); }
+  __device__ bool contain(int row, int column) const {
+    return 0 <= row && row < rows() && 0 <= column && column < columns();
+  }
   __device__ Position position(std::uint32_t index) const {
     const std::uint32_t line = width.quotient(index), image = height.quotient(line);
     return {image, static_cast<int>(line - image * height.value),
@@ -43,6 +47,12 @@ struct Pixels {
   }
   __device__ std::int64_t index(std::uint32_t image, int row, int column) const {
     return (std::int64_t{image} * height.value + row) * width.value + column;
+  }
+  // Of the pixel itself if the picture contains it, else of the one at the border next to it.
+  __device__ std::int64_t nearest(std::uint32_t image, int row, int column) const {
+    row = row < 0 ? 0 : row < rows() ? row : rows() - 1;
+    column = column < 0 ? 0 : column < columns() ? column : columns() - 1;
+    return index(image, row, column);
   }
 };
 
@@ -55,6 +65,11 @@ struct FixedWindow {
 struct AnyWindow {
   int size, stride, reach = (size + stride - 1) / stride;
 };
+
+// Pictures cut into cells of stride x stride pixels, which the same windows contain or almost.
+inline Shape cells_of(const Shape& x, int stride) {
+  return {x[0], (x[1] + stride - 1) / stride, (x[2] + stride - 1) / stride, x[3]};
+}
 
 // Argmax of a window whose maximum the ReLU clipped: no pixel has this number.
 inline constexpr std::uint8_t kClipped = 255;

@@ -80,4 +80,36 @@ inline FeaturesAndTargets make_features(const LapInstance& instance, std::size_t
   return made;
 }
 
+// Uniform integers in [0, levels).
+inline std::vector<float> random_scores(std::size_t n, std::uint64_t seed, std::uint32_t levels) {
+  std::vector<float> scores(n * n);
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const std::uint32_t word = philox(seed, RandomStream::synthetic, 3, i).value[0];
+    scores[i] = static_cast<float>(word % levels);
+  }
+  return scores;
+}
+
+// Scores of features centred on their mean.
+inline std::vector<float> centred_scores(const FeaturesAndTargets& made, std::size_t n,
+                                         std::size_t d) {
+  std::vector<double> mean(d, 0);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t k = 0; k < d; ++k) {
+      mean[k] += double{made.z[i * d + k]} / static_cast<double>(n);
+    }
+  }
+  std::vector<float> scores(n * n);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < n; ++j) {
+      double score = 0;
+      for (std::size_t k = 0; k < d; ++k) {
+        score += (double{made.z[i * d + k]} - mean[k]) * double{made.targets[j * d + k]};
+      }
+      scores[i * n + j] = static_cast<float>(score);
+    }
+  }
+  return scores;
+}
+
 }  // namespace nat::test

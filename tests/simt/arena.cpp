@@ -25,6 +25,14 @@ constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kGuard = 256;
 constexpr unsigned char kPoison = 0xFF, kGuardByte = 0xA5;
 
+// AddressSanitizer has guards of its own: memory that is poisoned.
+void fill_guard([[maybe_unused]] unsigned char* guard, [[maybe_unused]] std::size_t bytes) {
+#if !defined(NAT_SIMT_ASAN)
+  std::memset(guard, kGuardByte, bytes);
+#endif
+}
+
+#if !defined(NAT_SIMT_ASAN)
 struct sigaction previous_action;
 
 // Names the mistake, then lets the fault happen again under the action that was set before.
@@ -48,6 +56,7 @@ void watch_for_faults() {
   sigaction(SIGSEGV, &action, &before);
   if (before.sa_sigaction != on_segmentation_fault) previous_action = before;
 }
+#endif
 
 }  // namespace
 
@@ -78,11 +87,11 @@ void* Arena::allocate(std::size_t bytes) {
     blocks_.emplace(block->first + capacity, Block{0, block->second.capacity - capacity});
     block->second.capacity = capacity;
   }
+  block->second.bytes = bytes;
   set_access(true);
   unsigned char* data = at(block->first);
   std::memset(data, kPoison, bytes);
-  std::memset(data + bytes, kGuardByte, capacity - bytes);
-  block->second.bytes = bytes;
+  fill_guard(data + bytes, capacity - bytes);
   set_access(depth_ > 0);
   return data;
 }
@@ -140,9 +149,9 @@ void Arena::set_access(bool allowed) {
   const std::size_t pages = (end_ + static_cast<std::size_t>(page) - 1) /
                             static_cast<std::size_t>(page) * static_cast<std::size_t>(page);
   mprotect(base_, pages, PROT_READ | PROT_WRITE);
-  ASAN_POISON_MEMORY_REGION(base_, end_);
+  __asan_poison_memory_region(base_, end_);
   for (const auto& [offset, block] : blocks_) {
-    if (allowed) ASAN_UNPOISON_MEMORY_REGION(at(offset), block.bytes);
+    if (allowed) __asan_unpoison_memory_region(at(offset), block.bytes);
   }
 }
 std::string Arena::overruns() { return ""; }
@@ -160,7 +169,7 @@ std::string Arena::overruns() {
     unsigned char* limit = at(offset) + block.capacity;
     if (std::all_of(end, limit, [](unsigned char byte) { return byte == kGuardByte; })) continue;
     text << "memory behind the end of an allocation of " << block.bytes << " bytes was written\n";
-    std::memset(end, kGuardByte, static_cast<std::size_t>(limit - end));
+    fill_guard(end, static_cast<std::size_t>(limit - end));
   }
   return text.str();
 }

@@ -87,6 +87,12 @@ BlockRunner& BlockRunner::of_this_thread() {
 }
 BlockRunner& running_block() { return *running; }
 
+void yield_sometimes() {
+  constexpr unsigned kPeriod = 1024;
+  constinit thread_local static unsigned calls = 0;
+  if (++calls % kPeriod == 0) running->yield();
+}
+
 BlockRunner::BlockRunner()
     : fibers_(std::make_unique<Fiber[]>(kMaxBlockThreads)),
       threads_(std::make_unique<Thread[]>(kMaxBlockThreads)),
@@ -120,6 +126,7 @@ std::string BlockRunner::run(const Launch& launch, uint3 block, GridGate* gate,
       fault_ = "deadlock" + wait_states();
     }
   }
+  happens_after(&fault_);
   if (fault_.empty() && shared_memory_overrun()) {
     fault_ = join("a thread wrote beyond the ", launch_->shared_bytes,
                   " bytes of dynamic shared memory");
@@ -163,7 +170,10 @@ void BlockRunner::thread_main() {
 }
 
 void BlockRunner::end_thread() {
-  if (has_overflown(fibers_[current_])) fault("stack overflow; use less local memory");
+  if (has_overflown(fibers_[current_])) {
+    blame(current_, "stack overflow; use less local memory");
+    give_up();
+  }
   const unsigned warp = current_ / kWarpSize, lane = current_ % kWarpSize;
   threads_[current_].state = State::done;
   warps_[warp].live &= ~(1u << lane);
@@ -179,11 +189,15 @@ void BlockRunner::end_thread() {
   suspend();
 }
 
-void BlockRunner::fault(const std::string& what) { fault(what, current_); }
-void BlockRunner::fault(const std::string& what, unsigned thread) {
+void BlockRunner::blame(unsigned thread, const std::string& what) {
   fault_ = name_of(thread) + ": " + what;
+}
+
+// What this thread holds is never released: no caller may own memory here.
+void BlockRunner::give_up() {
+  happens_before(&fault_);
   switch_to(fibers_[current_], scheduler_);
-  __builtin_unreachable();  // the scheduler gives the block up
+  __builtin_unreachable();
 }
 
 // ---- the ready queue
@@ -237,15 +251,18 @@ void BlockRunner::yield() {
 int BlockRunner::barrier(BarrierOp op, int predicate, const Where& where) {
   Thread& self = threads_[current_];
   if (op == BarrierOp::grid && gate_ == nullptr) {
-    fault("grid.sync in a launch that is not cooperative, at " + to_string(where));
+    blame(current_, "grid.sync in a launch that is not cooperative, at " + to_string(where));
+    give_up();
   }
   if (arrived_ == 0) {
     barrier_op_ = op;
     first_arrival_ = current_;
   } else if (const Where& first = threads_[first_arrival_].where;
              op != barrier_op_ || !same_line(where, first)) {
-    fault(join("divergent barrier: it waits in ", name(op), " at ", to_string(where), ", while ",
+    blame(current_,
+          join("divergent barrier: it waits in ", name(op), " at ", to_string(where), ", while ",
                name_of(first_arrival_), " waits in ", name(barrier_op_), " at ", to_string(first)));
+    give_up();
   }
   // Two objects in turn: with one, the next release of a fast thread would leak into the acquire of
   // a slow one and hide races from ThreadSanitizer.
@@ -287,12 +304,15 @@ std::uint64_t BlockRunner::collective(WarpOp op, unsigned mask, std::uint64_t va
   self.source = source;
   self.where = where;
   if (!has(mask, lane)) {
-    fault(join(name(op), " at ", to_string(where), ": the lane is not in its own mask ",
-               hexadecimal(mask)));
+    blame(current_, join(name(op), " at ", to_string(where), ": the lane is not in its own mask ",
+                         hexadecimal(mask)));
+    give_up();
   }
   if ((mask & ~warp.existing) != 0) {
-    fault(join(name(op), " at ", to_string(where), ": mask ", hexadecimal(mask),
+    blame(current_,
+          join(name(op), " at ", to_string(where), ": mask ", hexadecimal(mask),
                " names lanes that do not exist (the warp has ", hexadecimal(warp.existing), ")"));
+    give_up();
   }
   check_partners(warp, self);
   void* sync = op == WarpOp::sync ? &warp.sync[warp.phase] : nullptr;
@@ -315,10 +335,11 @@ void BlockRunner::check_partners(const Warp& warp, const Thread& self) {
     if (other.mask == self.mask && other.op == self.op && same_line(other.where, self.where)) {
       continue;
     }
-    fault(join("divergent warp: it is in ", name(self.op), " with mask ", hexadecimal(self.mask),
-               " at ", to_string(self.where), ", while ", name_of(thread), " is in ",
-               name(other.op), " with mask ", hexadecimal(other.mask), " at ",
-               to_string(other.where)));
+    blame(current_, join("divergent warp: it is in ", name(self.op), " with mask ",
+                         hexadecimal(self.mask), " at ", to_string(self.where), ", while ",
+                         name_of(thread), " is in ", name(other.op), " with mask ",
+                         hexadecimal(other.mask), " at ", to_string(other.where)));
+    give_up();
   }
 }
 
@@ -340,10 +361,11 @@ void BlockRunner::try_complete(unsigned index, unsigned mask) {
       } else if (has(present, threads[lane].source)) {
         threads[lane].result = threads[threads[lane].source].value;
       } else {
-        fault(
-            join("__shfl_sync at ", to_string(threads[lane].where), " reads lane ",
-                 threads[lane].source, ", which does not take part (mask ", hexadecimal(mask), ")"),
-            index * kWarpSize + lane);
+        blame(index * kWarpSize + lane,
+              join("__shfl_sync at ", to_string(threads[lane].where), " reads lane ",
+                   threads[lane].source, ", which does not take part (mask ", hexadecimal(mask),
+                   ")"));
+        give_up();
       }
     }
   } else {
@@ -426,16 +448,17 @@ std::string BlockRunner::wait_states() const {
 // --------------------------------------------------------------------------
 
 void BlockRunner::poison_shared_memory() const {
+  const Unchecked scope;
   std::memset(nat_dynamic_shared, kPoison, launch_->shared_bytes + kSharedGuard);
 #if defined(NAT_SIMT_ASAN)
-  ASAN_POISON_MEMORY_REGION(nat_dynamic_shared + launch_->shared_bytes,
-                            sizeof nat_dynamic_shared - launch_->shared_bytes);
+  __asan_poison_memory_region(nat_dynamic_shared + launch_->shared_bytes,
+                              sizeof nat_dynamic_shared - launch_->shared_bytes);
 #endif
 }
 
 void BlockRunner::unpoison_shared_memory() const {
 #if defined(NAT_SIMT_ASAN)
-  ASAN_UNPOISON_MEMORY_REGION(nat_dynamic_shared, sizeof nat_dynamic_shared);
+  __asan_unpoison_memory_region(nat_dynamic_shared, sizeof nat_dynamic_shared);
 #endif
 }
 

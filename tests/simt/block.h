@@ -71,7 +71,6 @@ class BlockRunner {
   std::uint64_t collective(WarpOp op, unsigned mask, std::uint64_t value, unsigned source,
                            const Where& where);
   void yield();  // every other thread that is ready goes first
-  [[noreturn]] void fault(const std::string& what);
   unsigned lane() const { return current_ % kWarpSize; }
 
  private:
@@ -91,7 +90,8 @@ class BlockRunner {
   };
 
   void reset(const Launch& launch, uint3 block, GridGate* gate, std::uint64_t seed);
-  [[noreturn]] void fault(const std::string& what, unsigned thread);
+  void blame(unsigned thread, const std::string& what);  // sets the fault of the block
+  [[noreturn]] void give_up();                           // ends it
   static void thread_main();
   void end_thread();
 

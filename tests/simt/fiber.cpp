@@ -132,7 +132,7 @@ void adopt_thread(Fiber& fiber) {
 
 void prepare(Fiber& fiber, void (*entry)()) {
 #if defined(NAT_SIMT_ASAN)
-  ASAN_UNPOISON_MEMORY_REGION(fiber.stack, fiber.stack_bytes);
+  __asan_unpoison_memory_region(fiber.stack, fiber.stack_bytes);
 #endif
   fiber.sanitizer_state = nullptr;
   begin_at(fiber, entry);
@@ -172,5 +172,17 @@ void happens_after([[maybe_unused]] void* object) {
   __tsan_acquire(object);
 #endif
 }
+
+#if defined(NAT_SIMT_TSAN)
+extern "C" {
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
+}
+Unchecked::Unchecked() { AnnotateIgnoreWritesBegin(__FILE__, __LINE__); }
+Unchecked::~Unchecked() { AnnotateIgnoreWritesEnd(__FILE__, __LINE__); }
+#else
+Unchecked::Unchecked() = default;
+Unchecked::~Unchecked() = default;
+#endif
 
 }  // namespace simt

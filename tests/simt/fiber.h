@@ -37,4 +37,14 @@ bool has_overflown(const Fiber& fiber);
 void happens_before(void* object);  // what this fiber did so far ...
 void happens_after(void* object);   // ... is visible from here on
 
+// While one lives, ThreadSanitizer ignores what this flow of control writes: the executor's
+// own preparation of shared memory.
+class Unchecked {
+ public:
+  Unchecked();
+  ~Unchecked();
+  Unchecked(const Unchecked&) = delete;
+  Unchecked& operator=(const Unchecked&) = delete;
+};
+
 }  // namespace simt

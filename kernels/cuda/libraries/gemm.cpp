@@ -106,7 +106,10 @@ Handle<cublasLtMatmulDesc_t> operation(const Product& p) {
   Handle<cublasLtMatmulDesc_t> owned(raw);
   set(raw, CUBLASLT_MATMUL_DESC_TRANSA, op(p.b_transposed));
   set(raw, CUBLASLT_MATMUL_DESC_TRANSB, op(p.a_transposed));
-  if (!p.bias.empty()) set(raw, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+  if (!p.bias.empty()) {
+    set(raw, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+    set(raw, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(p.bias.dtype));
+  }
   return owned;
 }
 
@@ -147,6 +150,9 @@ std::vector<cublasLtMatmulHeuristicResult_t> propose(const Libraries& libraries,
   else
     check(status, "asking for algorithms");
   results.resize(static_cast<std::size_t>(count));
+  std::erase_if(results, [](const cublasLtMatmulHeuristicResult_t& result) {
+    return result.state != CUBLAS_STATUS_SUCCESS;
+  });
   return results;
 }
 

@@ -34,11 +34,7 @@ T atomic_update(T* address, Update update) {
 }
 
 // Lets the other threads of the block go on now and then, for the sake of spin locks.
-inline void yield_sometimes() {
-  constexpr unsigned kPeriod = 1024;
-  constinit thread_local static unsigned calls = 0;
-  if (++calls % kPeriod == 0) running_block().yield();
-}
+void yield_sometimes();
 
 }  // namespace simt
 

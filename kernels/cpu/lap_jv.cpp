@@ -1,0 +1,89 @@
+// The opening of Jonker and Volgenant (kernels/lap.h): prices from above.
+//
+//   column reduction  price = column maximum; a column goes to a row that holds its maximum
+//   row reduction     free rows bid one after the other with raise 0. A budget ends it
+#include <algorithm>
+
+#include "kernels/cpu/lap_problem.h"
+#include "kernels/cpu/lap_scan.h"
+
+namespace nat::cpu {
+
+using lap::kNone;
+
+namespace {
+
+// Bids replace searches, which cost many more steps each, but without a limit they can go on for
+// very long (low rank, near ties). Two a row is within about a tenth of the best budget for every
+// kind of features from n = 256 to 1024.
+std::int64_t bid_budget(std::int64_t n) { return 2 * n; }
+
+// Quantises the scores; ask = column maximum, row_of_column = a row that holds it. The diagonal
+// comes first, so that a row is preferred for its own column.
+void reduce_columns(const float* scores, const lap::Quantiser& quantise, LapProblem& problem) {
+  const std::int64_t n = problem.n;
+  for (std::int64_t j = 0; j < problem.columns; ++j) {
+    problem.ask[j] = j < n ? quantise(scores[j * n + j]) : lap::kClosed;
+    problem.row_of_column[j] = static_cast<std::int32_t>(j);
+  }
+  for (std::int64_t i = 0; i < n; ++i) {
+    problem.quantise_row(i, scores + i * n, quantise);
+    raise_to(problem.row(i), problem.columns, static_cast<std::int32_t>(i), problem.ask,
+             problem.row_of_column);
+  }
+}
+
+// A row that holds several column maxima gets its own column if that is one of them, else the
+// first; the other columns stay free.
+void assign_reduced_columns(LapProblem& problem) {
+  const auto n = static_cast<std::int32_t>(problem.n);
+  std::fill(problem.column_of_row, problem.column_of_row + n, kNone);
+  for (std::int32_t j = 0; j < n; ++j) {
+    if (problem.row_of_column[j] == j) problem.assign(j, j);
+  }
+  for (std::int32_t j = 0; j < n; ++j) {
+    if (problem.taken(j)) continue;
+    const std::int32_t holder = problem.row_of_column[j];
+    problem.row_of_column[j] = kNone;
+    if (problem.column_of_row[holder] == kNone) problem.assign(holder, j);
+  }
+}
+
+void reduce_rows(std::int32_t* free_rows, LapProblem& problem, LapReport& report) {
+  std::int64_t free_count = 0;
+  for (std::int32_t i = 0; i < problem.n; ++i) {
+    if (problem.column_of_row[i] == kNone) free_rows[free_count++] = i;
+  }
+  const std::int64_t budget = bid_budget(problem.n);
+  for (std::int64_t next = 0; next < free_count && report.bids < budget;) {
+    const std::int32_t bidder = free_rows[next];
+    const std::int32_t* score = problem.row(bidder);
+    ++report.bids;
+    const lap::TopTwo top = top_two(score, problem.ask, problem.columns);
+    const lap::Bid bid = lap::bid_for(top, top.column, score[top.column], 0);
+    if (bid.column == kNone) {
+      ++next;
+      continue;
+    }
+    const std::int32_t evicted = problem.row_of_column[bid.column];
+    problem.ask[bid.column] = bid.price;
+    problem.assign(bidder, bid.column);
+    if (evicted == kNone) {
+      ++next;
+    } else {
+      problem.column_of_row[evicted] = kNone;
+      free_rows[next] = evicted;  // bids next
+    }
+  }
+}
+
+}  // namespace
+
+void open_jv(Scratch::Frame& frame, const float* scores, const lap::Quantiser& quantise,
+             LapProblem& problem, LapReport& report) {
+  reduce_columns(scores, quantise, problem);
+  assign_reduced_columns(problem);
+  reduce_rows(frame.take<std::int32_t>(problem.n), problem, report);
+}
+
+}  // namespace nat::cpu

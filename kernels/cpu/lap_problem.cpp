@@ -1,0 +1,93 @@
+#include "kernels/cpu/lap_problem.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/lap_scan.h"
+#include "kernels/parallel.h"
+
+namespace nat::cpu {
+
+using lap::kClosed;
+using lap::kFar;
+using lap::kNone;
+
+LapProblem::LapProblem(Scratch::Frame& frame, std::int64_t n_, std::int32_t* column_of_row_)
+    : n(n_),
+      columns(lap::padded(n_)),
+      scores(frame.take<std::int32_t>(n * columns)),
+      ask(frame.take<std::int32_t>(columns)),
+      row_of_column(frame.take<std::int32_t>(columns)),
+      column_of_row(column_of_row_),
+      open_ask_(frame.take<std::int32_t>(columns)),
+      distance_(frame.take<std::int32_t>(columns)),
+      from_(frame.take<std::int32_t>(columns)),
+      closed_(frame.take<std::int32_t>(n)),
+      closed_at_(frame.take<std::int32_t>(n)) {}
+
+void LapProblem::quantise_row(std::int64_t i, const float* from, const lap::Quantiser& quantise) {
+  std::int32_t* to = scores + i * columns;
+  for (std::int64_t j = 0; j < n; ++j) to[j] = quantise(from[j]);
+  std::fill(to + n, to + columns, 0);
+}
+
+void LapProblem::clear_seats() {
+  for (std::int64_t j = 0; j < n; ++j) ask[j] = price(j);
+  std::fill(row_of_column, row_of_column + columns, kNone);
+  std::fill(column_of_row, column_of_row + n, kNone);
+}
+
+void LapProblem::assign(std::int32_t i, std::int32_t column) {
+  column_of_row[i] = column;
+  row_of_column[column] = i;
+  ask[column] |= 1;
+}
+
+// Shortest path from the free row to a free column; then the prices of the columns closed on the
+// way rise by the distance they lie in front of its end.
+void LapProblem::place(std::int32_t start, LapReport& report) {
+  std::copy(ask, ask + columns, open_ask_);
+  std::fill(distance_, distance_ + columns, kFar);
+  std::int64_t closed_count = 0;
+  std::int32_t bidder = start;
+  std::int32_t base = 0;
+  Nearest nearest{};
+  for (;;) {
+    nearest = relax(row(bidder), open_ask_, columns, base, bidder, distance_, from_);
+    ++report.steps;
+    const std::int32_t column = nearest.column;
+    if (!taken(column)) break;
+    nearest.distance = lap::price_of(nearest.distance);
+    closed_[closed_count] = column;
+    closed_at_[closed_count++] = nearest.distance;
+    distance_[column] = kFar;
+    open_ask_[column] = kClosed;
+    bidder = row_of_column[column];
+    base = nearest.distance + row(bidder)[column] - price(column);
+  }
+  for (std::int64_t k = 0; k < closed_count; ++k) {
+    ask[closed_[k]] += nearest.distance - closed_at_[k];
+  }
+  for (std::int32_t column = nearest.column, i = kNone; i != start;) {
+    i = from_[column];
+    const std::int32_t left = column_of_row[i];
+    assign(i, column);
+    column = left;
+  }
+  ++report.paths;
+}
+
+std::int64_t LapProblem::bound_quanta() const {
+  constexpr std::int64_t kMostChunks = 64;
+  const Chunks chunks(n, kMostChunks);
+  std::int64_t doubled[kMostChunks] = {};
+  parallel_for(chunks.count, scan_work(n * columns), [&](std::int64_t chunk) {
+    for (std::int64_t i = chunks.begin(chunk); i < chunks.end(chunk); ++i) {
+      doubled[chunk] += lap::even(top_two(row(i), ask, columns).best) + std::int64_t{price(i)};
+    }
+  });
+  std::int64_t sum = 0;
+  for (const std::int64_t part : doubled) sum += part;
+  return sum / 2;
+}
+
+}  // namespace nat::cpu

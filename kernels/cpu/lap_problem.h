@@ -1,0 +1,53 @@
+// One assignment problem in integers while it is being solved: scores, what each column asks, who
+// sits where. Words, encoding and the proof that nothing overflows: kernels/lap_auction.h.
+//
+// A solver sets asks and seats most rows (open_jv or open_auction), all of them content; place()
+// finds a column for each of the others.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/context.h"
+#include "kernels/lap.h"
+#include "kernels/lap_auction.h"
+
+namespace nat::cpu {
+
+struct LapProblem {
+  // Borrows memory for a problem of n rows; column_of_row is the caller's, (n).
+  LapProblem(Scratch::Frame& frame, std::int64_t n, std::int32_t* column_of_row);
+
+  void quantise_row(std::int64_t i, const float* from, const lap::Quantiser& quantise);
+  void clear_seats();  // prices stay
+  void assign(std::int32_t row, std::int32_t column);
+
+  // An exact seat for a free row, by a shortest path of exchanges.
+  void place(std::int32_t free_row, LapReport& report);
+
+  const std::int32_t* row(std::int64_t i) const { return scores + i * columns; }
+  std::int32_t price(std::int64_t column) const { return lap::price_of(ask[column]); }
+  bool taken(std::int64_t column) const { return lap::taken(ask[column]); }
+  std::int64_t quanta(std::int64_t i, std::int64_t j) const { return row(i)[j] / 2; }
+  std::int64_t bound_quanta() const;  // what the prices prove
+
+  std::int64_t n, columns;      // columns: n rounded up; the padding is never for sale
+  std::int32_t* scores;         // (n, columns), doubled
+  std::int32_t* ask;            // (columns) doubled price + taken
+  std::int32_t* row_of_column;  // (columns) or kNone
+  std::int32_t* column_of_row;  // (n) or kNone
+
+ private:
+  std::int32_t* open_ask_;   // (columns) ask, or kClosed once passed by this search
+  std::int32_t* distance_;   // (columns) of the search, + taken
+  std::int32_t* from_;       // (columns) row from which the distance was reached
+  std::int32_t* closed_;     // (n) columns passed, in order
+  std::int32_t* closed_at_;  // (n) their distances
+};
+
+// Quantises all scores, sets prices and seats rows. Counts go to the report.
+void open_jv(Scratch::Frame& frame, const float* scores, const lap::Quantiser& quantise,
+             LapProblem& problem, LapReport& report);
+void open_auction(Scratch::Frame& frame, const float* scores, const lap::Quantiser& quantise,
+                  const lap::Schedule& schedule, LapProblem& problem, LapReport& report);
+
+}  // namespace nat::cpu

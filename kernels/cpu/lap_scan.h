@@ -1,0 +1,32 @@
+// Scans over the columns of one row, with SIMD: where the solvers of kernels/lap.h spend their
+// time. Asks and scores as in kernels/lap_auction.h; `columns` is a multiple of lap::kRowMultiple.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/lap_auction.h"
+
+namespace nat::cpu {
+
+// The two largest of score - ask, and the column of the largest, the lowest on ties.
+lap::TopTwo top_two(const std::int32_t* score, const std::int32_t* ask, std::int64_t columns);
+
+struct Nearest {
+  std::int32_t distance;
+  std::int32_t column;  // the lowest on ties
+};
+
+// distance[j] <- min(distance[j], base + ask[j] - score[j]), noting in from[j] which row made it
+// shorter; returns the nearest column.
+Nearest relax(const std::int32_t* score, const std::int32_t* ask, std::int64_t columns,
+              std::int32_t base, std::int32_t row, std::int32_t* distance, std::int32_t* from);
+
+// highest[j] <- max(highest[j], score[j]), noting in holder[j] the row that made it higher.
+void raise_to(const std::int32_t* score, std::int64_t columns, std::int32_t row,
+              std::int32_t* highest, std::int32_t* holder);
+
+// The work of so many elements for parallel_for, which wakes the team from 2^14 on: a million
+// elements take about as long as ten awakenings.
+constexpr std::int64_t scan_work(std::int64_t elements) { return elements / 64; }
+
+}  // namespace nat::cpu

@@ -1,0 +1,246 @@
+// One persistent kernel solves a problem from scores to proof (kernels/lap_auction.h): a block up
+// to kBlockRows rows, above that all blocks of a cooperative launch. Several problems take a block
+// each. The crew never leaves the kernel, and the host waits for nothing.
+#include "kernels/lap.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/lap_auction.cuh"
+#include "kernels/cuda/lap_paths.cuh"
+#include "kernels/cuda/lap_problem.cuh"
+#include "kernels/lap_arguments.h"
+#include "kernels/lap_auction.h"
+
+namespace nat::gpu {
+namespace {
+
+constexpr std::int64_t kBlockRows = 1024;
+constexpr int kThreads = 1024;
+
+// ---- before and after the auction ---------------------------------------------------------------
+
+template <class Crew>
+__device__ void reset(const Crew& crew, const LapProblem& problem) {
+  for (std::int64_t j = crew.rank(); j < problem.columns; j += crew.size()) problem.offers[j] = 0;
+  if (crew.rank() == 0) {
+    *problem.control = {};
+    problem.control->low = UINT_MAX;
+    problem.control->least_price = INT_MAX;
+  }
+}
+
+// The loops of these sums are not unrolled: with 1024 threads a block there are 64 registers, and
+// ptxas spills for compute capability 12.0 where it unrolls them.
+
+// The order of additions that kernels/lap_auction.h fixes; by one warp.
+template <class Element>
+__device__ double ordered_sum(std::int64_t n, Element element) {
+  double partial = 0;
+#pragma unroll 1
+  for (std::int64_t i = lane(); i < n; i += lap::kPartialSums) partial += element(i);
+  return warp_sum(partial);
+}
+static_assert(lap::kPartialSums == kWarp);
+
+// Sums of floats, by the first warp, into control.
+template <class Crew>
+__device__ void sum_floats(const Crew& crew, const LapProblem& problem) {
+  if (warp_of(crew) != 0) return;
+  const std::int64_t n = problem.n;
+  const double value = ordered_sum(n, [&](std::int64_t i) {
+    return static_cast<double>(problem.input[i * n + problem.column_of_row[i]]);
+  });
+  const double identity =
+      ordered_sum(n, [&](std::int64_t i) { return static_cast<double>(problem.input[i * n + i]); });
+  if (lane() == 0) {
+    problem.control->float_value = value;
+    problem.control->float_identity = identity;
+  }
+}
+
+__device__ inline void add_for_warp(LapSum part, LapSum* sum) {
+  part = warp_sum(part);
+  if (lane() == 0) atomicAdd(sum, part);
+}
+
+// Values of the solution and of the identity, and what the prices prove, into control.
+template <class Crew>
+__device__ void sum_quanta(const Crew& crew, const LapProblem& problem) {
+  LapSum value = 0, identity = 0, bound = 0;
+#pragma unroll 1
+  for (std::int64_t i = crew.rank(); i < problem.n; i += crew.size()) {
+    value += static_cast<LapSum>(problem.row(i)[problem.column_of_row[i]]);
+    identity += static_cast<LapSum>(problem.row(i)[i]);
+    bound += static_cast<LapSum>(lap::price_of(problem.ask[i]));
+  }
+  for (std::int64_t i = warp_of(crew); i < problem.n; i += warps_of(crew)) {
+    const std::int64_t most = lap::even(top_two(problem.row(i), problem.ask, problem.columns).best);
+    if (lane() == 0) bound += static_cast<LapSum>(most);
+  }
+  add_for_warp(value, &problem.control->value);
+  add_for_warp(identity, &problem.control->identity);
+  add_for_warp(bound, &problem.control->bound);
+}
+
+// The result from what control holds; keeps the identity when nothing is better.
+template <class Crew>
+__device__ void report_solution(const Crew& crew, const LapProblem& problem) {
+  const LapControl& control = *problem.control;
+  const bool keep =
+      control.identity == control.value || control.float_identity >= control.float_value;
+  for (std::int64_t i = crew.rank(); i < problem.n; i += crew.size()) {
+    if (keep) problem.column_of_row[i] = static_cast<std::int32_t>(i);
+    problem.prices[i] = lap::price_of(problem.ask[i]) / 2;
+  }
+  if (crew.rank() != 0) return;
+  LapReport report;
+  report.phases = control.counts.phases;
+  report.value = keep ? control.float_identity : control.float_value;
+  report.identity_value = control.float_identity;
+  report.quantum = lap::quantum(from_ordered(control.low), from_ordered(control.high));
+  report.value_quanta = static_cast<std::int64_t>(keep ? control.identity : control.value) / 2;
+  report.bound_quanta = static_cast<std::int64_t>(control.bound) / 2;
+  report.rounds = control.counts.rounds;
+  report.bids = control.counts.bids;
+  report.paths = control.counts.paths;
+  report.steps = control.counts.steps;
+  *problem.report = report;
+}
+
+// Scores that are all equal, or not finite, or not there: the identity.
+template <class Crew>
+__device__ void report_identity(const Crew& crew, const LapProblem& problem, bool finite) {
+  for (std::int64_t i = crew.rank(); i < problem.n; i += crew.size()) {
+    problem.column_of_row[i] = static_cast<std::int32_t>(i);
+    problem.prices[i] = 0;
+  }
+  if (warp_of(crew) != 0) return;
+  LapReport report;
+  if (finite) {
+    report.value = report.identity_value = ordered_sum(problem.n, [&](std::int64_t i) {
+      return static_cast<double>(problem.input[i * problem.n + i]);
+    });
+  } else {
+    report.status = LapStatus::bad_input;
+  }
+  if (lane() == 0) *problem.report = report;
+}
+
+template <class Crew>
+__device__ void solve(const Crew& crew, const lap::Schedule& schedule, const LapProblem& problem) {
+  reset(crew, problem);
+  crew.sync();
+  find_range(crew, problem);
+  crew.sync();
+  const bool finite = problem.control->not_finite == 0;
+  const float low = from_ordered(problem.control->low), high = from_ordered(problem.control->high);
+  if (!finite || !(low < high)) {
+    report_identity(crew, problem, finite);
+    return;
+  }
+  quantise(crew, lap::Quantiser(low, high), problem);
+  crew.sync();
+  start_prices(crew, problem);
+  hold_auction(crew, schedule, problem);
+  if (crew.has_first_block()) place_free_rows(problem);
+  crew.sync();
+  sum_floats(crew, problem);
+  sum_quanta(crew, problem);
+  crew.sync();
+  report_solution(crew, problem);
+}
+
+// The arrays are many: their addresses lie in shared memory, where they take no registers.
+template <class Crew>
+__global__ void __launch_bounds__(kThreads, 1)
+    lap_kernel(lap::Schedule schedule, LapProblem problems) {
+  __shared__ LapProblem problem;
+  const Crew crew;
+  if (threadIdx.x == 0) problem = problems.at(crew.problem());
+  __syncthreads();
+  solve(crew, schedule, problem);
+}
+
+// ---- launches -----------------------------------------------------------------------------------
+
+LapProblem borrow(Scratch::Frame& frame, std::int64_t count, std::int64_t n,
+                  const ConstView& scores, const View& column_of_row, const View& prices,
+                  LapReport* report) {
+  const std::int64_t columns = lap::padded(n);
+  const auto vector = [&](std::int64_t size) { return frame.take<std::int32_t>(count * size); };
+  LapProblem problems{};
+  problems.n = n;
+  problems.columns = columns;
+  problems.input = scores.as<float>();
+  problems.column_of_row = column_of_row.as<std::int32_t>();
+  problems.prices = prices.as<std::int32_t>();
+  problems.report = report;
+  problems.control = frame.take<LapControl>(count);
+  problems.scores = vector(n * columns);
+  problems.ask = vector(columns);
+  problems.row_of_column = vector(columns);
+  problems.offers = frame.take<LapSum>(count * columns);
+  problems.bids = frame.take<lap::Bid>(count * n);
+  problems.bidders = vector(2 * n);
+  problems.open_ask = vector(columns);
+  problems.distance = vector(columns);
+  problems.closed_at = vector(columns);
+  problems.from = vector(columns);
+  return problems;
+}
+
+// A warp for each row, as far as a block goes.
+unsigned threads_for(std::int64_t n) {
+  return static_cast<unsigned>(std::clamp<std::int64_t>(n * kWarp, kWarp, kThreads));
+}
+
+void check_solver(const LapOptions& options) {
+  NAT_CHECK(options.solver != LapSolver::jv, ErrorKind::usage,
+            "lap_solve: the solver jv is serial and runs on the CPU only; choose auction");
+}
+
+void launch_blocks(Context& ctx, const LapOptions& options, std::int64_t count, std::int64_t n,
+                   const ConstView& scores, const View& column_of_row, const View& prices,
+                   LapReport* reports) {
+  Scratch::Frame frame(ctx.scratch);
+  launch(ctx, {.grid = dim3(static_cast<unsigned>(count)), .block = dim3(threads_for(n))},
+         lap_kernel<BlockCrew>, lap::Schedule(n, options),
+         borrow(frame, count, n, scores, column_of_row, prices, reports));
+}
+
+// Every block must be resident: one a multiprocessor always is.
+void launch_grid(Context& ctx, const LapOptions& options, std::int64_t n, const ConstView& scores,
+                 const View& column_of_row, const View& prices, LapReport* report) {
+  Scratch::Frame frame(ctx.scratch);
+  const auto blocks =
+      std::min(blocks_for(n, kThreads / kWarp), static_cast<unsigned>(ctx.cuda->multiprocessors));
+  launch(ctx, {.grid = dim3(blocks), .block = dim3(kThreads), .cooperative = true},
+         lap_kernel<GridCrew>, lap::Schedule(n, options),
+         borrow(frame, 1, n, scores, column_of_row, prices, report));
+}
+
+}  // namespace
+
+void lap_solve(Context& ctx, const LapOptions& options, ConstView scores, View column_of_row,
+               View prices, LapReport* report) {
+  lap::check_square(scores);
+  lap::check_arguments(options, scores, column_of_row, prices, report);
+  check_solver(options);
+  const std::int64_t n = scores.shape[0];
+  if (n <= kBlockRows) {
+    launch_blocks(ctx, options, 1, n, scores, column_of_row, prices, report);
+  } else {
+    launch_grid(ctx, options, n, scores, column_of_row, prices, report);
+  }
+}
+
+void lap_solve_batch(Context& ctx, const LapOptions& options, ConstView scores, View column_of_row,
+                     View prices, LapReport* reports) {
+  lap::check_arguments(options, scores, column_of_row, prices, reports);
+  check_solver(options);
+  const std::int64_t n = scores.shape[1];
+  const std::int64_t count = n == 0 ? 0 : scores.shape[0] / n;
+  launch_blocks(ctx, options, count, n, scores, column_of_row, prices, reports);
+}
+
+}  // namespace nat::gpu

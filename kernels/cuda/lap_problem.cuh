@@ -1,0 +1,203 @@
+// One assignment problem in integers while a kernel solves it: the CUDA side of
+// kernels/cpu/lap_problem.h, on the arithmetic of kernels/lap_auction.h.
+#pragma once
+
+#include <cooperative_groups.h>
+
+#include <climits>
+
+#include "kernels/cuda/launch.cuh"
+#include "kernels/lap_auction.h"
+
+namespace nat::gpu {
+
+// Who solves one problem together: a block, or all blocks of a cooperative launch. Sizes are
+// multiples of a warp.
+struct BlockCrew {
+  __device__ unsigned rank() const { return threadIdx.x; }
+  __device__ unsigned size() const { return blockDim.x; }
+  __device__ void sync() const { __syncthreads(); }
+  __device__ bool has_first_block() const { return true; }
+  __device__ unsigned problem() const { return blockIdx.x; }
+};
+struct GridCrew {
+  __device__ unsigned rank() const { return blockIdx.x * blockDim.x + threadIdx.x; }
+  __device__ unsigned size() const { return gridDim.x * blockDim.x; }
+  __device__ void sync() const { cooperative_groups::this_grid().sync(); }
+  __device__ bool has_first_block() const { return blockIdx.x == 0; }
+  __device__ unsigned problem() const { return 0; }
+};
+
+__device__ inline unsigned lane() { return threadIdx.x % kWarp; }
+template <class Crew>
+__device__ unsigned warp_of(const Crew& crew) {
+  return crew.rank() / kWarp;
+}
+template <class Crew>
+__device__ unsigned warps_of(const Crew& crew) {
+  return crew.size() / kWarp;
+}
+
+using LapSum = unsigned long long;  // what 64-bit atomics take; wraps around for negative sums
+
+struct LapCounts {
+  std::int32_t phases;
+  std::int64_t rounds, bids, paths, steps;
+};
+
+// What the crew shares besides the arrays.
+struct LapControl {
+  unsigned low, high;  // of the scores, as ordered()
+  int not_finite;
+  int bidders[3];  // of this round, the next and the one after, by turns
+  int waiting;
+  int least_price;
+  LapSum value, identity, bound;  // doubled quanta
+  double float_value, float_identity;
+  LapCounts counts;
+};
+
+struct LapProblem {
+  std::int64_t n, columns;      // columns: n rounded up; the padding is never for sale
+  const float* input;           // (n, n)
+  std::int32_t* column_of_row;  // (n) result; kNone while the row is free
+  std::int32_t* prices;         // (n) result
+  LapReport* report;            // result
+  LapControl* control;
+  std::int32_t* scores;         // (n, columns), doubled
+  std::int32_t* ask;            // (columns) doubled price + taken
+  std::int32_t* row_of_column;  // (columns) or kNone
+  LapSum* offers;               // (columns) highest of the phase; before that, column sums
+  lap::Bid* bids;               // (n) of the bidders of a round
+  std::int32_t* bidders;        // (2, n) of a round and of the next
+  std::int32_t* open_ask;       // (columns) of a search: ask, or kClosed once passed
+  std::int32_t* distance;       // (columns) of a search, + taken
+  std::int32_t* closed_at;      // (columns) distance at which a column was passed
+  std::int32_t* from;           // (columns) row from which the distance was reached
+
+  // The k-th of several problems, one below the other.
+  __device__ LapProblem at(std::int64_t k) const {
+    return {n,
+            columns,
+            input + k * n * n,
+            column_of_row + k * n,
+            prices + k * n,
+            report + k,
+            control + k,
+            scores + k * n * columns,
+            ask + k * columns,
+            row_of_column + k * columns,
+            offers + k * columns,
+            bids + k * n,
+            bidders + k * 2 * n,
+            open_ask + k * columns,
+            distance + k * columns,
+            closed_at + k * columns,
+            from + k * columns};
+  }
+  __device__ const std::int32_t* row(std::int64_t i) const { return scores + i * columns; }
+  __device__ void assign(std::int32_t i, std::int32_t column, std::int32_t price) const {
+    column_of_row[i] = column;
+    row_of_column[column] = i;
+    ask[column] = price | 1;
+  }
+};
+
+// ---- scans --------------------------------------------------------------------------------------
+
+__device__ inline void consider(std::int32_t profit, std::int32_t column, lap::TopTwo& top) {
+  if (profit > top.best) {
+    top = {profit, top.best, column};
+  } else if (profit > top.second) {
+    top.second = profit;
+  }
+}
+
+// The two largest of score - ask over the columns of a row, by a warp; every lane gets them.
+__device__ inline lap::TopTwo top_two(const std::int32_t* score, const std::int32_t* ask,
+                                      std::int64_t columns) {
+  constexpr std::int32_t kPack = 4;  // one 16-byte load; columns are a multiple of 8
+  lap::TopTwo top{INT_MIN, INT_MIN, INT_MAX};
+#pragma unroll 2
+  for (auto j = static_cast<std::int32_t>(lane()) * kPack; j < columns; j += kWarp * kPack) {
+    const int4 s = *reinterpret_cast<const int4*>(score + j);
+    const int4 a = *reinterpret_cast<const int4*>(ask + j);
+    consider(s.x - a.x, j, top);
+    consider(s.y - a.y, j + 1, top);
+    consider(s.z - a.z, j + 2, top);
+    consider(s.w - a.w, j + 3, top);
+  }
+  const std::int32_t best = __reduce_max_sync(kFullWarp, top.best);
+  const std::int32_t column = __reduce_min_sync(kFullWarp, top.best == best ? top.column : INT_MAX);
+  const std::int32_t second =
+      __reduce_max_sync(kFullWarp, top.column == column ? top.second : top.best);
+  return {best, second, column};
+}
+
+// ---- quantisation -------------------------------------------------------------------------------
+
+// Unsigned integers in the order of the floats.
+__device__ inline unsigned ordered(float value) {
+  const unsigned bits = __float_as_uint(value);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+__device__ inline float from_ordered(unsigned bits) {
+  return __uint_as_float(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits);
+}
+
+// Into control->low, high and not_finite.
+template <class Crew>
+__device__ void find_range(const Crew& crew, const LapProblem& problem) {
+  unsigned low = UINT_MAX, high = 0;
+  bool finite = true;
+  for (std::int64_t e = crew.rank(); e < problem.n * problem.n; e += crew.size()) {
+    const float score = problem.input[e];
+    const unsigned key = ordered(score);
+    low = key < low ? key : low;
+    high = key > high ? key : high;
+    finite = finite && (__float_as_uint(score) & 0x7fffffffu) < 0x7f800000u;
+  }
+  low = __reduce_min_sync(kFullWarp, low);
+  high = __reduce_max_sync(kFullWarp, high);
+  finite = __all_sync(kFullWarp, finite) != 0;
+  if (lane() == 0) {
+    atomicMin(&problem.control->low, low);
+    atomicMax(&problem.control->high, high);
+    if (!finite) atomicMax(&problem.control->not_finite, 1);
+  }
+}
+
+// Scores to doubled quanta, and their column sums to `offers`. A warp takes tiles of 32 rows and 32
+// columns: sums of 32 doubled scores fit into 31 bits.
+template <class Crew>
+__device__ void quantise(const Crew& crew, const lap::Quantiser& quantiser,
+                         const LapProblem& problem) {
+  const std::int64_t n = problem.n, columns = problem.columns;
+  const std::int64_t tiles_across = (columns + kWarp - 1) / kWarp;
+  const std::int64_t tiles = (n + kWarp - 1) / kWarp * tiles_across;
+  for (std::int64_t tile = warp_of(crew); tile < tiles; tile += warps_of(crew)) {
+    const std::int64_t j = tile % tiles_across * kWarp + lane();
+    const std::int64_t begin = tile / tiles_across * kWarp;
+    const std::int64_t end = begin + kWarp < n ? begin + kWarp : n;
+    if (j >= columns) continue;
+    std::int32_t sum = 0;
+#pragma unroll 4
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int32_t quanta = j < n ? quantiser(problem.input[i * n + j]) : 0;
+      problem.scores[i * columns + j] = quanta;
+      sum += quanta;
+    }
+    atomicAdd(&problem.offers[j], static_cast<LapSum>(sum));
+  }
+}
+
+// Prices start at the column means, which takes out what all rows share.
+template <class Crew>
+__device__ void start_prices(const Crew& crew, const LapProblem& problem) {
+  for (std::int64_t j = crew.rank(); j < problem.columns; j += crew.size()) {
+    const auto mean = static_cast<std::int32_t>(problem.offers[j] / static_cast<LapSum>(problem.n));
+    problem.ask[j] = j < problem.n ? lap::price_of(mean) : lap::kClosed;
+  }
+}
+
+}  // namespace nat::gpu

@@ -1,0 +1,168 @@
+// The assignment told as an auction, and the arithmetic that the CPU and CUDA solvers share, so
+// that they find the same permutation, prices and counts bit for bit.
+//
+// A column asks a price; a row's profit from a column is score - price. A row that sits on a column
+// of its largest profit is content. When every row sits on a column of its own and is content, the
+// assignment is optimal and the prices prove it: the bound of kernels/lap.h equals the value.
+//
+// A free row bids: it takes its best column and raises the price by its lead over the second best
+// plus `raise`; the row that sat there is free again.
+//   raise = 0  leaves the bidder content. Where its best two columns are equal and taken it could
+//              only bid for nothing: such a row waits.
+//   raise > 0  leaves it content up to `raise`, and never waits: crowds of equal rows that would
+//              outbid each other by next to nothing are through in few bids.
+//
+// In a round of the auction all free rows bid at once on the prices of the round before; of several
+// bids for a column the highest wins, the lowest row on ties. Rounds form phases. In each phase
+// everybody starts without a column, from the prices of the phase before, and it ends early: when
+// only few rows are free, since the last ones take most of the rounds.
+//   trial   raise 0, four rounds from the column means: rows that lean to their own column are done
+//   scaled  raise Q/64, then 1/alpha of it each time: prices come close to final ones
+//   exact   raise 0: whoever has a column is content
+// The rows still free, a few in a hundred, are placed one by one along the cheapest chain of
+// exchanges that ends in a free column, found by Dijkstra's algorithm over what each row loses by
+// an exchange; this keeps the others content. An auction without scaling, or one that runs to its
+// end, may take a hundred times as many rounds.
+//
+// Scores and prices are held doubled, so they are even. What a column asks is its price, plus 1
+// while it is taken: of two columns of equal price the free one looks better, and the lowest bit of
+// the winner of a scan tells which kind it is.
+//
+// No sum overflows. Let Q = 2 kLapLevels be the largest doubled score.
+// - Auction: a bid exceeds the least price among the other columns by Q + raise at most (a row's
+//   second best profit is at least what that column offers). Prices never fall, so they always lie
+//   within Q + raise of each other. While a column stays untouched in a phase, its old price limits
+//   the bids, and when none is left no row is free; so a phase adds Q + raise at most to the
+//   highest price. Column means are at most Q, there are at most 9 phases, and prices stay below
+//   11 Q.
+// - The least price is subtracted before the chains, so that prices start in [0, R], R = Q + Q/64;
+//   for jv they start in [0, Q]. A price stays while its column is free. While some column k is
+//   free, a content row i on column j has score_ij - price_j >= score_ik - price_k >= -R, hence
+//   prices are at most R + Q; the last exchange may reach R + 2Q, and then the work is done. In a
+//   search (distances are measured from a start row of profit 0) the nearest column is within
+//   [-Q, R], the profit of a row that leaves its column within [-R, Q], so every distance is within
+//   6Q of 0. The marks kFar, "not reached", and kClosed, "not for sale", keep 8Q from real values,
+//   from each other and from 2^31.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/lap.h"
+#include "kernels/random.h"
+
+namespace nat::lap {
+
+inline constexpr std::int32_t kLargest = 2 * kLapLevels;  // Q
+inline constexpr std::int32_t kFar = 1 << 29;
+inline constexpr std::int32_t kClosed = 1 << 30;
+inline constexpr std::int32_t kNone = -1;
+inline constexpr std::int64_t kRowMultiple = 8;  // rows are padded to whole vectors
+static_assert(16 * kLargest <= kFar && kFar + 8 * kLargest <= kClosed);
+
+NAT_HOST_DEVICE constexpr std::int64_t padded(std::int64_t n) {
+  return (n + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
+}
+
+// ---- asks and bids ------------------------------------------------------------------------------
+
+NAT_HOST_DEVICE constexpr bool taken(std::int32_t ask) { return (ask & 1) != 0; }
+NAT_HOST_DEVICE constexpr std::int32_t price_of(std::int32_t ask) { return ask & ~1; }
+// score - price, from score - ask.
+NAT_HOST_DEVICE constexpr std::int32_t even(std::int32_t profit) { return (profit + 1) & ~1; }
+
+// The two largest of score - ask over the columns of a row.
+struct TopTwo {
+  std::int32_t best, second;
+  std::int32_t column;  // of best, the lowest on ties
+};
+
+struct Bid {
+  std::int32_t column;  // kNone: the row waits
+  std::int32_t price;
+};
+
+// `ask` and `score` are those of the row's own column, which it prefers among equals: a row that
+// has nothing to win stays where it is.
+NAT_HOST_DEVICE constexpr std::int32_t preferred_column(const TopTwo& top, std::int32_t row,
+                                                        std::int32_t score, std::int32_t ask) {
+  return score - ask == top.best ? row : top.column;
+}
+
+// `score` is that of the column. The best profit is odd where the column is taken.
+NAT_HOST_DEVICE constexpr Bid bid_for(const TopTwo& top, std::int32_t column, std::int32_t score,
+                                      std::int32_t raise) {
+  const std::int32_t second = even(top.second);
+  const bool waits = raise == 0 && taken(top.best) && even(top.best) == second;
+  return {waits ? kNone : column, score - second + raise};
+}
+
+// A bid as one number: the higher price is larger, then the lower row. 0 is below every bid.
+NAT_HOST_DEVICE constexpr std::uint64_t offer(std::int32_t price, std::int32_t row) {
+  return static_cast<std::uint64_t>(price) << 32 | static_cast<std::uint32_t>(~row);
+}
+NAT_HOST_DEVICE constexpr std::int32_t row_of(std::uint64_t offer) {
+  return static_cast<std::int32_t>(~static_cast<std::uint32_t>(offer));
+}
+NAT_HOST_DEVICE constexpr std::int32_t price_of(std::uint64_t offer) {
+  return static_cast<std::int32_t>(offer >> 32);
+}
+
+// ---- phases -------------------------------------------------------------------------------------
+
+struct Phase {
+  std::int32_t raise;      // doubled, as prices are
+  std::int32_t free_rows;  // ends when no more than so many rows are free,
+  std::int32_t round_cap;  // or after so many rounds
+};
+
+class Schedule {
+ public:
+  Schedule(std::int64_t n, const LapOptions& options)
+      : alpha_(options.alpha != 0 ? options.alpha : 8),
+        round_cap_(options.round_cap != 0 ? options.round_cap : 64),
+        cut_(static_cast<std::int32_t>(n / (options.cut_div != 0 ? options.cut_div : cut_div(n)))) {
+  }
+
+  NAT_HOST_DEVICE Phase trial() const { return {0, cut_ / 4, 4}; }
+  NAT_HOST_DEVICE Phase first_scaled() const { return {kLargest / 64, cut_, round_cap_}; }
+  NAT_HOST_DEVICE Phase next_scaled(const Phase& phase) const {
+    return {price_of(phase.raise / alpha_), cut_, round_cap_};
+  }
+  NAT_HOST_DEVICE bool is_scaled(const Phase& phase) const { return phase.raise >= kLastRaise; }
+  NAT_HOST_DEVICE Phase exact() const { return {0, cut_ / 4, round_cap_}; }
+
+ private:
+  // After smaller raises the exact phase and the chains are not shorter by what they cost.
+  static constexpr std::int32_t kLastRaise = kLargest >> 12;
+  // A chain costs more than a round where rows are long.
+  static constexpr std::int64_t cut_div(std::int64_t n) {
+    return n <= 512 ? 16 : n <= 2048 ? 32 : 64;
+  }
+
+  std::int32_t alpha_, round_cap_, cut_;
+};
+
+// ---- quantisation -------------------------------------------------------------------------------
+
+// Float scores to doubled levels. In double, where differences and products of floats of any range
+// neither overflow nor vanish.
+struct Quantiser {
+  double low, scale;
+
+  NAT_HOST_DEVICE Quantiser(float low_, float high)
+      : low(low_), scale(high > low_ ? kLapLevels / (double{high} - low) : 0) {}
+  NAT_HOST_DEVICE std::int32_t operator()(float score) const {
+    return 2 * static_cast<std::int32_t>(std::rint((double{score} - low) * scale));
+  }
+};
+
+NAT_HOST_DEVICE constexpr double quantum(float low, float high) {
+  return (double{high} - double{low}) / kLapLevels;
+}
+
+// Sums of doubles have one order on every device: partial sum l takes the elements l, l + 32, ...;
+// then l takes in l + 16, l + 8, ..., l + 1.
+inline constexpr int kPartialSums = 32;
+
+}  // namespace nat::lap

@@ -1,0 +1,49 @@
+// Choosing the device at run time: a build with CUDA on a machine without a driver is a CPU program
+// that says why the GPU is not used.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "kernels/context.h"
+#include "nat_config.h"
+#include "tests/tools_support.h"
+
+using namespace nat;
+using namespace nat::tools;
+
+TEST_CASE("doctor names the CUDA device, or why there is none") {
+  const CudaDevice device = cuda_device();
+  const auto json = nlohmann::json::parse(tools::nat(Workspace(), {"doctor", "--json"}).out);
+  CHECK(json["cuda_kernels"] == kHasCudaKernels);
+  CHECK(json["cuda_device"] == (device.usable() ? device.name : device.reason));
+  CHECK(json["auto_device"] == (device.usable() ? "cuda" : "cpu"));
+  CHECK(device.usable() == device.reason.empty());
+}
+
+TEST_CASE("asking for a GPU that is not there is an error that says why, and trains nothing") {
+  if (cuda_device().usable()) {
+    MESSAGE("skipped: there is a CUDA device");
+    return;
+  }
+  const Workspace workspace;
+  const Outcome outcome = tools::nat(
+      workspace, small_run(make_data(workspace), workspace.at("run"), {"--device", "cuda"}));
+  CHECK(outcome.code == 6);
+  CHECK(outcome.err.find(cuda_device().reason) != std::string::npos);
+  CHECK(outcome.err.find("use --device cpu") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(workspace.at("run")));
+}
+
+TEST_CASE("the memory of a step on CUDA is planned without a device") {
+  const auto total = [](const std::string& device, const std::string& dtype) {
+    const auto json = nlohmann::json::parse(
+        tools::nat(Workspace(), {"inspect", "--plan", "--preset", "official", "--batch", "256",
+                                 "--device", device, "--dtype", dtype, "--json"})
+            .out);
+    return json["arena_bytes"].get<double>() / (1 << 20);
+  };
+  const double single = total("cuda", "f32"), half = total("cuda", "bf16");
+  CHECK(half < 0.55 * single);  // activations of two bytes; arg-maxima and statistics stay
+  CHECK(half > 0.45 * single);
+}
