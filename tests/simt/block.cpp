@@ -333,7 +333,7 @@ void BlockRunner::check_partners(const Warp& warp, const Thread& self) {
     const Thread& other = threads_[thread];
     if (!has(other.mask, lane)) continue;
     if (other.mask == self.mask && other.op == self.op && same_line(other.where, self.where)) {
-      continue;
+      return;  // it has checked the others
     }
     blame(current_, join("divergent warp: it is in ", name(self.op), " with mask ",
                          hexadecimal(self.mask), " at ", to_string(self.where), ", while ",
