@@ -18,6 +18,7 @@ struct Pass {
   Mode mode = Mode::eval;
   std::uint64_t seed = 0;               // of dropout masks
   const std::uint32_t* step = nullptr;  // in the context's memory; needed with dropout
+  bool update_statistics = true;        // the running ones, in Mode::train
 };
 
 // What backward will need of forward.

@@ -33,7 +33,8 @@
 //   second best profit is at least what that column offers). Prices never fall, so they always lie
 //   within Q + raise of each other. While a column stays untouched in a phase, its old price limits
 //   the bids, and when none is left no row is free; so a phase adds Q + raise at most to the
-//   highest price. Column means are at most Q, there are at most 13 phases, and prices below 15 Q.
+//   highest price. Column means are at most Q, there are at most 9 phases, and prices stay below
+//   11 Q.
 // - The least price is subtracted before the chains, so that prices start in [0, R], R = Q + Q/64;
 //   for jv they start in [0, Q]. A price stays while its column is free. While some column k is
 //   free, a content row i on column j has score_ij - price_j >= score_ik - price_k >= -R, hence
@@ -47,8 +48,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/host_device.h"
 #include "kernels/lap.h"
-#include "kernels/random.h"
 
 namespace nat::lap {
 
@@ -118,7 +119,7 @@ struct Phase {
 class Schedule {
  public:
   Schedule(std::int64_t n, const LapOptions& options)
-      : alpha_(options.alpha != 0 ? options.alpha : 4),
+      : alpha_(options.alpha != 0 ? options.alpha : 8),
         round_cap_(options.round_cap != 0 ? options.round_cap : 64),
         cut_(static_cast<std::int32_t>(n / (options.cut_div != 0 ? options.cut_div : cut_div(n)))) {
   }
@@ -132,8 +133,8 @@ class Schedule {
   NAT_HOST_DEVICE Phase exact() const { return {0, cut_ / 4, round_cap_}; }
 
  private:
-  // 1.5e-5 of the range: smaller raises move no more rows.
-  static constexpr std::int32_t kLastRaise = kLargest >> 16;
+  // After smaller raises the exact phase and the chains are not shorter by what they cost.
+  static constexpr std::int32_t kLastRaise = kLargest >> 12;
   // A chain costs more than a round where rows are long.
   static constexpr std::int64_t cut_div(std::int64_t n) {
     return n <= 512 ? 16 : n <= 2048 ? 32 : 64;

@@ -17,11 +17,19 @@
 
 namespace nat {
 
+// One candidate that was timed.
+struct TimedPlan {
+  std::string implementation;
+  std::int64_t workspace_bytes = 0;
+  float milliseconds = 0;
+};
+
 struct LibraryPlan {
   std::string problem;         // readable, with library version and device
   std::string implementation;  // "engine 62", "algorithm 66", or "plain kernel"
   std::int64_t workspace_bytes = 0;
   std::optional<float> milliseconds;  // when it was chosen by timing
+  std::vector<TimedPlan> timed;       // then also all convolution candidates, fastest first
 };
 
 using AutotuneLibraries = void(Context&, bool on);

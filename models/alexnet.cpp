@@ -2,7 +2,7 @@
 
 namespace nat {
 
-Network alexnet(Context& ctx, Shape picture, std::int64_t dimension, DType real) {
+NetworkTable alexnet_table() {
   const std::vector<ConvRow> convolutions = {
       {.channels = 96, .kernel = 11, .stride = 4, .pad = 2, .pool = 3, .pool_stride = 2},
       {.channels = 256, .kernel = 5, .stride = 1, .pad = 2, .pool = 3, .pool_stride = 2},
@@ -12,7 +12,11 @@ Network alexnet(Context& ctx, Shape picture, std::int64_t dimension, DType real)
   };
   const std::vector<HiddenRow> hidden = {{.features = 4096, .dropout = 0.5f},
                                          {.features = 4096, .dropout = 0}};
-  return build_network(ctx, "alexnet", picture, convolutions, hidden, dimension, real);
+  return {convolutions, hidden};
+}
+
+Network alexnet(Context& ctx, Shape picture, std::int64_t dimension, DType real) {
+  return build_network(ctx, "alexnet", picture, alexnet_table(), dimension, real);
 }
 
 }  // namespace nat

@@ -2,14 +2,18 @@
 
 namespace nat {
 
-Network convnet(Context& ctx, Shape picture, std::int64_t dimension, int width, DType real) {
+NetworkTable convnet_table(int width) {
   const std::vector<ConvRow> convolutions = {
       {.channels = 32 * width, .kernel = 5, .stride = 2, .pad = 2, .pool = 0, .pool_stride = 0},
       {.channels = 64 * width, .kernel = 3, .stride = 1, .pad = 1, .pool = 2, .pool_stride = 2},
       {.channels = 128 * width, .kernel = 3, .stride = 1, .pad = 1, .pool = 2, .pool_stride = 2},
   };
   const std::vector<HiddenRow> hidden = {{.features = 256 * width, .dropout = 0}};
-  return build_network(ctx, "convnet", picture, convolutions, hidden, dimension, real);
+  return {convolutions, hidden};
+}
+
+Network convnet(Context& ctx, Shape picture, std::int64_t dimension, int width, DType real) {
+  return build_network(ctx, "convnet", picture, convnet_table(width), dimension, real);
 }
 
 }  // namespace nat

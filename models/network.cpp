@@ -19,12 +19,11 @@ const std::string& Network::tap_layer(const std::string& tap) const {
 }
 
 Network build_network(Context& ctx, std::string architecture, Shape picture,
-                      const std::vector<ConvRow>& convolutions,
-                      const std::vector<HiddenRow>& hidden, std::int64_t dimension, DType real) {
+                      const NetworkTable& table, std::int64_t dimension, DType real) {
   std::vector<std::unique_ptr<Layer>> layers;
   std::vector<Tap> taps;
   std::uint32_t depth = 0;
-  for (const ConvRow& row : convolutions) {
+  for (const ConvRow& row : table.convolutions) {
     const std::string number = std::to_string(++depth);
     const std::string norm_name = "features.bn" + number;
     layers.push_back(std::make_unique<Conv2dLayer>(
@@ -35,7 +34,7 @@ Network build_network(Context& ctx, std::string architecture, Shape picture,
     taps.push_back({"conv" + number, norm_name});
   }
   taps.push_back({"conv", taps.back().layer});
-  for (const HiddenRow& row : hidden) {
+  for (const HiddenRow& row : table.hidden) {
     const std::string number = std::to_string(++depth);
     const std::string norm_name = "classifier.bn" + number;
     layers.push_back(
@@ -56,11 +55,15 @@ Network build_network(Context& ctx, std::string architecture, Shape picture,
   return network;
 }
 
-Network build_architecture(Context& ctx, const ArchitectureOptions& options, Shape picture) {
-  if (options.name == "alexnet") return alexnet(ctx, picture, options.dimension);
-  if (options.name == "convnet") return convnet(ctx, picture, options.dimension, options.width);
+NetworkTable architecture_table(const ArchitectureOptions& options) {
+  if (options.name == "alexnet") return alexnet_table();
+  if (options.name == "convnet") return convnet_table(options.width);
   throw Error(ErrorKind::usage,
               str("--network '", options.name, "' does not exist; choose alexnet or convnet"));
+}
+
+Network build_architecture(Context& ctx, const ArchitectureOptions& options, Shape picture) {
+  return build_network(ctx, options.name, picture, architecture_table(options), options.dimension);
 }
 
 }  // namespace nat

@@ -37,11 +37,16 @@ struct HiddenRow {
   float dropout;
 };
 
+// All rows of a network but the last, which is linear and as wide as the targets.
+struct NetworkTable {
+  std::vector<ConvRow> convolutions;
+  std::vector<HiddenRow> hidden;
+};
+
 // Builds the layers of a table and a final linear layer of `dimension` outputs. Names follow the
 // depth: features.conv1, features.bn1, ..., classifier.fc6, classifier.bn6, ..., classifier.fc8.
 Network build_network(Context& ctx, std::string architecture, Shape picture,
-                      const std::vector<ConvRow>& convolutions,
-                      const std::vector<HiddenRow>& hidden, std::int64_t dimension, DType real);
+                      const NetworkTable& table, std::int64_t dimension, DType real = DType::f32);
 
 // The architectures by name; width scales the channels of the convnet.
 struct ArchitectureOptions {
@@ -49,6 +54,7 @@ struct ArchitectureOptions {
   std::int64_t dimension = 64;
   int width = 1;
 };
+NetworkTable architecture_table(const ArchitectureOptions& options);
 Network build_architecture(Context& ctx, const ArchitectureOptions& options, Shape picture);
 
 }  // namespace nat

@@ -1,5 +1,5 @@
-// The re-assignment of Algorithm 1: which permutation of a batch's own targets fits its features
-// best.
+// The re-assignment of Algorithm 1: which permutation of a pool's own targets fits its features
+// best. The pool is a batch, or several batches at once.
 //
 //   p* = argmax over permutations p of  sum_i z_i . t_p(i)          (equation 5 of the paper)
 //
@@ -18,6 +18,11 @@
 
 namespace nat {
 
+// exact       automatic, of kernels/lap.h
+// auction     its auction, whatever the size
+// greedy, sinkhorn   yardsticks that are not exact (nat/approximate_assignment.h), CPU only
+enum class AssignmentSolver { exact, auction, greedy, sinkhorn };
+
 // The results of an assignment, in the context's memory.
 struct Assignment {
   View column_of_row;        // (n) i32: row i takes target column_of_row[i]
@@ -27,17 +32,21 @@ struct Assignment {
 
 class Assigner {
  public:
-  // Memory for batches of up to max_batch features of `dimension`: nothing is allocated later.
-  Assigner(Context& ctx, std::int64_t max_batch, std::int64_t dimension);
+  // Memory for pools of up to max_pool features of `dimension`: nothing is allocated later.
+  // Error(usage) when the device does not have the solver.
+  Assigner(Context& ctx, std::int64_t max_pool, std::int64_t dimension,
+           AssignmentSolver solver = AssignmentSolver::exact);
 
-  // z and targets (n, d) f32 with unit rows, 1 <= n <= max_batch. The identity when no permutation
-  // is better, or when z is not finite (lap->status bad_input).
+  // z and targets (n, d) f32 with unit rows, 1 <= n <= max_pool. The identity when nothing better
+  // is found, or when z is not finite (lap->status bad_input).
   void assign(Context& ctx, ConstView z, ConstView targets, const Assignment& result);
 
  private:
   View centred_scores(Context& ctx, ConstView z, ConstView targets);
+  void solve(Context& ctx, ConstView scores, const Assignment& result);
 
-  std::int64_t max_batch_, dimension_;
+  std::int64_t max_pool_, dimension_;
+  AssignmentSolver solver_;
   Buffer mean_, centred_, scores_, cosines_, prices_;
 };
 

@@ -33,8 +33,11 @@ struct Recipe {
   // Method and optimiser.
   std::int64_t batch = 256;
   std::int64_t epochs = 12;
-  std::int64_t period = 3;    // epochs between re-assignments; 0 = never
-  std::string loss = "mean";  // mean | sum, over the batch
+  std::int64_t period = 3;              // epochs between re-assignments; 0 = never
+  std::int64_t assign_every_steps = 0;  // the same in steps; 0 = by `period`
+  std::int64_t assign_pool = 0;         // pictures re-assigned at once; 0 = one batch
+  std::string solver = "exact";         // exact | auction | greedy | sinkhorn | none
+  std::string loss = "mean";            // mean | sum, over the batch
   double lr = 0.1;
   std::string schedule = "cosine";  // cosine | constant | inverse
   double gamma = 0;                 // of the inverse schedule, per step

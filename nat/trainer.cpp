@@ -34,26 +34,33 @@ Trainer::Trainer(Context& ctx, Sequential& net, Targets& targets, const TrainerO
     : net_(net),
       targets_(targets),
       options_(options),
+      parts_(options.pool == 0 ? 1 : options.pool / pixels[0]),
       execution_(ctx, net, pixels[0], Mode::train),
-      assigner_(ctx, pixels[0], targets.dimension()),
+      assigner_(ctx, parts_ * pixels[0], targets.dimension(), options.solver),
       transfer_(ctx.device) {
   NAT_CHECK(net.output_features() == targets.dimension(), ErrorKind::usage, "the network gives ",
             net.output_features(), "-dimensional features but targets have dimension ",
             targets.dimension(), "; use the same --dimension");
-  const std::int64_t n = pixels[0], d = targets.dimension();
+  const std::int64_t n = pixels[0], d = targets.dimension(), pool = parts_ * n;
+  NAT_CHECK(parts_ >= 1 && (options.pool == 0 || options.pool == pool), ErrorKind::usage,
+            "--assign-pool ", options.pool, " is not a multiple of --batch ", n);
   const Shape dials(sizeof(Dials)), result(sizeof(Result));
+  const auto carve_rows = [d](Carver& carver, std::int64_t count) {
+    return Rows{.ids = carver.take(Shape(count), DType::i32),
+                .held = carver.take(Shape(count), DType::i32),
+                .z = carver.take(Shape(count, d), DType::f32),
+                .c = carver.take(Shape(count, d), DType::f32),
+                .column_of_row = carver.take(Shape(count), DType::i32)};
+  };
   const auto carve = [&](char* base) {
     Carver carver(base);
     for (Loaded& loaded : loaded_) {
-      loaded.pixels = carver.take(pixels, DType::u8);
-      loaded.boxes = carver.take(Shape(n, 5), DType::f32);
-      loaded.ids = carver.take(Shape(n), DType::i32);
+      loaded.pixels = carver.take(Shape(pool, pixels[1], pixels[2], pixels[3]), DType::u8);
+      loaded.boxes = carver.take(Shape(pool, 5), DType::f32);
+      loaded.ids = carver.take(Shape(pool), DType::i32);
     }
-    ids_ = carver.take(Shape(n), DType::i32);
-    held_ = carver.take(Shape(n), DType::i32);
-    column_of_row_ = carver.take(Shape(n), DType::i32);
-    z_ = carver.take(Shape(n, d), DType::f32);
-    c_ = carver.take(Shape(n, d), DType::f32);
+    batch_ = carve_rows(carver, n);
+    if (parts_ > 1) pool_ = carve_rows(carver, pool);
     inv_norm_ = carver.take(Shape(n), DType::f32);
     loss_ = carver.take(Shape(n), DType::f32);
     dials_ = carver.take(dials, DType::u8);
@@ -64,7 +71,7 @@ Trainer::Trainer(Context& ctx, Sequential& net, Targets& targets, const TrainerO
   carve(memory_.as<char>());
   const auto carve_host = [&](char* base) {
     Carver carver(base);
-    host_dials_ = carver.take(dials, DType::u8);
+    host_dials_ = carver.take(Shape(parts_ * dials.elements()), DType::u8);
     host_result_ = carver.take(result, DType::u8);
     return carver.used();
   };
@@ -78,86 +85,145 @@ StepReport Trainer::step(Context& ctx, const ImageBatch& batch, const Order& ord
   return finish(ctx);
 }
 
-void Trainer::load(Context& ctx, const ImageBatch& batch) {
+void Trainer::load(Context& ctx, const ImageBatch& pool) {
+  assert(loads_ == pools_);
   const Loaded& to = loaded_[loads_++ % 2];
-  NAT_CHECK(batch.pixels.shape == to.pixels.shape, ErrorKind::unexpected, "batch of ",
-            to_string(batch.pixels.shape), " pictures, planned for ", to_string(to.pixels.shape));
-  transfer_.copy(ctx, batch.pixels, to.pixels);
-  transfer_.copy(ctx, batch.boxes, to.boxes);
-  transfer_.copy(ctx, ConstView(batch.ids.data(), DType::i32, to.ids.shape), to.ids);
+  NAT_CHECK(pool.pixels.shape == to.pixels.shape, ErrorKind::unexpected, "pool of ",
+            to_string(pool.pixels.shape), " pictures, planned for ", to_string(to.pixels.shape));
+  transfer_.copy(ctx, pool.pixels, to.pixels);
+  transfer_.copy(ctx, pool.boxes, to.boxes);
+  transfer_.copy(ctx, ConstView(pool.ids.data(), DType::i32, to.ids.shape), to.ids);
 }
 
 void Trainer::begin(Context& ctx, const Order& order) {
-  assert(steps_ < loads_);
+  assert(0 <= order.part && order.part < parts_);
   lap_began_ = std::chrono::steady_clock::now();
-  reassigning_ = order.reassign;
-  const Loaded& from = loaded_[steps_++ % 2];
-  *host_dials_.as<Dials>() = {.rate = static_cast<float>(order.learning_rate), .step = order.step};
-  transfer_.wait();
-  copy_to_device(ctx, host_dials_, dials_);
-  copy(ctx, from.ids, ids_);
-  preprocess(ctx, options_.front, from.pixels, from.boxes, execution_.input());
-  lap(ctx, seconds_.preprocess);
-  if (ctx.device == Device::cuda && !options_.time_stages) {
-    recordings_[order.reassign].run(ctx, [&] { compute(ctx, order.reassign); });
-  } else {
-    compute(ctx, order.reassign);
+  order_ = order;
+  if (order.part == 0 || pools_ == 0) {
+    assert(pools_ < loads_);
+    transfer_.wait();
+    ++pools_;
   }
+  set_dials(order);
+  if (parts_ > 1 && order.reassign && order.part == 0) reassign_pool(ctx);
+
+  take_batch(ctx, order.part);
+  const bool reassigning = parts_ == 1 && order.reassign;
+  run(ctx, reassigning ? recorded_.reassigning_step : recorded_.keeping_step,
+      [&] { compute(ctx, reassigning); });
   copy_to_host(ctx, result_, host_result_);
 }
 
 void Trainer::compute(Context& ctx, bool reassigning) {
-  const Dials* dials = dials_.as<Dials>();
-  const ConstView rate(&dials->rate, DType::f32, Shape(1));
+  const ConstView rate(&dials_.as<Dials>()->rate, DType::f32, Shape(1));
   const View loss_sum(&result_.as<Result>()->loss_sum, DType::f32, Shape(1));
-  const Pass pass{.mode = Mode::train, .seed = options_.seed, .step = &dials->step};
 
-  execution_.forward(ctx, pass);  // u = f(X)
-  lap(ctx, seconds_.forward);
+  features(ctx, pass());
+  look_up(ctx, batch_);
+  if (reassigning) reassign(ctx, batch_);
 
-  normalize_rows(ctx, execution_.output(), z_, inv_norm_);  // z = u / |u|
-  targets_.held(ctx, ids_, held_);
-  targets_.rows(ctx, held_, c_);
-  lap(ctx, seconds_.head);
-  if (reassigning) reassign(ctx);
-
-  const auto n = static_cast<float>(z_.shape[0]);
-  nat_loss(ctx, options_.mean_loss ? 1 / n : 1, z_, inv_norm_, c_, loss_,
+  const auto n = static_cast<float>(execution_.batch());
+  nat_loss(ctx, options_.mean_loss ? 1 / n : 1, batch_.z, inv_norm_, batch_.c, loss_,
            execution_.output_gradient());
   sum(ctx, loss_, loss_sum);
   lap(ctx, seconds_.head);
 
-  execution_.backward(ctx, pass);
+  execution_.backward(ctx, pass());
   lap(ctx, seconds_.backward);
 
   sgd_step(ctx, options_.sgd, rate, loss_sum, net_.parameters());
   lap(ctx, seconds_.update);
 }
 
-void Trainer::reassign(Context& ctx) {
+void Trainer::features(Context& ctx, const Pass& pass) {
+  execution_.forward(ctx, pass);  // u = f(X)
+  lap(ctx, seconds_.forward);
+  normalize_rows(ctx, execution_.output(), batch_.z, inv_norm_);  // z = u / |u|
+}
+
+void Trainer::look_up(Context& ctx, const Rows& images) {
+  targets_.held(ctx, images.ids, images.held);
+  targets_.rows(ctx, images.held, images.c);
+  lap(ctx, seconds_.head);
+}
+
+void Trainer::reassign(Context& ctx, const Rows& images) {
   Result* result = result_.as<Result>();
-  assigner_.assign(ctx, z_, c_,
-                   {.column_of_row = column_of_row_,
+  assigner_.assign(ctx, images.z, images.c,
+                   {.column_of_row = images.column_of_row,
                     .cosine_sum = View(&result->cosine_sum, DType::f32, Shape(1)),
                     .lap = &result->lap});
-  targets_.exchange(ctx, ids_, column_of_row_, held_, View(&result->moved, DType::i32, Shape(1)));
-  targets_.rows(ctx, held_, c_);
+  targets_.exchange(ctx, images.ids, images.column_of_row, images.held,
+                    View(&result->moved, DType::i32, Shape(1)));
+  targets_.rows(ctx, images.held, images.c);
   lap(ctx, seconds_.assign);
+}
+
+void Trainer::reassign_pool(Context& ctx) {
+  const std::int64_t n = execution_.batch();
+  Pass pass = this->pass();
+  pass.update_statistics = false;
+  for (std::int64_t part = 0; part < parts_; ++part) {
+    take_batch(ctx, part);
+    run(ctx, recorded_.features, [&] { features(ctx, pass); });
+    copy(ctx, batch_.z, rows(pool_.z, part * n, (part + 1) * n));
+  }
+  copy(ctx, opened().ids, pool_.ids);
+  run(ctx, recorded_.pool, [&] {
+    look_up(ctx, pool_);
+    reassign(ctx, pool_);
+  });
+}
+
+// Brings a batch of the pool to where the recorded operations look for it.
+void Trainer::take_batch(Context& ctx, std::int64_t part) {
+  const auto part_of = [part](const View& all, std::int64_t size) {
+    return rows(all, part * size, (part + 1) * size);
+  };
+  const std::int64_t n = execution_.batch();
+  copy_to_device(ctx, part_of(host_dials_, sizeof(Dials)), dials_);
+  copy(ctx, part_of(opened().ids, n), batch_.ids);
+  preprocess(ctx, options_.front, part_of(opened().pixels, n), part_of(opened().boxes, n),
+             execution_.input());
+  lap(ctx, seconds_.preprocess);
+}
+
+void Trainer::set_dials(const Order& order) {
+  for (std::int64_t part = 0; part < parts_; ++part) {
+    host_dials_.as<Dials>()[part] = {
+        .rate = static_cast<float>(order.learning_rate),
+        .step = order.step + static_cast<std::uint32_t>(part - order.part)};
+  }
+}
+
+Pass Trainer::pass() const {
+  return {.mode = Mode::train, .seed = options_.seed, .step = &dials_.as<Dials>()->step};
+}
+
+void Trainer::run(Context& ctx, Recording& recording, const std::function<void()>& enqueue) {
+  if (ctx.device == Device::cuda && !options_.time_stages) {
+    recording.run(ctx, enqueue);
+  } else {
+    enqueue();
+  }
 }
 
 StepReport Trainer::finish(Context& ctx) {
   synchronize(ctx);
   if (ctx.device == Device::cuda && !options_.time_stages) lap(ctx, seconds_.recorded);
   const Result& result = *host_result_.as<Result>();
-  const auto n = static_cast<double>(z_.shape[0]);
   StepReport report;
-  report.loss = static_cast<double>(result.loss_sum) / n;
+  report.judged = execution_.batch();
+  report.loss = static_cast<double>(result.loss_sum) / static_cast<double>(report.judged);
   NAT_CHECK(std::isfinite(report.loss), ErrorKind::not_finite, "the loss is ", report.loss,
             "; lower --lr, or resume from the last checkpoint with another setting");
   report.cosine_after = 1 - report.loss / 2;  // |z - c|^2 = 2 - 2 z.c for unit rows
   report.cosine_before = report.cosine_after;
-  if (reassigning_) {
-    report.cosine_before = static_cast<double>(result.cosine_sum) / n;
+  if (order_.reassign && order_.part > 0) report.judged = 0;
+  if (order_.reassign && order_.part == 0) {
+    report.judged *= parts_;
+    report.cosine_before =
+        static_cast<double>(result.cosine_sum) / static_cast<double>(report.judged);
     report.moved = result.moved;
     report.lap = result.lap;
   }

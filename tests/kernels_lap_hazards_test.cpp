@@ -174,8 +174,8 @@ TEST_CASE("the counts of fixed problems are what they were") {
   };
   Context ctx(kDevice);
   for (const Counts& expected :
-       {Counts{100, 1u << 24, 60, 1327, 1, 20}, Counts{100, 10, 84, 3135, 60, 925},
-        Counts{512, 1u << 24, 54, 8187, 10, 591}}) {
+       {Counts{100, 1u << 24, 67, 999, 1, 35}, Counts{100, 10, 81, 2504, 52, 1208},
+        Counts{512, 1u << 24, 63, 6410, 12, 1638}}) {
     if (kOnCuda && expected.n > 100) continue;
     CAPTURE(expected.n);
     CAPTURE(expected.levels);

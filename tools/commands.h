@@ -22,6 +22,8 @@ Command embed_command(CLI::App& nat);
 Command inspect_command(CLI::App& nat, const Options& defaults);
 Command report_command(CLI::App& nat);
 Command demo_command(CLI::App& nat);
+Command lap_command(CLI::App& nat);
 Command doctor_command(CLI::App& nat);
+Command bench_command(CLI::App& nat);
 
 }  // namespace nat::tools

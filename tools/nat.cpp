@@ -56,6 +56,8 @@ int run(int argc, char** argv) {
                                          embed_command(app),
                                          report_command(app),
                                          inspect_command(app, defaults),
+                                         lap_command(app),
+                                         bench_command(app),
                                          doctor_command(app)};
   check_command_name(app, argc, argv);
   try {

@@ -130,6 +130,7 @@ void validate(const Options& options) {
   require_choice("crop", options.crop, {"area", "shift", "none"});
   require_choice("network", options.network, {"convnet", "alexnet"});
   require_choice("init", options.init, {"he", "torch7"});
+  require_choice("solver", options.solver, {"exact", "auction", "greedy", "sinkhorn", "none"});
   require_choice("loss", options.loss, {"mean", "sum"});
   require_choice("schedule", options.schedule, {"cosine", "constant", "inverse"});
   require_choice("device", options.device, {"auto", "cpu", "cuda"});
@@ -142,6 +143,12 @@ void validate(const Options& options) {
   require_range<std::int64_t>("batch", options.batch, 2, 1 << 20);
   require_range<std::int64_t>("epochs", options.epochs, 1, 1000000);
   require_range<std::int64_t>("period", options.period, 0, 1000000);
+  require_range<std::int64_t>("assign-every-steps", options.assign_every_steps, 0,
+                              std::int64_t{1} << 40);
+  require_range<std::int64_t>("assign-pool", options.assign_pool, 0, 1 << 20);
+  NAT_CHECK(options.assign_pool % options.batch == 0, ErrorKind::usage, "--assign-pool ",
+            options.assign_pool, " is not a multiple of --batch ", options.batch,
+            "; re-assignment happens before the first of several whole batches");
   require_range("lr", options.lr, 0.0, 1e6);
   require_range("momentum", options.momentum, 0.0, 0.9999);
   require_range("weight-decay", options.weight_decay, 0.0, 1.0);

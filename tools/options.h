@@ -46,6 +46,11 @@ void visit_options(OptionsType& o, Visit&& visit) {
   visit("batch", o.batch, "pictures a step");
   visit("epochs", o.epochs, "passes over the data");
   visit("period", o.period, "epochs between re-assignments, counted from epoch 0; 0 = never");
+  visit("assign-every-steps", o.assign_every_steps,
+        "steps between re-assignments, instead of --period; 0 = by --period");
+  visit("assign-pool", o.assign_pool,
+        "pictures that exchange targets at once, a multiple of --batch; 0 = one batch");
+  visit("solver", o.solver, "of re-assignments: exact, auction, greedy, sinkhorn or none");
   visit("loss", o.loss, "mean or sum over the batch");
   visit("lr", o.lr, "learning rate");
   visit("schedule", o.schedule, "learning rate over time: cosine, constant or inverse");

@@ -65,17 +65,29 @@ Schedule make_schedule(const Options& options) {
 
 data::LoaderOptions training_loading(const Context& ctx, const Options& options,
                                      const data::Dataset& pictures) {
+  const auto usable = std::ssize(pictures.usable_ids());
+  NAT_CHECK(options.assign_pool <= usable, ErrorKind::usage, "--assign-pool ", options.assign_pool,
+            " is more than the ", usable, " pictures");
   data::LoaderOptions loading;
   loading.memory = page_locked(ctx.device);
-  loading.batch_size = static_cast<int>(options.batch);
+  loading.batch_size = static_cast<int>(std::max(options.batch, options.assign_pool));
   loading.augmentation = augmentation(options, pictures.shape());
   loading.seed = options.seed;
   loading.threads = options.loaders;
   return loading;
 }
 
+AssignmentSolver assignment_solver(const Options& options) {
+  return options.solver == "auction"    ? AssignmentSolver::auction
+         : options.solver == "greedy"   ? AssignmentSolver::greedy
+         : options.solver == "sinkhorn" ? AssignmentSolver::sinkhorn
+                                        : AssignmentSolver::exact;
+}
+
 TrainerOptions trainer_options(const Options& options) {
   TrainerOptions trainer;
+  trainer.pool = options.assign_pool;
+  trainer.solver = assignment_solver(options);
   trainer.front = front_end(options);
   trainer.mean_loss = options.loss == "mean";
   trainer.sgd.momentum = static_cast<float>(options.momentum);
@@ -93,6 +105,23 @@ void print_to_stderr(std::string_view text) {
   std::fflush(stderr);
 }
 
+// The activations are what memory runs out for: the error then says what smaller batches need.
+std::unique_ptr<Trainer> make_trainer(Context& ctx, const Options& options, Network& network,
+                                      Targets& targets, const data::PictureShape& pictures) {
+  try {
+    return std::make_unique<Trainer>(ctx, *network.net, targets, trainer_options(options),
+                                     batch_shape(options.batch, pictures));
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::memory) throw;
+    std::string needs;
+    for (std::int64_t batch = options.batch; batch >= 1 && batch > options.batch / 16; batch /= 2) {
+      const std::size_t bytes = Execution::plan(ctx, *network.net, batch, Mode::train).total();
+      needs += str(needs.empty() ? "" : ", ", "--batch ", batch, ": ", bytes >> 20, " MiB");
+    }
+    throw Error(ErrorKind::memory, str(error.what(), "; activations take ", needs));
+  }
+}
+
 }  // namespace
 
 void catch_signals() {
@@ -108,8 +137,7 @@ Training::Training(Options options, Start start)
       targets_(*ctx_, options_.seed, pictures_->size(), options_.dimension),
       loader_(std::make_unique<data::Loader>(*pictures_,
                                              training_loading(*ctx_, options_, *pictures_))),
-      trainer_(std::make_unique<Trainer>(*ctx_, *network_.net, targets_, trainer_options(options_),
-                                         batch_shape(options_.batch, pictures_->shape()))),
+      trainer_(make_trainer(*ctx_, options_, network_, targets_, pictures_->shape())),
       schedule_(make_schedule(options_)),
       folder_(start == Start::fresh ? RunFolder::create(options_) : RunFolder::open(options_.out)),
       metrics_(folder_.file("metrics"), kMetrics),
@@ -138,7 +166,7 @@ std::string Training::summary() const {
       << pictures_->shape().height << "x" << pictures_->shape().channels << " from "
       << pictures_->catalog().source << '\n'
       << "network " << network_.architecture << ", " << network_.net->parameters().size()
-      << " parameters, " << loader_->batches_per_epoch() << " steps an epoch\n";
+      << " parameters, " << steps_per_epoch() << " steps an epoch\n";
   return out.str();
 }
 
@@ -152,15 +180,19 @@ void Training::train_epoch(std::int64_t stop_after) {
   epoch_began_ = seconds_now();
   stages_at_start_ = trainer_->seconds();
   epoch_began_step_ = step_;
-  const std::int64_t batches = loader_->batches_per_epoch();
-  const bool reassign = reassigns(epoch_, options_.period);
-  loader_->start_epoch(static_cast<std::uint32_t>(epoch_), step_in_epoch_);
+  const std::int64_t steps = steps_per_epoch(), parts = trainer_->parts();
+  std::int64_t next_pool = step_in_epoch_ / parts;
+  loader_->start_epoch(static_cast<std::uint32_t>(epoch_), next_pool++);
   load_next();
-  while (step_in_epoch_ < batches) {
+  while (step_in_epoch_ < steps) {
     trainer_->begin(*ctx_, {.step = static_cast<std::uint32_t>(step_),
-                            .reassign = reassign,
-                            .learning_rate = schedule_.at(step_, options_.epochs * batches)});
-    if (step_in_epoch_ + 1 < batches) load_next();  // beside the step
+                            .part = step_in_epoch_ % parts,
+                            .reassign = reassigns_step(step_in_epoch_),
+                            .learning_rate = schedule_.at(step_, options_.epochs * steps)});
+    if (next_pool == step_in_epoch_ / parts + 1 && next_pool * parts < steps) {
+      load_next();  // beside the step
+      ++next_pool;
+    }
     const StepReport report = trainer_->finish(*ctx_);
     ++step_;
     ++step_in_epoch_;
@@ -168,14 +200,35 @@ void Training::train_epoch(std::int64_t stop_after) {
     progress_.update({.epoch = static_cast<int>(epoch_),
                       .epochs = static_cast<int>(options_.epochs),
                       .done = step_ * options_.batch,
-                      .total = options_.epochs * batches * options_.batch,
+                      .total = options_.epochs * steps * options_.batch,
                       .loss = report.loss});
-    if (step_in_epoch_ == batches) break;
+    if (step_in_epoch_ == steps) break;
     if (should_stop(stop_after)) return save();
     if (options_.checkpoint_every_steps > 0 && step_ % options_.checkpoint_every_steps == 0) save();
   }
   finish_epoch();
   should_stop(stop_after);
+}
+
+// An incomplete last pool is left out, as an incomplete batch is.
+std::int64_t Training::steps_per_epoch() const {
+  return loader_->batches_per_epoch() * trainer_->parts();
+}
+
+// All steps of a pool say the same, so that a resumed run knows about the pool it is in.
+bool Training::reassigns_step(std::int64_t step_in_epoch) const {
+  if (options_.solver == "none") return false;
+  if (options_.assign_every_steps == 0) return reassigns(epoch_, options_.period);
+  const std::int64_t parts = trainer_->parts();
+  const std::int64_t first = epoch_ * steps_per_epoch() + step_in_epoch / parts * parts;
+  return reassigns_at(first, parts, options_.assign_every_steps);
+}
+
+double Training::share_reassigned() const {
+  const std::int64_t steps = steps_per_epoch();
+  std::int64_t count = 0;
+  for (std::int64_t step = 0; step < steps; ++step) count += reassigns_step(step);
+  return static_cast<double>(count) / static_cast<double>(steps);
 }
 
 void Training::load_next() {
@@ -202,7 +255,7 @@ void Training::count(const StepReport& report, std::int64_t images) {
   const auto n = static_cast<double>(images);
   sums_.images += n;
   sums_.loss += n * report.loss;
-  sums_.cosine_before += n * report.cosine_before;
+  sums_.cosine_before += static_cast<double>(report.judged) * report.cosine_before;
   sums_.cosine_after += n * report.cosine_after;
   sums_.moved += static_cast<double>(report.moved);
   sums_.solver_steps += static_cast<double>(report.lap.steps);
@@ -212,8 +265,7 @@ void Training::count(const StepReport& report, std::int64_t images) {
 
 void Training::finish_epoch() {
   const double trained = seconds_now();
-  const double learning_rate =
-      schedule_.at(step_ - 1, options_.epochs * loader_->batches_per_epoch());
+  const double learning_rate = schedule_.at(step_ - 1, options_.epochs * steps_per_epoch());
   write_metrics(epoch_, learning_rate);
   const std::int64_t epoch = epoch_;
   previous_loss_ = sums_.loss / sums_.images;
@@ -254,7 +306,7 @@ void Training::write_metrics(std::int64_t epoch, double learning_rate) {
                     {"cosine_before", sums_.cosine_before / n},
                     {"cosine_after", sums_.cosine_after / n},
                     {"moved", sums_.moved / n},
-                    {"reassigned", reassigns(epoch, options_.period) ? 1.0 : 0.0},
+                    {"reassigned", share_reassigned()},
                     {"solver_steps", sums_.solver_steps},
                     {"solver_paths", sums_.solver_paths},
                     {"solver_gap", sums_.solver_gap}};

@@ -42,6 +42,9 @@ class Training {
 
   void restore();
   void train_epoch(std::int64_t stop_after);
+  std::int64_t steps_per_epoch() const;
+  bool reassigns_step(std::int64_t step_in_epoch) const;
+  double share_reassigned() const;  // of the steps of the epoch
   void load_next();
   void finish_epoch();
   void count(const StepReport& report, std::int64_t images);

@@ -8,8 +8,12 @@ PyTorch is tried in several settings ("rungs"), each in a process of its own; it
 with the lowest median. bench_step runs before and after them, and the slower of its two runs
 counts. Read the ratios of a run only when processor/wall is near the number of threads everywhere.
 
+With --device cuda the rungs and the way of comparing are those of pytorch_cuda.py: ours and theirs
+in turn, three times, after both have taken the same three steps with the same losses.
+
 PyPI packages: torch, scipy, numpy; lapx (used when it solves faster than scipy).
 Run: python bench/peers/pytorch_step.py [--network alexnet] [--dtype bf16] [--json PATH]
+     python bench/peers/pytorch_step.py --device cuda --work model [--batch 256] [--json PATH]
 """
 
 import argparse
@@ -23,6 +27,8 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
+
+import pytorch_cuda
 
 # torch, numpy and scipy are imported only in the processes of the rungs: a child's peak memory
 # begins at what its parent held when it was started, so the parent must stay small.
@@ -49,14 +55,26 @@ def parse_arguments():
         default="f32",
         help="bf16: ours in bf16, PyTorch in f32 and with autocast",
     )
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--steps", type=int, help="20 on the CPU, 50 on CUDA")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--bench", type=Path, default=ROOT / "build/bin/bench_step")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--rung", choices=RUNGS, help=argparse.SUPPRESS)  # inner process
+    cuda = parser.add_argument_group("CUDA only")
+    cuda.add_argument("--work", choices=("model", "nat"), default="model")
+    cuda.add_argument("--rungs", default=",".join(pytorch_cuda.RUNGS))
+    cuda.add_argument("--rounds", type=int, default=3, help="how often ours and theirs take turns")
+    cuda.add_argument("--warmup", type=int, default=20)
+    cuda.add_argument("--momentum", type=float, default=0.0)
+    cuda.add_argument("--plans", type=Path, help="file of bench_conv for bench_step")
+    for inner in ("--rung", "--check", "--assignment", "--dimension"):  # of inner processes
+        parser.add_argument(inner, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.batch is None:
-        arguments.batch = NETWORKS[arguments.network][2]
+    is_cuda = arguments.device == "cuda"
+    _, dimension, batch = NETWORKS[arguments.network]
+    arguments.dimension = int(arguments.dimension or dimension)
+    arguments.batch = arguments.batch or (256 if is_cuda else batch)
+    arguments.steps = arguments.steps or (50 if is_cuda else 20)
     if not arguments.bench.is_file():
         parser.error(f"{arguments.bench} is not there; build bench_step or give --bench")
     return arguments
@@ -276,8 +294,33 @@ def print_comparison(record):
     )
 
 
+def time_ours_on_cuda(arguments):
+    command = [arguments.bench, "--json", "--ceilings", "--dtype", arguments.dtype]
+    for option in ("device", "work", "warmup", "momentum"):
+        command += [f"--{option}", str(getattr(arguments, option))]
+    if arguments.plans:
+        command += ["--plans", arguments.plans]
+    return run_program("bench_step", command, arguments)
+
+
+def main_on_cuda(arguments):
+    if arguments.rung:
+        pytorch_cuda.serve(arguments, NETWORKS[arguments.network][0])
+        return 0
+    record = pytorch_cuda.compare(arguments, __file__, lambda: time_ours_on_cuda(arguments))
+    if not record["rungs"]:
+        print("no comparison: bench_step or every setting of PyTorch failed", file=sys.stderr)
+        return 1
+    pytorch_cuda.print_comparison(arguments, record)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(record, indent=2) + "\n")
+    return 0
+
+
 def main():
     arguments = parse_arguments()
+    if arguments.device == "cuda" or arguments.rung in pytorch_cuda.RUNGS:
+        return main_on_cuda(arguments)
     if arguments.rung:
         print(json.dumps(run_rung(arguments)))
         return 0

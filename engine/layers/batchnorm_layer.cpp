@@ -58,7 +58,9 @@ void BatchNormLayer::forward(Context& ctx, const Pass& pass, const ParameterSet&
                                    .beta = parameters.value(beta_),
                                    .running_mean = parameters.statistic(running_mean_),
                                    .running_var = parameters.statistic(running_var_)};
-  batchnorm_forward(ctx, norm_, pass.mode, key, memory.x, values, saved_views(memory), memory.y);
+  BatchNorm norm = norm_;
+  if (!pass.update_statistics) norm.momentum = 0;
+  batchnorm_forward(ctx, norm, pass.mode, key, memory.x, values, saved_views(memory), memory.y);
 }
 
 void BatchNormLayer::backward(Context& ctx, const Pass& pass, const ParameterSet& parameters,

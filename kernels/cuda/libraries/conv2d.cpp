@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/cuda/libraries/handles.h"
 #include "kernels/cuda/libraries/libraries.h"
 
@@ -46,10 +48,13 @@ void choose_fastest(Context& ctx, std::vector<cudnn::Plan> plans, const std::vec
     void* workspace = workspace_of(plan, frame);
     const float milliseconds =
         best_milliseconds(ctx, [&] { cudnn::execute(handle, plan, tensors, workspace); });
+    entry.timed.push_back({implementation(plan), plan.workspace_bytes, milliseconds});
     if (entry.milliseconds && *entry.milliseconds <= milliseconds) continue;
     entry.milliseconds = milliseconds;
     entry.plan = std::move(plan);
   }
+  std::sort(entry.timed.begin(), entry.timed.end(),
+            [](const TimedPlan& a, const TimedPlan& b) { return a.milliseconds < b.milliseconds; });
 }
 
 ConvolutionEntry choose(Context& ctx, const Convolution& convolution,

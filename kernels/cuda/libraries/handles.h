@@ -15,6 +15,7 @@
 #include "kernels/cuda/libraries/conv2d_plan.h"
 #include "kernels/cuda/libraries/plan_file.h"
 #include "kernels/cuda/state.h"
+#include "kernels/library_plans.h"
 
 namespace nat::gpu {
 
@@ -38,6 +39,7 @@ struct ConvolutionEntry {
   std::string name;                   // of the problem in a plan file
   std::optional<cudnn::Plan> plan;    // nullopt: cuDNN cannot do it here
   std::optional<float> milliseconds;  // when it was chosen by timing
+  std::vector<TimedPlan> timed;       // then also all candidates, fastest first
 };
 
 struct ProductEntry {
@@ -67,6 +69,8 @@ Libraries& libraries_of(Context& ctx);
 inline constexpr int kMostTimed = 32;
 // The shortest of a few runs on the stream of the context, after one that warms up.
 float best_milliseconds(Context& ctx, const std::function<void()>& run);
+
+std::string implementation(const cudnn::Plan& plan);  // "engine 62"
 
 // The numbers that stand for a plan in a plan file, and back; nullopt when they cannot be one.
 std::vector<std::int64_t> to_numbers(const cudnn::Recipe& recipe);

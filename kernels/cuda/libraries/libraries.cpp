@@ -85,6 +85,8 @@ float best_milliseconds(Context& ctx, const std::function<void()>& run) {
   return best;
 }
 
+std::string implementation(const cudnn::Plan& plan) { return str("engine ", plan.recipe.engine); }
+
 std::vector<std::int64_t> to_numbers(const cudnn::Recipe& recipe) {
   std::vector<std::int64_t> numbers{recipe.engine};
   for (const auto& [type, value] : recipe.knobs) {
@@ -138,9 +140,9 @@ void save_library_plans(Context& ctx, const std::string& path) {
 void list_library_plans(Context& ctx, std::vector<LibraryPlan>& plans) {
   const Libraries& libraries = libraries_of(ctx);
   for (const auto& [key, entry] : libraries.convolutions) {
-    plans.push_back({entry.name,
-                     entry.plan ? str("engine ", entry.plan->recipe.engine) : "plain kernel",
-                     entry.plan ? entry.plan->workspace_bytes : 0, entry.milliseconds});
+    plans.push_back({entry.name, entry.plan ? implementation(*entry.plan) : "plain kernel",
+                     entry.plan ? entry.plan->workspace_bytes : 0, entry.milliseconds,
+                     entry.timed});
   }
   for (const auto& [key, entry] : libraries.products) {
     int id = 0;
@@ -148,8 +150,11 @@ void list_library_plans(Context& ctx, std::vector<LibraryPlan>& plans) {
       cublasLtMatmulAlgoConfigGetAttribute(&*entry.algorithm, CUBLASLT_ALGO_CONFIG_ID, &id,
                                            sizeof id, nullptr);
     }
-    plans.push_back({entry.name, entry.algorithm ? str("algorithm ", id) : "plain kernel",
-                     static_cast<std::int64_t>(entry.workspace_bytes), entry.milliseconds});
+    plans.push_back({entry.name,
+                     entry.algorithm ? str("algorithm ", id) : "plain kernel",
+                     static_cast<std::int64_t>(entry.workspace_bytes),
+                     entry.milliseconds,
+                     {}});
   }
 }
 

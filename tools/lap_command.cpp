@@ -1,0 +1,130 @@
+// nat lap: the best assignment of the rows of a matrix to its columns, with its proof.
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "engine/durable_file.h"
+#include "engine/run_log.h"
+#include "tools/commands.h"
+#include "tools/lap_refinement.h"
+#include "tools/matrix_file.h"
+#include "tools/session.h"
+
+namespace nat::tools {
+
+namespace {
+
+struct Asked {
+  std::string file, out, solver = "auto", device = "cpu";
+  int threads = 0;
+  bool minimise = false, maximise = false, json = false;
+};
+
+struct Solved {
+  RefinedAssignment assignment;
+  const char* solver = "";
+  double seconds = 0;
+};
+
+LapOptions lap_options(const Asked& asked, const Context& ctx, std::int64_t n) {
+  LapOptions options;
+  const bool by_auction = asked.solver == "auto"
+                              ? ctx.device == Device::cuda || n >= kLapAuctionFrom
+                              : asked.solver == "auction";
+  options.solver = by_auction ? LapSolver::auction : LapSolver::jv;
+  return options;
+}
+
+Solved solve(const Asked& asked, const SquareMatrix& matrix) {
+  Options where;
+  where.device = asked.device;
+  where.dtype = "f32";
+  where.threads = asked.threads;
+  const auto ctx = make_context(where);
+  const LapOptions options = lap_options(asked, *ctx, matrix.n);
+  const auto began = std::chrono::steady_clock::now();
+  std::vector<double> scores = matrix.values;
+  if (!asked.maximise) {
+    for (double& score : scores) score = -score;
+  }
+  Solved solved;
+  solved.assignment = refine_assignment(*ctx, options, matrix.n, scores);
+  if (!asked.maximise) {
+    solved.assignment.value = -solved.assignment.value;
+    solved.assignment.bound = -solved.assignment.bound;
+  }
+  solved.solver = options.solver == LapSolver::auction ? "auction" : "jv";
+  solved.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  return solved;
+}
+
+nlohmann::ordered_json describe(const Asked& asked, std::int64_t n, const Solved& solved) {
+  const RefinedAssignment& assignment = solved.assignment;
+  const double gap = std::abs(assignment.gap());
+  return {{"file", asked.file},
+          {"n", n},
+          {"goal", asked.maximise ? "max" : "min"},
+          {"value", assignment.value},
+          {"bound", assignment.bound},
+          {"gap", gap},
+          {"status", gap == 0 ? "optimal" : "bounded"},
+          {"solver", solved.solver},
+          {"solves", assignment.solves},
+          {"quantum", assignment.quantum},
+          {"rounds", assignment.rounds},
+          {"bids", assignment.bids},
+          {"paths", assignment.paths},
+          {"steps", assignment.steps},
+          {"seconds", solved.seconds}};
+}
+
+// Line i holds the column of row i, both counted from 0.
+void write_assignment(const std::string& path, const std::vector<std::int32_t>& column_of_row) {
+  std::string text;
+  for (const std::int32_t column : column_of_row) text += std::to_string(column) + '\n';
+  write_durably(path, text);
+}
+
+void print(const nlohmann::ordered_json& json, bool as_json) {
+  if (as_json) {
+    std::printf("%s\n", json.dump(2).c_str());
+    return;
+  }
+  for (const auto& [key, value] : json.items()) {
+    const std::string text = value.is_string()         ? value.get<std::string>()
+                             : value.is_number_float() ? shortest(value.get<double>())
+                                                       : value.dump();
+    std::printf("%-10s %s\n", key.c_str(), text.c_str());
+  }
+}
+
+}  // namespace
+
+Command lap_command(CLI::App& nat) {
+  CLI::App* app = nat.add_subcommand(
+      "lap", "assign the rows of a matrix to its columns, each to one, with a proof");
+  const auto asked = std::make_shared<Asked>();
+  app->add_option("file", asked->file, "square matrix: csv, .npy or OR-Library text, also .gz")
+      ->required();
+  CLI::Option* min = app->add_flag("--min", asked->minimise, "smallest sum (the default)");
+  app->add_flag("--max", asked->maximise, "largest sum")->excludes(min);
+  app->add_option("--solver", asked->solver, "auto, jv or auction")
+      ->check(CLI::IsMember({"auto", "jv", "auction"}))
+      ->capture_default_str();
+  app->add_option("--device", asked->device, "cpu, cuda or auto")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
+      ->capture_default_str();
+  app->add_option("--threads", asked->threads, "compute threads; 0 = one a core");
+  app->add_option("--out", asked->out, "write the assignment: line i holds the column of row i");
+  app->add_flag("--json", asked->json, "print JSON");
+  return {app, [=] {
+            const SquareMatrix matrix = read_square_matrix(asked->file);
+            const Solved solved = solve(*asked, matrix);
+            if (!asked->out.empty()) write_assignment(asked->out, solved.assignment.column_of_row);
+            print(describe(*asked, matrix.n, solved), asked->json);
+            return 0;
+          }};
+}
+
+}  // namespace nat::tools
