@@ -141,6 +141,7 @@ void BlockRunner::reset(const Launch& launch, uint3 block, GridGate* gate, std::
   gate_ = gate;
   random_ = seed * 2 + 1;  // never zero
   fault_.clear();
+  block_phase_ ^= 1u;
   arrived_ = predicates_ = 0;
   ready_begin_ = ready_count_ = 0;
   count_ = live_ = launch.block.x * launch.block.y * launch.block.z;
@@ -163,10 +164,10 @@ void BlockRunner::reset(const Launch& launch, uint3 block, GridGate* gate, std::
 void BlockRunner::thread_main() {
   arrive();
   happens_after(&launch_begin);
-  happens_after(&running->block_sync_);
+  happens_after(&running->block_sync_[running->block_phase_ ^ 1u]);
   threadIdx = running->threads_[running->current_].index;
   running->launch_->kernel();
-  happens_before(&running->block_sync_);
+  happens_before(&running->block_sync_[running->block_phase_]);
   happens_before(&launch_end);
   running->end_thread();
 }

@@ -130,7 +130,11 @@ class BlockRunner {
   BarrierOp barrier_op_ = BarrierOp::sync;
   unsigned arrived_ = 0, predicates_ = 0, first_arrival_ = 0, barrier_phase_ = 0;
   std::array<char, 2> barrier_sync_{};
-  char block_sync_ = 0;  // orders the blocks of this runner, which share static shared memory
+
+  // Orders the blocks of this runner, which share static memory: a block begins after the one
+  // before, but its threads do not wait for each other. Hence two objects, again.
+  unsigned block_phase_ = 0;
+  std::array<char, 2> block_sync_{};
 };
 
 BlockRunner& running_block();  // whose thread is running on this operating-system thread

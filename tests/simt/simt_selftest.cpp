@@ -411,7 +411,7 @@ Outcome run_planted(const char* name, const char* variant) {
 TEST_CASE("every planted bug that this build can see is reported, and none without the bug") {
   int seen = 0;
   for (const PlantedBug& planted : kPlantedBugs) {
-    CAPTURE(planted.name);
+    CAPTURE(std::string(planted.name));
     const Outcome clean = run_planted(planted.name, "fixed");
     CHECK_MESSAGE(clean.status == 0, clean.text);
     CHECK_MESSAGE(clean.text.empty(), clean.text);
