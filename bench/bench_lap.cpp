@@ -1,18 +1,20 @@
 // How long does the exact assignment of one batch take?
 //
 //   bench_lap [--n N]... [--d D]... [--solver automatic|jv|auction|all] [--munkres yes]
-//             [--json PATH] [--dump DIR]
+//             [--clock wall|thread] [--json PATH] [--dump DIR]
 //
 // For each batch size n, dimension d and kind of features: the median time of lap_solve on the
 // centred scores, of the whole re-assignment (centring, score product, lap_solve), and the counts
 // of the solver. `--solver all` compares jv, the auction on one thread and the auction on all of
-// them; --munkres adds the textbook method. --dump writes each score matrix as raw float32 for
-// bench/peers/lap_peers.py.
+// them; --munkres adds the textbook method. --clock thread counts the processor time of the main
+// thread, which other work on the machine disturbs less: the time on one thread, and on several the
+// share of the one that also does what is serial. --dump writes each score matrix as raw float32
+// for bench/peers/lap_peers.py.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -38,7 +40,7 @@ namespace {
 struct BenchOptions {
   std::vector<std::int64_t> n, d;
   std::string json, dump, solver = "automatic";
-  bool munkres = false;
+  bool munkres = false, thread_time = false;
 };
 
 std::optional<LapSolver> solver_named(const std::string& name) {
@@ -62,13 +64,15 @@ BenchOptions parse(int argc, char** argv) {
       options.solver = value;
     } else if (flag == "--munkres") {
       options.munkres = value == "yes";
+    } else if (flag == "--clock") {
+      options.thread_time = value == "thread";
     } else if (flag == "--json") {
       options.json = value;
     } else if (flag == "--dump") {
       options.dump = value;
     } else {
       throw Error(ErrorKind::usage,
-                  flag + " is not one of --n --d --solver --munkres --json --dump");
+                  flag + " is not one of --n --d --solver --munkres --clock --json --dump");
     }
   }
   NAT_CHECK(options.solver == "all" || solver_named(options.solver).has_value(), ErrorKind::usage,
@@ -84,19 +88,32 @@ struct Milliseconds {
   double median = 0, least = 0;
 };
 
-template <class F>
-Milliseconds measure_time(F&& call) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> times;
-  call();
-  for (double total = 0; times.size() < 5 || total < 300; total += times.back()) {
-    const auto start = Clock::now();
+class Timer {
+ public:
+  explicit Timer(bool thread_time)
+      : clock_(thread_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC) {}
+
+  template <class F>
+  Milliseconds measure(F&& call) const {
+    std::vector<double> times;
     call();
-    times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    for (double total = 0; times.size() < 5 || total < 300; total += times.back()) {
+      const double start = now();
+      call();
+      times.push_back(now() - start);
+    }
+    std::sort(times.begin(), times.end());
+    return {times[times.size() / 2], times.front()};
   }
-  std::sort(times.begin(), times.end());
-  return {times[times.size() / 2], times.front()};
-}
+
+ private:
+  double now() const {
+    timespec time{};
+    clock_gettime(clock_, &time);
+    return 1e3 * static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_nsec);
+  }
+  clockid_t clock_;
+};
 
 std::vector<float> centred_scores(Context& ctx, ConstView z, ConstView targets) {
   const std::int64_t n = z.shape[0], d = z.shape[1];
@@ -113,14 +130,15 @@ std::vector<float> centred_scores(Context& ctx, ConstView z, ConstView targets) 
 // One problem, solved again and again.
 class Problem {
  public:
-  Problem(std::int64_t n, std::vector<float> scores)
-      : n_(n),
+  Problem(const Timer& timer, std::int64_t n, std::vector<float> scores)
+      : timer_(timer),
+        n_(n),
         scores_(std::move(scores)),
         column_(static_cast<std::size_t>(n)),
         price_(static_cast<std::size_t>(n)) {}
 
   Milliseconds time(Context& ctx, LapSolver solver) {
-    return measure_time([&] {
+    return timer_.measure([&] {
       lap_solve(ctx, LapOptions{.solver = solver},
                 ConstView(scores_.data(), DType::f32, Shape(n_, n_)),
                 View(column_.data(), DType::i32, Shape(n_)),
@@ -150,15 +168,18 @@ class Problem {
     });
     std::vector<std::int32_t> columns;
     row["munkres_least_ms"] =
-        measure_time([&] {
-          columns = bench::TextbookMunkres::columns(static_cast<std::size_t>(n_), quanta);
-        }).least;
+        timer_
+            .measure([&] {
+              columns = bench::TextbookMunkres::columns(static_cast<std::size_t>(n_), quanta);
+            })
+            .least;
     double value = 0;
     for (std::int64_t i = 0; i < n_; ++i) value += scores_[i * n_ + columns[i]];
     row["munkres_value"] = value;
   }
 
  private:
+  Timer timer_;
   std::int64_t n_;
   std::vector<float> scores_;
   std::vector<std::int32_t> column_, price_;
@@ -176,7 +197,7 @@ void dump_scores(const std::string& folder, const std::vector<float>& scores, nl
   row["file"] = name;
 }
 
-Milliseconds time_assigner(Context& ctx, ConstView z, ConstView targets) {
+Milliseconds time_assigner(Context& ctx, const Timer& timer, ConstView z, ConstView targets) {
   const std::int64_t n = z.shape[0];
   Assigner assigner(ctx, n, z.shape[1]);
   std::vector<std::int32_t> column(static_cast<std::size_t>(n));
@@ -185,7 +206,7 @@ Milliseconds time_assigner(Context& ctx, ConstView z, ConstView targets) {
   const Assignment result{.column_of_row = View(column.data(), DType::i32, Shape(n)),
                           .cosine_sum = View(&cosine_sum, DType::f32, Shape(1)),
                           .lap = &assigned};
-  return measure_time([&] { assigner.assign(ctx, z, targets, result); });
+  return timer.measure([&] { assigner.assign(ctx, z, targets, result); });
 }
 
 nlohmann::json measure(Context& ctx, const test::LapInstance& instance, std::int64_t n,
@@ -194,7 +215,8 @@ nlohmann::json measure(Context& ctx, const test::LapInstance& instance, std::int
       test::make_features(instance, static_cast<std::size_t>(n), static_cast<std::size_t>(d), 1);
   const View z(made.z.data(), DType::f32, Shape(n, d));
   const View targets(made.targets.data(), DType::f32, Shape(n, d));
-  Problem problem(n, centred_scores(ctx, z, targets));
+  const Timer timer(options.thread_time);
+  Problem problem(timer, n, centred_scores(ctx, z, targets));
   const Milliseconds solve =
       problem.time(ctx, solver_named(options.solver).value_or(LapSolver::automatic));
   const LapReport report = problem.report();
@@ -204,7 +226,7 @@ nlohmann::json measure(Context& ctx, const test::LapInstance& instance, std::int
                         {"d", d},
                         {"solve_ms", solve.median},
                         {"solve_least_ms", solve.least},
-                        {"assign_ms", time_assigner(ctx, z, targets).median},
+                        {"assign_ms", time_assigner(ctx, timer, z, targets).median},
                         {"bids", report.bids},
                         {"paths", report.paths},
                         {"steps", report.steps},

@@ -48,8 +48,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/host_device.h"
 #include "kernels/lap.h"
-#include "kernels/random.h"
 
 namespace nat::lap {
 

@@ -290,6 +290,12 @@ std::vector<Case> shapes() {
   };
 }
 
+// Large tensors take part in three of the twelve combinations, to keep slow configurations fast.
+bool is_worth_its_time(const Case& c) {
+  const bool train = c.mode == Mode::train;
+  return c.x.elements() < 20000 || (train == c.norm.relu && train == (c.dtype != DType::f64));
+}
+
 template <class Check>
 void for_all_cases(Check&& check) {
   for (const Case& shape : shapes()) {
@@ -301,6 +307,7 @@ void for_all_cases(Check&& check) {
           c.dtype = dtype;
           c.mode = mode;
           c.norm.relu = relu;
+          if (!is_worth_its_time(c)) continue;
           CAPTURE(describe(c));
           Block block(c);
           check(block);
@@ -416,15 +423,15 @@ TEST_CASE("Float64 gradients agree with central differences to 1e-6") {
   for (const Mode mode : {Mode::train, Mode::eval}) {
     for (const bool relu : {true, false}) {
       cases.push_back(
-          {.x = Shape(3, 4, 5, 4), .block = kOnCuda ? 0 : 2, .norm = {.relu = relu}, .mode = mode});
-      cases.push_back({.x = Shape(2, 5, 6, 4),
+          {.x = Shape(2, 4, 5, 4), .block = kOnCuda ? 0 : 2, .norm = {.relu = relu}, .mode = mode});
+      cases.push_back({.x = Shape(2, 5, 5, 3),
                        .norm = {.pool = 2, .pool_stride = 2, .relu = relu},
                        .mode = mode});
-      cases.push_back({.x = Shape(2, 5, 6, 4),
+      cases.push_back({.x = Shape(2, 5, 5, 3),
                        .norm = {.pool = 3, .pool_stride = 2, .relu = relu},
                        .mode = mode});
     }
-    cases.push_back({.x = Shape(20, 6), .norm = {.relu = true, .dropout = 0.4f}, .mode = mode});
+    cases.push_back({.x = Shape(12, 5), .norm = {.relu = true, .dropout = 0.4f}, .mode = mode});
   }
   for (Case& c : cases) {
     c.dtype = DType::f64;

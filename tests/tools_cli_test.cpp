@@ -84,6 +84,9 @@ TEST_CASE("wrong options are refused with a suggestion and exit code 2") {
   check_refused(workspace, {"train", "--out", out}, 2, {"--data"});
   check_refused(workspace, small_run(data, out, {"--batch", "100000"}), 2, {"100000", "512"});
   check_refused(workspace, small_run(data, out, {"--limit", "0"}), 2, {"--limit", "0"});
+  check_refused(workspace, small_run(data, out, {"--assign-pool", "48"}), 2, {"48", "32"});
+  check_refused(workspace, small_run(data, out, {"--assign-pool", "1024"}), 2, {"1024", "512"});
+  check_refused(workspace, small_run(data, out, {"--solver", "sinkhron"}), 2, {"sinkhorn"});
   write_file(workspace.at("bad.toml"), "learning_rate = 3\n");
   check_refused(workspace,
                 {"train", "--config", workspace.at("bad.toml"), "--data", data, "--out", out}, 2,

@@ -1,4 +1,6 @@
 // A run that is stopped, by whatever means, and resumed ends exactly like one that was left alone.
+#include <nlohmann/json.hpp>
+
 #include "tests/tools_support.h"
 
 using namespace nat::tools;
@@ -78,6 +80,61 @@ TEST_CASE("stopping after any number of steps exits with 75 and resumes to the s
   check_same_end(run, undisturbed);
   CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);  // already done: nothing changes
   check_same_end(run, undisturbed);
+}
+
+TEST_CASE("a run stopped in the middle of a pool resumes to the same end") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const std::string undisturbed = workspace.at("undisturbed"), run = workspace.at("run");
+  // 16 steps an epoch in pools of 4, of which 6 is no multiple.
+  std::vector<std::string> pooled = {"--assign-pool", "128", "--assign-every-steps", "6"};
+  REQUIRE(nat::tools::nat(workspace, small_run(data, undisturbed, pooled)).code == 0);
+  pooled.insert(pooled.end(), {"--stop-after-steps", "6"});
+  CHECK(nat::tools::nat(workspace, small_run(data, run, pooled)).code == 75);
+  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "1"}).code == 75);
+  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "9"}).code == 75);
+  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "6"}).code == 75);
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  check_same_end(run, undisturbed);
+}
+
+TEST_CASE("a pool of one batch is the run without a pool, byte for byte") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const std::string plain = workspace.at("plain"), pooled = workspace.at("pooled");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, plain)).code == 0);
+  REQUIRE(nat::tools::nat(workspace, small_run(data, pooled, {"--assign-pool", "32"})).code == 0);
+  check_same_end(plain, pooled);
+}
+
+TEST_CASE("larger pools find better targets, and every solver trains") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const auto first_epoch = [&](const std::string& name, const std::vector<std::string>& more) {
+    const std::string run = workspace.at(name);
+    REQUIRE(nat::tools::nat(workspace, small_run(data, run, more)).code == 0);
+    const std::string jsonl = read_file(run + "/metrics.jsonl");
+    return nlohmann::json::parse(jsonl.substr(0, jsonl.find('\n')));
+  };
+  const auto gain = [](const nlohmann::json& epoch) {
+    return epoch.at("cosine_after").get<double>() - epoch.at("cosine_before").get<double>();
+  };
+  // At rate 0 both see the same features, and any exchange inside a batch is one inside the pool.
+  const nlohmann::json still = first_epoch("still", {"--lr", "0"});
+  const nlohmann::json pool = first_epoch("pool", {"--lr", "0", "--assign-pool", "256"});
+  CHECK(gain(pool) > gain(still));
+  const nlohmann::json exact = first_epoch("exact", {});
+  CHECK(first_epoch("auction", {"--solver", "auction"}).at("moved") == exact.at("moved"));
+  for (const char* solver : {"greedy", "sinkhorn"}) {
+    const nlohmann::json epoch = first_epoch(solver, {"--solver", solver});
+    CHECK(gain(epoch) > 0.1);
+    CHECK(epoch.at("solver_gap").get<double>() > 0);
+  }
+  const nlohmann::json none = first_epoch("none", {"--solver", "none"});
+  CHECK(none.at("moved") == 0);
+  CHECK(none.at("reassigned") == 0);
+  // Steps 0 and 8 of 16.
+  CHECK(first_epoch("often", {"--assign-every-steps", "8"}).at("reassigned") == 0.125);
 }
 
 TEST_CASE("SIGINT and SIGTERM save and exit with 130 and 143") {

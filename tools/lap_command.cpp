@@ -70,7 +70,7 @@ nlohmann::ordered_json describe(const Asked& asked, std::int64_t n, const Solved
           {"gap", gap},
           {"status", gap == 0 ? "optimal" : "bounded"},
           {"solver", solved.solver},
-          {"solutions", assignment.solutions},
+          {"solves", assignment.solves},
           {"quantum", assignment.quantum},
           {"rounds", assignment.rounds},
           {"bids", assignment.bids},

@@ -30,22 +30,21 @@ class Refinement {
 
   RefinedAssignment run() {
     measure();
-    for (double before = 0; gap_ > rounding_ && result_.solutions < kMostSolutions;) {
+    double before = 0;
+    while (gap_ > rounding_ && result_.solves < kMostSolves) {
       before = gap_;
       solve_again();
       measure();
-      if (gap_ >= before / 2 && result_.solutions > 1) break;
+      if (gap_ >= before / 2 && result_.solves > 1) break;  // rounding is all that is left
     }
     const double gap = gap_ > rounding_ ? gap_ : 0;
-    long double sum = 0;
-    for (std::int64_t i = 0; i < n_; ++i) sum += w_[index(i, column(i))];
-    result_.value = static_cast<double>(sum);
+    for (std::int64_t i = 0; i < n_; ++i) result_.value += w_[index(i, column(i))];
     result_.bound = result_.value + gap;
     return result_;
   }
 
  private:
-  static constexpr int kMostSolutions = 12;
+  static constexpr int kMostSolves = 12;
 
   std::size_t size() const { return static_cast<std::size_t>(n_); }
   std::size_t index(std::int64_t i, std::int32_t j) const {
@@ -106,7 +105,7 @@ class Refinement {
       result_.column_of_row[k] = before[static_cast<std::size_t>(columns_[k])];
     }
     result_.quantum = quantum;
-    result_.solutions += 1;
+    result_.solves += 1;
     result_.rounds += report.rounds;
     result_.bids += report.bids;
     result_.paths += report.paths;

@@ -5,7 +5,7 @@
 //
 //   gap = sum_i loss[i, p(i)],   loss[i, j] = max_k (w[i,k] - price[k]) - (w[i,j] - price[j]) >= 0
 //
-// and no permutation is better than p by more than that (docs/06-the-auction.md). Moreover, none
+// and no permutation is better than p by more than that (docs/07-the-auction.md). Moreover, none
 // that uses a single entry with loss >= gap is better at all. So all such entries may be called
 // equally bad, and the problem is solved again with its 2^24 levels spread over losses between 0
 // and the gap. Each round makes the gap about 2^24 / n times smaller, until it is the rounding of
@@ -22,10 +22,10 @@ namespace nat::tools {
 
 struct RefinedAssignment {
   std::vector<std::int32_t> column_of_row;
-  double value = 0;  // the sum over the result
+  double value = 0;  // the sum over the result, row by row
   double bound = 0;  // no permutation is worth more; `value` where nothing but rounding is between
   double quantum = 0;                                       // the finest level that was needed
-  int solutions = 0;                                        // of kernels/lap.h
+  int solves = 0;                                           // of kernels/lap.h
   std::int64_t rounds = 0, bids = 0, paths = 0, steps = 0;  // in all of them
   double gap() const { return bound - value; }
 };

@@ -105,6 +105,23 @@ void print_to_stderr(std::string_view text) {
   std::fflush(stderr);
 }
 
+// The activations are what memory runs out for: the error then says what smaller batches need.
+std::unique_ptr<Trainer> make_trainer(Context& ctx, const Options& options, Network& network,
+                                      Targets& targets, const data::PictureShape& pictures) {
+  try {
+    return std::make_unique<Trainer>(ctx, *network.net, targets, trainer_options(options),
+                                     batch_shape(options.batch, pictures));
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::memory) throw;
+    std::string needs;
+    for (std::int64_t batch = options.batch; batch >= 1 && batch > options.batch / 16; batch /= 2) {
+      const std::size_t bytes = Execution::plan(ctx, *network.net, batch, Mode::train).total();
+      needs += str(needs.empty() ? "" : ", ", "--batch ", batch, ": ", bytes >> 20, " MiB");
+    }
+    throw Error(ErrorKind::memory, str(error.what(), "; activations take ", needs));
+  }
+}
+
 }  // namespace
 
 void catch_signals() {
@@ -120,8 +137,7 @@ Training::Training(Options options, Start start)
       targets_(*ctx_, options_.seed, pictures_->size(), options_.dimension),
       loader_(std::make_unique<data::Loader>(*pictures_,
                                              training_loading(*ctx_, options_, *pictures_))),
-      trainer_(std::make_unique<Trainer>(*ctx_, *network_.net, targets_, trainer_options(options_),
-                                         batch_shape(options_.batch, pictures_->shape()))),
+      trainer_(make_trainer(*ctx_, options_, network_, targets_, pictures_->shape())),
       schedule_(make_schedule(options_)),
       folder_(start == Start::fresh ? RunFolder::create(options_) : RunFolder::open(options_.out)),
       metrics_(folder_.file("metrics"), kMetrics),

@@ -7,9 +7,9 @@ Needs from PyPI: numpy scipy lapx lapjv.
 For each n and d, bench_lap solves its problems on one thread and dumps the score matrices; then
 scipy.optimize.linear_sum_assignment, lapx (lap.lapjv) and src-d (lapjv.lapjv) solve the same ones,
 one thread each. Peers get the matrix already converted to what they compute with (float64; float32
-for src-d; negated for the last two), and their time is that of the thread, which other work on the
-machine disturbs little. Printed times are medians; ratios compare the least times. Values must agree
-within the rounding to quanta; the exit status is 1 if one does not.
+for src-d; negated for the last two). All times are processor time of that thread, which other work
+on the machine disturbs little. Printed times are medians; ratios compare the least times. Values
+must agree within the rounding to quanta; the exit status is 1 if one does not.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def compare(row, scores):
 def ours(bench, n, d, folder):
     result = folder / "ours.json"
     subprocess.run(
-        [bench, "--n", str(n), "--d", str(d), "--dump", folder, "--json", result],
+        [bench, "--n", str(n), "--d", str(d), "--clock", "thread", "--dump", folder, "--json", result],
         check=True,
         stdout=subprocess.DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": "1"},

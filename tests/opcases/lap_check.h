@@ -79,7 +79,7 @@ inline std::vector<Solution> solve_batch(Context& ctx, std::size_t problems, std
   std::vector<Solution> solutions;
   for (std::size_t k = 0; k < problems; ++k) {
     const auto part = [&](const std::vector<std::int32_t>& of) {
-      return std::vector<std::int32_t>(&of[k * n], &of[k * n] + n);
+      return std::vector<std::int32_t>(of.data() + k * n, of.data() + (k + 1) * n);
     };
     solutions.push_back({part(column), part(price), report[k]});
   }

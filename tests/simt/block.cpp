@@ -163,8 +163,10 @@ void BlockRunner::reset(const Launch& launch, uint3 block, GridGate* gate, std::
 void BlockRunner::thread_main() {
   arrive();
   happens_after(&launch_begin);
+  happens_after(&running->block_sync_);
   threadIdx = running->threads_[running->current_].index;
   running->launch_->kernel();
+  happens_before(&running->block_sync_);
   happens_before(&launch_end);
   running->end_thread();
 }
@@ -333,7 +335,7 @@ void BlockRunner::check_partners(const Warp& warp, const Thread& self) {
     const Thread& other = threads_[thread];
     if (!has(other.mask, lane)) continue;
     if (other.mask == self.mask && other.op == self.op && same_line(other.where, self.where)) {
-      continue;
+      return;  // it has checked the others
     }
     blame(current_, join("divergent warp: it is in ", name(self.op), " with mask ",
                          hexadecimal(self.mask), " at ", to_string(self.where), ", while ",

@@ -130,6 +130,7 @@ class BlockRunner {
   BarrierOp barrier_op_ = BarrierOp::sync;
   unsigned arrived_ = 0, predicates_ = 0, first_arrival_ = 0, barrier_phase_ = 0;
   std::array<char, 2> barrier_sync_{};
+  char block_sync_ = 0;  // orders the blocks of this runner, which share static shared memory
 };
 
 BlockRunner& running_block();  // whose thread is running on this operating-system thread

@@ -28,6 +28,8 @@ constexpr std::size_t kStackBytes = 256 << 10;
 #else
 constexpr std::size_t kStackBytes = 64 << 10;
 #endif
+// Stacks at a distance of a power of two would share the same few lines of the cache.
+constexpr std::size_t kStackDistance = kStackBytes + 9 * 64;
 constexpr std::uint64_t kCanary = 0x5afe57ac5afe57acu;  // at the lowest address of every stack
 
 }  // namespace
@@ -98,11 +100,11 @@ void swap_stacks(Fiber& from, Fiber& to) { swapcontext(&context_of(from), &conte
 #endif
 
 void allocate_stacks(Fiber* fibers, std::size_t count) {
-  void* slab = mmap(nullptr, count * kStackBytes, PROT_READ | PROT_WRITE,
+  void* slab = mmap(nullptr, count * kStackDistance, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (slab == MAP_FAILED) std::abort();
   for (std::size_t i = 0; i < count; ++i) {
-    fibers[i].stack = static_cast<unsigned char*>(slab) + i * kStackBytes;
+    fibers[i].stack = static_cast<unsigned char*>(slab) + i * kStackDistance;
     fibers[i].stack_bytes = kStackBytes;
     std::memcpy(fibers[i].stack, &kCanary, sizeof kCanary);
 #if defined(NAT_SIMT_TSAN)
@@ -115,7 +117,7 @@ void release_stacks(Fiber* fibers, std::size_t count) {
 #if defined(NAT_SIMT_TSAN)
   for (std::size_t i = 0; i < count; ++i) __tsan_destroy_fiber(fibers[i].race_detector);
 #endif
-  munmap(fibers[0].stack, count * kStackBytes);
+  munmap(fibers[0].stack, count * kStackDistance);
 }
 
 void adopt_thread(Fiber& fiber) {

@@ -123,9 +123,10 @@ cudaError_t run_launch(const Launch& launch) {
 }
 
 // Whether a word of a kernel argument can only be the address of pageable host memory. Below this
-// limit lie numbers and the tables of sanitizers; above it, programs, heaps and stacks.
+// limit lie numbers, pairs of small numbers, and the tables of sanitizers; above it, programs,
+// heaps and stacks.
 bool is_host_address(std::uintptr_t word) {
-  constexpr std::uintptr_t kLowest = std::uintptr_t{1} << 44, kHighest = std::uintptr_t{1} << 47;
+  constexpr std::uintptr_t kLowest = 0x5500'0000'0000, kHighest = std::uintptr_t{1} << 47;
   if (word < kLowest || word >= kHighest) return false;
   const auto* address = reinterpret_cast<const void*>(word);
   if (arena().contains(address) || is_page_locked(address)) return false;

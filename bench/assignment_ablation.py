@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""What the assignment is worth: pools and solvers beside each other, as a Markdown table.
+
+Trains and judges one network for each pool, solver and seed that has no results yet; everything else is
+the preset fmnist. Needs only the standard library.
+
+    bench/assignment_ablation.py [--nat build/bin/nat] [--runs runs/ablation] [--seeds 1]
+"""
+import argparse
+import csv
+import json
+import pathlib
+import statistics
+import subprocess
+import time
+
+FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
+# exact is the auction from 2048 pictures on, so there is nothing to compare at 4096.
+CONFIGURATIONS = ([("none", 256)] +
+                  [(solver, pool) for solver in ("greedy", "sinkhorn", "exact")
+                   for pool in (256, 1024, 4096)] + [("auction", 256), ("auction", 1024)])
+JUDGED = (("conv", "knn"), ("fc", "linear_1k"), ("embedding", "knn"))
+
+
+def train_and_judge(asked, solver, pool, seed):
+    """The folder of a run, trained and judged when it was not yet."""
+    folder = asked.runs / f"{solver}-{pool}-seed{seed}"
+    if (folder / "results.json").exists():
+        return folder
+    train = ["train", "--data", asked.data, "--limit", str(asked.limit), "--epochs",
+             str(asked.epochs), "--solver", solver, "--assign-pool", str(pool), "--seed", str(seed),
+             "--out", str(folder)]
+    begun = (folder / "manifest.jsonl").exists()
+    subprocess.run([asked.nat] + (["resume", str(folder)] if begun else train), check=True)
+    subprocess.run([asked.nat, "eval", "all", str(folder)], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def rows_of(folder, name):
+    with open(folder / name, newline="") as file:
+        return [{key: float(value or "nan") for key, value in row.items()}
+                for row in csv.DictReader(file)]
+
+
+def measure(folder):
+    """What the table shows of one run."""
+    results = json.loads((folder / "results.json").read_text())
+    metrics, timing = rows_of(folder, "metrics.csv"), rows_of(folder, "timing.csv")
+    assigned = [row for row in metrics if row["reassigned"]] or metrics
+    figures = {f"{place} {key}": 100 * results[place][key]["trained"] for place, key in JUDGED}
+    figures["first"] = assigned[0]["cosine_after"]
+    figures["before"] = assigned[-1]["cosine_before"]
+    figures["after"] = assigned[-1]["cosine_after"]
+    figures["assign"] = sum(row["assign"] for row in timing)
+    figures["train"] = sum(row["seconds"] for row in timing)
+    return figures
+
+
+def table_row(label, runs, decimals):
+    means = [statistics.mean(run[key] for run in runs) for key in decimals]
+    return f"| {label} | " + " | ".join(f"{m:.{d}f}" for m, d in zip(means, decimals.values())) + " |"
+
+
+def print_table(asked, folders):
+    first = json.loads((next(iter(folders.values()))[0] / "results.json").read_text())
+    error = 100 * statistics.mean(first[place][key]["stderr"] for place, key in JUDGED)
+    print(f"{time.strftime('%Y-%m-%d')}; {asked.limit} pictures of {asked.data}, {asked.epochs} epochs, "
+          f"seeds {asked.seeds}: means. Accuracy in percent on {first['conv']['knn']['n_test']} test "
+          f"pictures; one standard error of a single figure is about {error:.2f}.\n")
+    print("| solver | pool | conv kNN | fc linear, 1,000 labels | embedding kNN | cosine, first epoch "
+          "| before, last | after, last | assign s | train s |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    judged = {f"{place} {key}": 2 for place, key in JUDGED}
+    untrained = {f"{place} {key}": 100 * first[place][key]["untrained"] for place, key in JUDGED}
+    print(table_row("untrained | -", [untrained], judged) + " - | - | - | - | - |")
+    decimals = judged | {"first": 3, "before": 3, "after": 3, "assign": 2, "train": 1}
+    for (solver, pool), seeds in folders.items():
+        print(table_row(f"{solver} | {pool}", [measure(folder) for folder in seeds], decimals))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nat", default="build/bin/nat")
+    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/ablation"))
+    parser.add_argument("--data", default=FASHION_MNIST)
+    parser.add_argument("--limit", type=int, default=20480)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    asked = parser.parse_args()
+    folders = {(solver, pool): [train_and_judge(asked, solver, pool, seed) for seed in asked.seeds]
+               for solver, pool in CONFIGURATIONS}
+    print_table(asked, folders)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+// nat lap: every format of input, values against other solvers, and what it refuses.
+#include <zlib.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/reference/lap.h"
+#include "tests/tools_support.h"
+
+using namespace nat::tools;
+
+namespace {
+
+// Integers in [0, below), from the seed.
+std::vector<std::int64_t> random_matrix(std::size_t n, std::uint64_t seed, std::uint32_t below) {
+  std::vector<std::int64_t> values;
+  for (std::uint64_t i = 0; i < n * n; ++i) {
+    values.push_back(nat::philox(seed, nat::RandomStream::synthetic, 0, i).value[0] % below);
+  }
+  return values;
+}
+
+template <class Number>
+std::string csv(std::size_t n, const std::vector<Number>& values) {
+  std::ostringstream text;
+  text.precision(17);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    text << values[i] << (i % n + 1 == n ? "\n" : ",");
+  }
+  return text.str();
+}
+
+std::string orlib(std::size_t n, const std::vector<std::int64_t>& values) {
+  std::ostringstream text;
+  text << ' ' << n << '\n';
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    text << ' ' << values[i] << (i % 7 == 6 ? "\n" : "");
+  }
+  return text.str();
+}
+
+template <class Element>
+std::string npy(const std::string& shape, const char* type, const std::vector<std::int64_t>& values,
+                const char* order = "False") {
+  std::string header = std::string("{'descr': '") + type + "', 'fortran_order': " + order +
+                       ", 'shape': " + shape + ", }";
+  header.resize((header.size() + 10) / 64 * 64 + 53, ' ');
+  header += '\n';
+  std::string bytes = "\x93NUMPY";
+  bytes += {'\1', '\0', static_cast<char>(header.size()), '\0'};
+  bytes += header;
+  for (const std::int64_t value : values) {
+    const auto element = static_cast<Element>(value);
+    bytes.append(reinterpret_cast<const char*>(&element), sizeof element);
+  }
+  return bytes;
+}
+
+void write_gzip(const std::string& path, const std::string& text) {
+  const gzFile file = gzopen(path.c_str(), "wb");
+  REQUIRE(file != nullptr);
+  gzwrite(file, text.data(), static_cast<unsigned>(text.size()));
+  gzclose(file);
+}
+
+nlohmann::json lap(const Workspace& workspace, std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "lap");
+  arguments.emplace_back("--json");
+  const Outcome outcome = nat::tools::nat(workspace, arguments);
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  return nlohmann::json::parse(outcome.out);
+}
+
+std::int64_t largest_sum(std::size_t n, const std::vector<std::int64_t>& values) {
+  return nat::reference::best_by_augmenting_paths(n, values);
+}
+
+std::int64_t smallest_sum(std::size_t n, std::vector<std::int64_t> values) {
+  for (std::int64_t& value : values) value = -value;
+  return -largest_sum(n, values);
+}
+
+}  // namespace
+
+TEST_CASE("one matrix in every format has one smallest and one largest sum") {
+  const Workspace workspace;
+  const std::size_t n = 13;
+  const std::vector<std::int64_t> values = random_matrix(n, 1, 50);
+  const std::string text = csv(n, values);
+  write_file(workspace.at("a.csv"), text);
+  write_file(workspace.at("spaced.csv"), "\n" + text.substr(0, text.find(',')) + " , \t" +
+                                             text.substr(text.find(',') + 1) + "\r\n\n");
+  write_file(workspace.at("no-name"), text);
+  write_gzip(workspace.at("a.csv.gz"), text);
+  write_file(workspace.at("a.txt"), orlib(n, values));
+  write_gzip(workspace.at("b.gz"), orlib(n, values));
+  write_file(workspace.at("f4.npy"), npy<float>("(13, 13)", "<f4", values));
+  write_file(workspace.at("f8.npy"), npy<double>("(13, 13)", "<f8", values));
+  write_file(workspace.at("i4.npy"), npy<std::int32_t>("(13, 13)", "<i4", values));
+  write_file(workspace.at("i8.npy"), npy<std::int64_t>("(13, 13)", "<i8", values));
+  for (const char* name : {"a.csv", "spaced.csv", "no-name", "a.csv.gz", "a.txt", "b.gz", "f4.npy",
+                           "f8.npy", "i4.npy", "i8.npy"}) {
+    CAPTURE(name);
+    const nlohmann::json least = lap(workspace, {workspace.at(name)});
+    CHECK(least.at("n") == 13);
+    CHECK(least.at("value") == smallest_sum(n, values));
+    CHECK(least.at("bound") == least.at("value"));
+    CHECK(least.at("gap") == 0);
+    CHECK(least.at("status") == "optimal");
+    CHECK(least.at("seconds").get<double>() > 0);
+    CHECK(lap(workspace, {workspace.at(name), "--min"}).at("value") == least.at("value"));
+    CHECK(lap(workspace, {workspace.at(name), "--max"}).at("value") == largest_sum(n, values));
+  }
+}
+
+TEST_CASE("the assignment that is written has the value that is printed") {
+  const Workspace workspace;
+  const std::size_t n = 60;
+  const std::vector<std::int64_t> values = random_matrix(n, 2, 1000);
+  write_file(workspace.at("a.csv"), csv(n, values));
+  for (const char* solver : {"auto", "jv", "auction"}) {
+    CAPTURE(solver);
+    const std::string out = workspace.at("assignment.txt");
+    const nlohmann::json json =
+        lap(workspace, {workspace.at("a.csv"), "--solver", solver, "--out", out});
+    CHECK(json.at("solver") == (std::string(solver) == "auction" ? "auction" : "jv"));
+    CHECK((json.at("rounds") > 0) == (std::string(solver) == "auction"));
+    std::istringstream lines(read_file(out));
+    std::vector<bool> taken(n, false);
+    std::int64_t sum = 0;
+    std::size_t i = 0;
+    for (std::size_t column = 0; lines >> column; ++i) {
+      REQUIRE(column < n);
+      CHECK_FALSE(taken[column]);
+      taken[column] = true;
+      sum += values[i * n + column];
+    }
+    CHECK(i == n);
+    CHECK(sum == smallest_sum(n, values));
+    CHECK(json.at("value") == sum);
+  }
+}
+
+TEST_CASE(
+    "differences far below the levels of one solution decide, and the gap is proved to be 0") {
+  // w = 2^29 + k 2^-16, k < 2^30: exact as doubles, and so are sums of 50. One solution tells 2^24
+  // levels apart, of 2^30.
+  const Workspace workspace;
+  const std::size_t n = 50;
+  const std::vector<std::int64_t> fine = random_matrix(n, 3, 1u << 30);
+  std::vector<double> values;
+  for (const std::int64_t k : fine) values.push_back(0x1p29 + static_cast<double>(k) * 0x1p-16);
+  write_file(workspace.at("fine.csv"), csv(n, values));
+  for (const char* solver : {"jv", "auction"}) {
+    CAPTURE(solver);
+    const nlohmann::json json = lap(workspace, {workspace.at("fine.csv"), "--solver", solver});
+    const double exact = 50 * 0x1p29 + static_cast<double>(smallest_sum(n, fine)) * 0x1p-16;
+    CHECK(json.at("value").get<double>() == exact);
+    CHECK(json.at("gap") == 0);
+    CHECK(json.at("solves") > 1);
+  }
+}
+
+TEST_CASE("one number, equal numbers and numbers of every size are assigned") {
+  const Workspace workspace;
+  write_file(workspace.at("one.csv"), "-2.5\n");
+  CHECK(lap(workspace, {workspace.at("one.csv")}).at("value") == -2.5);
+  write_file(workspace.at("equal.csv"), "3,3,3\n3,3,3\n3,3,3\n");
+  CHECK(lap(workspace, {workspace.at("equal.csv")}).at("value") == 9);
+  write_file(workspace.at("tiny.csv"), "1e-300,3e-300\n2e-300,1e-300\n");
+  CHECK(lap(workspace, {workspace.at("tiny.csv"), "--max"}).at("value") == 3e-300 + 2e-300);
+  write_file(workspace.at("huge.csv"), "1e300,-1e300\n-1e300,1e300\n");
+  CHECK(lap(workspace, {workspace.at("huge.csv")}).at("value") == -2e300);
+  const std::string small = workspace.at("small.txt");
+  write_file(small, "2\n1 +2\n2 4\n");
+  CHECK(lap(workspace, {small}).at("value") == 4);
+  const Outcome printed = nat::tools::nat(workspace, {"lap", small});
+  CHECK(printed.code == 0);
+  for (const char* word : {"value      4\n", "bound      4\n", "gap        0\n", "seconds"}) {
+    CHECK(printed.out.find(word) != std::string::npos);
+  }
+}
+
+TEST_CASE("the public instances beside the source tree reach their published optima") {
+  const std::filesystem::path data =
+      std::filesystem::path(NAT_SOURCE_DIR) / ".." / "shared" / "data";
+  if (!std::filesystem::exists(data / "orlib-assign")) {
+    MESSAGE("skipped: no OR-Library files beside the source tree");
+    return;
+  }
+  const Workspace workspace;
+  const std::int64_t optima[] = {305, 475, 626, 804, 991, 1176, 1362, 1552};
+  for (int k = 0; k < 8; ++k) {
+    const std::string name = "assign" + std::to_string(100 * (k + 1)) + ".txt";
+    const nlohmann::json json = lap(workspace, {(data / "orlib-assign" / name).string()});
+    CHECK(json.at("value") == optima[k]);
+    CHECK(json.at("bound") == optima[k]);
+    CHECK(json.at("gap") == 0);
+  }
+  for (const char* solver : {"jv", "auction"}) {
+    const nlohmann::json json =
+        lap(workspace, {(data / "lap-eps-368" / "cost_eps.csv.gz").string(), "--solver", solver});
+    // The order of a sum of 368 doubles may move its last digit.
+    CHECK(json.at("value").get<double>() == doctest::Approx(224.8899507294651).epsilon(1e-14));
+    CHECK(json.at("gap") == 0);
+  }
+}
+
+TEST_CASE("what is no square matrix of numbers is refused in one line with exit code 3") {
+  const Workspace workspace;
+  const std::vector<std::int64_t> four = {1, 2, 3, 4};
+  const std::string good = npy<double>("(2, 2)", "<f8", four);
+  struct Case {
+    const char* name;
+    std::string bytes;
+    std::vector<std::string> words;
+  };
+  const std::vector<Case> cases = {
+      {"empty.csv", "", {"is empty"}},
+      {"blank.txt", " \n\n", {"is empty"}},
+      {"wide.csv", "1,2,3\n4,5,6\n", {"2 rows of 3", "square"}},
+      {"ragged.csv", "1,2\n3,4,5\n", {"line 2 has 3", "2"}},
+      {"word.csv", "1,2\n3,four\n", {"line 2", "'four'"}},
+      {"hole.csv", "1,2\n3,\n", {"line 2", "''"}},
+      {"nan.csv", "1,2\n3,nan\n", {"row 1, column 1", "nan"}},
+      {"inf.csv", "1,-inf\n3,4\n", {"row 0, column 1", "inf"}},
+      {"large.csv", "1,1e301\n3,4\n", {"row 0, column 1", "1e+301"}},
+      {"overflow.csv", "1,1e999\n3,4\n", {"line 1", "1e999"}},
+      {"short.txt", "3\n1 2 3\n4 5 6\n", {"announces 3 rows", "9", "6"}},
+      {"long.txt", "1\n1 2\n", {"announces 1 rows", "2"}},
+      {"matrix.txt", "0.5 2\n3 4\n", {"0.5", "OR-Library", ".npy"}},
+      {"prose.txt", "assign these\n", {"line 1", "'assign'"}},
+      {"binary.dat", std::string("\x89PNG\r\n\x1a\n\0\0", 10), {"line 1", "is not a number"}},
+      {"many.txt", "40000\n1 2\n", {"40000", "32768"}},
+      {"none.txt", "0\n", {"0 rows"}},
+      {"cut.npy", good.substr(0, good.size() - 1), {"4 numbers of 8 bytes", "31 bytes"}},
+      {"header.npy", good.substr(0, 40), {"ends inside its .npy header"}},
+      {"magic.npy", good.substr(0, 6), {"ends inside its .npy header"}},
+      {"more.npy", good + "x", {"33 bytes"}},
+      {"cube.npy", npy<double>("(2, 2, 1)", "<f8", four), {"two dimensions"}},
+      {"vector.npy", npy<double>("(4,)", "<f8", four), {"4 x 0", "square"}},
+      {"rectangle.npy", npy<double>("(1, 4)", "<f8", four), {"1 x 4", "square"}},
+      {"large.npy", npy<double>("(99999, 99999)", "<f8", four), {"99999", "32768"}},
+      {"half.npy", npy<std::int16_t>("(2, 2)", "<f2", four), {"'<f2'", "'<f4'"}},
+      {"swapped.npy", npy<double>("(2, 2)", ">f8", four), {"'>f8'"}},
+      {"fortran.npy", npy<double>("(2, 2)", "<f8", four, "True"), {"Fortran", "ascontiguousarray"}},
+  };
+  for (const Case& bad : cases) {
+    CAPTURE(bad.name);
+    write_file(workspace.at(bad.name), bad.bytes);
+    const Outcome outcome = nat::tools::nat(workspace, {"lap", workspace.at(bad.name)});
+    CAPTURE(outcome.err);
+    CHECK(outcome.code == 3);
+    CHECK(outcome.out.empty());
+    CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+    CHECK(outcome.err.find(bad.name) != std::string::npos);
+    for (const std::string& word : bad.words) {
+      CAPTURE(word);
+      CHECK(outcome.err.find(word) != std::string::npos);
+    }
+  }
+  write_gzip(workspace.at("cut.csv.gz"), csv(20, random_matrix(20, 4, 1000)));
+  const std::string packed = read_file(workspace.at("cut.csv.gz"));
+  write_file(workspace.at("cut.csv.gz"), packed.substr(0, packed.size() / 2));
+  CHECK(nat::tools::nat(workspace, {"lap", workspace.at("cut.csv.gz")}).code == 3);
+  CHECK(nat::tools::nat(workspace, {"lap", workspace.at("nowhere.csv")}).code == 3);
+}
+
+TEST_CASE("wrong arguments are exit code 2, a result that cannot be written is 8") {
+  const Workspace workspace;
+  const std::string file = workspace.at("a.csv");
+  write_file(file, "1,2\n3,4\n");
+  CHECK(nat::tools::nat(workspace, {"lap"}).code == 2);
+  CHECK(nat::tools::nat(workspace, {"lap", file, "--min", "--max"}).code == 2);
+  CHECK(nat::tools::nat(workspace, {"lap", file, "--solver", "munkres"}).code == 2);
+  CHECK(nat::tools::nat(workspace, {"lap", file, "--out", file + "/b"}).code == 8);
+}
