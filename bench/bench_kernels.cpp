@@ -92,7 +92,7 @@ void run(const Asked& asked) {
     if (kernel.name.find(asked.only) == std::string::npos) continue;
     const Prepared prepared(ctx, kernel);
     const double seconds = timer.seconds([&] { kernel.run(ctx, prepared.views()); });
-    const double rate = kernel.bytes / seconds;
+    const double rate = seconds > 0 ? kernel.bytes / seconds : 0;
     nlohmann::json row = {{"kernel", kernel.name},
                           {"us", 1e6 * seconds},
                           {"bytes", kernel.bytes},

@@ -51,7 +51,8 @@ class Timer {
   explicit Timer(Context& ctx, int samples = 7)
       : ctx_(ctx), scrub_(ctx.device), samples_(samples) {}
 
-  // Median seconds of one call of `enqueue`, which must be fit for a Recording.
+  // Median seconds of one call of `enqueue`, which must be fit for a Recording. 0 when it is too
+  // short to be told from the jitter of the scrubs.
   double seconds(const std::function<void()>& enqueue) {
     return ctx_.device == Device::cuda ? seconds_on_cuda(enqueue) : seconds_on_cpu(enqueue);
   }
@@ -91,10 +92,10 @@ class Timer {
       const double both = time_of(with, sequence), scrub = time_of(without, scrubs);
       times.push_back((both - scrub) / repeats);
     }
-    return median(times);
+    return std::max(0.0, median(times));
   }
 
-  // As many as take some milliseconds, 50 at most.
+  // As many as take some milliseconds, within bounds.
   int repeats_for(const std::function<void()>& enqueue) {
     enqueue();
     synchronize(ctx_);
@@ -102,7 +103,7 @@ class Timer {
     enqueue();
     synchronize(ctx_);
     constexpr double kSequenceSeconds = 5e-3;
-    return static_cast<int>(std::clamp(kSequenceSeconds / (now() - began), 2.0, 50.0));
+    return static_cast<int>(std::clamp(kSequenceSeconds / (now() - began), 2.0, 200.0));
   }
 
   double time_of(Recording& recording, const std::function<void()>& enqueue) {
