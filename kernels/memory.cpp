@@ -1,5 +1,7 @@
 #include "kernels/memory.h"
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -12,8 +14,8 @@ namespace nat {
 namespace {
 constexpr std::size_t kAlignment = 256;
 
-std::size_t round_up(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+std::size_t round_up(std::size_t bytes, std::size_t alignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
 }
 
 // Calls on_cuda() or on_cpu(); a build without CUDA compiles only the latter.
@@ -33,10 +35,18 @@ void check_copy(const ConstView& from, const View& to) {
             " does not fit into ", to_string(to.shape), " ", name(to.dtype));
 }
 
+// Large blocks begin at a huge page and ask for them: rows that are read here and there in tens of
+// megabytes would otherwise miss the translation cache at every page of 4 KiB.
 void* allocate_plain(std::size_t bytes, const char* what) {
-  void* data = std::aligned_alloc(kAlignment, round_up(bytes == 0 ? 1 : bytes));
+  constexpr std::size_t kHugePage = 2 << 20;
+  const bool huge = bytes >= 2 * kHugePage;
+  const std::size_t alignment = huge ? kHugePage : kAlignment;
+  void* data = std::aligned_alloc(alignment, round_up(bytes == 0 ? 1 : bytes, alignment));
   NAT_CHECK(data != nullptr, ErrorKind::memory, what, ": cannot get ", bytes >> 20,
             " MiB of memory; use a smaller --batch");
+#if defined(MADV_HUGEPAGE)
+  if (huge) (void)madvise(data, bytes, MADV_HUGEPAGE);  // a wish: not every kernel knows it
+#endif
   return data;
 }
 }  // namespace

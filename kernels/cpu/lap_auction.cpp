@@ -104,19 +104,33 @@ class Auction {
 };
 
 // Quantises the scores and starts the prices at the column means, which takes out what all rows
-// share.
-void quantise_all(const float* scores, const lap::Quantiser& quantise, LapProblem& problem) {
+// share. Rows are summed while they are at hand, kRows of them as integers of 32 bits.
+void quantise_all(Scratch::Frame& frame, const float* scores, const lap::Quantiser& quantise,
+                  LapProblem& problem) {
+  constexpr std::int64_t kRows = 32;
+  static_assert(kRows * lap::kLargest <= 1 << 30);
   const std::int64_t n = problem.n, columns = problem.columns;
-  parallel_for(n, scan_work(n * columns),
-               [&](std::int64_t i) { problem.quantise_row(i, scores + i * n, quantise); });
-  constexpr std::int64_t kBlock = lap::kRowMultiple;
-  parallel_for(columns / kBlock, scan_work(n * columns), [&](std::int64_t block) {
-    std::int64_t sum[kBlock] = {};
-    for (std::int64_t i = 0; i < n; ++i) {
-      for (std::int64_t j = 0; j < kBlock; ++j) sum[j] += problem.row(i)[block * kBlock + j];
+  const std::int64_t groups = (n + kRows - 1) / kRows;
+  auto* const sums = frame.take<std::int32_t>(groups * columns);
+  parallel_for(groups, scan_work(n * columns), [&](std::int64_t group) {
+    std::int32_t* sum = sums + group * columns;
+    std::fill(sum, sum + columns, 0);
+    for (std::int64_t i = group * kRows; i < std::min(n, (group + 1) * kRows); ++i) {
+      problem.quantise_row(i, scores + i * n, quantise);
+      const std::int32_t* row = problem.row(i);
+      for (std::int64_t j = 0; j < columns; ++j) sum[j] += row[j];
     }
-    for (std::int64_t j = 0; j < kBlock; ++j) {
-      problem.ask[block * kBlock + j] = lap::price_of(static_cast<std::int32_t>(sum[j] / n));
+  });
+  parallel_for(columns / lap::kRowMultiple, scan_work(groups * columns), [&](std::int64_t block) {
+    std::int64_t total[lap::kRowMultiple] = {};
+    const std::int64_t begin = block * lap::kRowMultiple;
+    for (std::int64_t group = 0; group < groups; ++group) {
+      for (std::int64_t j = 0; j < lap::kRowMultiple; ++j) {
+        total[j] += sums[group * columns + begin + j];
+      }
+    }
+    for (std::int64_t j = 0; j < lap::kRowMultiple; ++j) {
+      problem.ask[begin + j] = lap::price_of(static_cast<std::int32_t>(total[j] / n));
     }
   });
   std::fill(problem.ask + n, problem.ask + columns, lap::kClosed);
@@ -132,7 +146,7 @@ void lower_prices(LapProblem& problem) {
 
 void open_auction(Scratch::Frame& frame, const float* scores, const lap::Quantiser& quantise,
                   const lap::Schedule& schedule, LapProblem& problem, LapReport& report) {
-  quantise_all(scores, quantise, problem);
+  quantise_all(frame, scores, quantise, problem);
   Auction(frame, problem, report).hold(schedule);
   lower_prices(problem);
 }
