@@ -82,7 +82,7 @@ std::int64_t LapProblem::bound_quanta() const {
   std::int64_t doubled[kMostChunks] = {};
   parallel_for(chunks.count, scan_work(n * columns), [&](std::int64_t chunk) {
     for (std::int64_t i = chunks.begin(chunk); i < chunks.end(chunk); ++i) {
-      doubled[chunk] += lap::even(top_two(row(i), ask, columns).best) + std::int64_t{price(i)};
+      doubled[chunk] += lap::even(most_profit(row(i), ask, columns)) + std::int64_t{price(i)};
     }
   });
   std::int64_t sum = 0;

@@ -86,6 +86,13 @@ TopTwo top_two(const std::int32_t* score, const std::int32_t* ask, std::int64_t 
   return {top.best[0], top.second[0], at[0]};
 }
 
+std::int32_t most_profit(const std::int32_t* score, const std::int32_t* ask, std::int64_t columns) {
+  Lanes most = all(-kClosed);
+  for (std::int64_t j = 0; j < columns; j += kLanes)
+    most = max(most, load(score + j) - load(ask + j));
+  return -minimum(-most)[0];
+}
+
 Nearest relax(const std::int32_t* score, const std::int32_t* ask, std::int64_t columns,
               std::int32_t base, std::int32_t row, std::int32_t* distance, std::int32_t* from) {
   Lanes nearest = all(kFar), where{}, column = iota();

@@ -11,6 +11,9 @@ namespace nat::cpu {
 // The two largest of score - ask, and the column of the largest, the lowest on ties.
 lap::TopTwo top_two(const std::int32_t* score, const std::int32_t* ask, std::int64_t columns);
 
+// The largest of score - ask.
+std::int32_t most_profit(const std::int32_t* score, const std::int32_t* ask, std::int64_t columns);
+
 struct Nearest {
   std::int32_t distance;
   std::int32_t column;  // the lowest on ties

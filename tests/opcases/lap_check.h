@@ -201,7 +201,7 @@ inline void check_promises(std::size_t n, const Scores& scores, const Solution& 
   CHECK(report.paths <= static_cast<std::int64_t>(n));
   CHECK(report.phases <= 9);
   CHECK(report.rounds <= 64 * report.phases);
-  CHECK(report.bids <= static_cast<std::int64_t>(n) * std::max<std::int64_t>(2, report.rounds));
+  CHECK(report.bids <= static_cast<std::int64_t>(n) * std::max<std::int64_t>(3, report.rounds));
   CHECK(report.steps <= report.paths * static_cast<std::int64_t>(n));
 }
 
