@@ -18,6 +18,9 @@ namespace {
 // More than any algorithm for a plain product asks for on current devices.
 constexpr std::uint64_t kWorkspaceLimit = 64 << 20;
 
+// Algorithms to ask for where the first that may run is taken: not every proposal may.
+constexpr int kMostAsked = 8;
+
 void check(cublasStatus_t status, const char* what) {
   NAT_CHECK(status == CUBLAS_STATUS_SUCCESS, ErrorKind::device, "cuBLASLt: ", what,
             " failed: ", cublasLtGetStatusString(status));
@@ -239,7 +242,7 @@ ProductEntry choose(Context& ctx, const Product& p) {
   entry.c = layout(p.c);
   set_bias(entry, p);
   if (adopt_pinned(libraries, entry)) return entry;
-  const auto results = propose(libraries, entry, p, libraries.autotune ? kMostTimed : 1);
+  const auto results = propose(libraries, entry, p, libraries.autotune ? kMostTimed : kMostAsked);
   if (libraries.autotune) {
     choose_fastest(ctx, p, results, entry);
   } else if (!results.empty()) {
