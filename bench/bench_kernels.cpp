@@ -15,7 +15,7 @@ namespace {
 using namespace nat;
 
 struct Asked {
-  std::string device = "cpu", dtype = "f32", only, json;
+  std::string device = "cpu", dtype, only, json;
   std::int64_t batch = 4, parameters = 0;
 };
 
@@ -122,10 +122,12 @@ int main(int argc, char** argv) {
   Asked asked;
   bench::add_device(app, asked.device);
   app.add_option("--batch", asked.batch)->check(CLI::PositiveNumber);
-  app.add_option("--dtype", asked.dtype, "of activations")->check(CLI::IsMember({"bf16", "f32"}));
+  app.add_option("--dtype", asked.dtype, "of activations; f32, on CUDA bf16, unless said otherwise")
+      ->check(CLI::IsMember({"bf16", "f32"}));
   app.add_option("--only", asked.only, "kernels whose name holds this text");
   app.add_option("--parameters", asked.parameters, "of sgd_update; 0 = by device");
   app.add_option("--json", asked.json, "write all figures to this file");
   CLI11_PARSE(app, argc, argv);
+  if (asked.dtype.empty()) asked.dtype = bench::usual_dtype(asked.device);
   return bench::guarded("bench_kernels", [&] { run(asked); });
 }

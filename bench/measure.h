@@ -126,6 +126,11 @@ inline Math math_of(const std::string& word) {
   return word == "bf16" ? Math::bf16 : word == "tf32" ? Math::tf32 : Math::f32;
 }
 
+// What training takes on a device unless asked otherwise (tools/session.cpp).
+inline std::string usual_dtype(const std::string& device) {
+  return device == "cuda" ? "bf16" : "f32";
+}
+
 // The name that a table of results begins with.
 inline std::string device_name(Device device) {
   return device == Device::cuda ? cuda_device().name : "cpu";

@@ -90,9 +90,10 @@ void Trainer::load(Context& ctx, const ImageBatch& pool) {
   const Loaded& to = loaded_[loads_++ % 2];
   NAT_CHECK(pool.pixels.shape == to.pixels.shape, ErrorKind::unexpected, "pool of ",
             to_string(pool.pixels.shape), " pictures, planned for ", to_string(to.pixels.shape));
-  transfer_.copy(ctx, pool.pixels, to.pixels);
-  transfer_.copy(ctx, pool.boxes, to.boxes);
+  // The small ones first: they lie in ordinary memory, whose copies may wait for those before them.
   transfer_.copy(ctx, ConstView(pool.ids.data(), DType::i32, to.ids.shape), to.ids);
+  transfer_.copy(ctx, pool.boxes, to.boxes);
+  transfer_.copy(ctx, pool.pixels, to.pixels);
 }
 
 void Trainer::begin(Context& ctx, const Order& order) {

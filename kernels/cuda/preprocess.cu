@@ -22,9 +22,10 @@ struct Geometry {
   std::int64_t size;           // of the images
 };
 
-// Where an output row or column lies: between `low` and, if weight > 0, its successor.
+// Where an output row or column lies: between `low` and, if weight > 0, its successor. Read at
+// once.
 template <class C>
-struct Tap {
+struct alignas(2 * sizeof(C)) Tap {
   std::int32_t low;
   C weight;
 };
@@ -55,19 +56,28 @@ __device__ Tap<C> tap(std::int64_t i, std::int64_t size, float start, float leng
   return {static_cast<std::int32_t>(sample.low), static_cast<C>(sample.weight)};
 }
 
-// Step 1: one bilinear sample, first between rows, then between columns. The branches are the same
-// for a whole warp where the crop is a plain copy, which then reads one byte instead of four.
+// Step 1: one bilinear sample, first between rows, then between columns. Where a weight is 0 the
+// byte that it belongs to is not read. Nothing branches, so that samples are under way together.
 template <int kChannels, class C>
-__device__ C sample(const std::uint8_t* picture, std::int64_t width, const Tap<C>& row,
-                    const Tap<C>& column, int channel) {
-  const std::int64_t pitch = width * kChannels;
-  const std::uint8_t* low = picture + row.low * pitch + column.low * kChannels + channel;
-  const auto between_rows = [&](const std::uint8_t* at) {
-    const C a = static_cast<C>(at[0]);
-    return row.weight > 0 ? a + row.weight * (static_cast<C>(at[pitch]) - a) : a;
+__device__ C sample(const std::uint8_t* picture, int width, const Tap<C>& row, const Tap<C>& column,
+                    int channel) {
+  const int pitch = width * kChannels;
+  const std::uint8_t* low = picture + (row.low * pitch + column.low * kChannels + channel);
+  const bool below = row.weight > 0, beside = column.weight > 0;
+  const auto read_if = [low](bool wanted, int offset) {
+    return wanted ? static_cast<C>(low[offset]) : C{0};
   };
-  const C a = between_rows(low);
-  return column.weight > 0 ? a + column.weight * (between_rows(low + kChannels) - a) : a;
+  const C a = static_cast<C>(*low), b = read_if(below, pitch);
+  const C c = read_if(beside, kChannels), d = read_if(below && beside, pitch + kChannels);
+  const C left = a + row.weight * (b - a), right = c + row.weight * (d - c);
+  return left + column.weight * (right - left);
+}
+
+// The same where both weights are 0: the crop is a plain copy.
+template <int kChannels, class C>
+__device__ C copied_sample(const std::uint8_t* picture, int width, const Tap<C>& row,
+                           const Tap<C>& column, int channel) {
+  return static_cast<C>(picture[(row.low * width + column.low) * kChannels + channel]);
 }
 
 // Sums of d and d^2 over the samples, d = sample - origin, where the origin is one of the samples
@@ -113,33 +123,74 @@ class Moments {
 
 using ImageTeam = Team<512>;
 
+// Adds what `sample_at`(row, column, channel) gives for the whole crop. A warp takes every
+// kWarps-th row, a lane every 32nd value of it; the samples of kAtOnce rows are under way together.
+// kAtOnce is what the registers hold.
+template <int kChannels, int kAtOnce, class C, class SampleAt>
+__device__ void add_samples(const ImageTeam& team, std::int64_t size, const Crop<C>& crop,
+                            const SampleAt& sample_at, Moments<C>& moments) {
+  constexpr int kWarps = ImageTeam::kBlockThreads / 32;
+  const int warp = team.rank() / 32, lane = team.rank() % 32, rows = static_cast<int>(size);
+  for (int e = lane; e < rows * kChannels; e += 32) {
+    const Tap<C> column = crop.columns[e / kChannels];
+    const int channel = e % kChannels;
+    for (int first = warp; first < rows; first += kAtOnce * kWarps) {
+      C value[kAtOnce];
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        const int i = first + k * kWarps;
+        value[k] = sample_at(crop.rows[i < rows ? i : first], column, channel);
+      }
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        if (first + k * kWarps < rows) moments.add(value[k]);
+      }
+    }
+    moments.end_run();
+  }
+}
+
+// Two blocks of a multiprocessor hide each other's waiting; float64 is for gradient checks.
+template <class C>
+inline constexpr int kLeastBlocks = std::is_same_v<C, float> ? 2 : 1;
+
 // Step 2, its statistics.
 template <int kChannels, class C>
-__global__ __launch_bounds__(ImageTeam::kBlockThreads, 1) void statistics_kernel(
+__global__ __launch_bounds__(ImageTeam::kBlockThreads, kLeastBlocks<C>) void statistics_kernel(
     Geometry geometry, const std::uint8_t* pixels, const CropBox* boxes, Tap<C>* taps, C* affine) {
   const ImageTeam team;
-  const auto [height, width, size] = geometry;
+  const std::int64_t height = geometry.height, size = geometry.size;
+  const int width = static_cast<int>(geometry.width);
   const Crop<C> crop(team.row(), size, taps, affine);
   const std::uint8_t* picture = pixels + team.row() * height * width * kChannels;
   const CropBox given = boxes[team.row()];
   const bool valid = is_valid(given);
   const CropBox box = valid ? given : CropBox{.x = 0, .y = 0, .width = 1, .height = 1, .flip = 0};
+  bool between = false;  // pixels of the picture
   for (std::int64_t i = team.rank(); i < size; i += ImageTeam::kBlockThreads) {
-    crop.rows[i] = tap<C>(i, size, box.y, box.height, height);
-    crop.columns[box.flip != 0 ? size - 1 - i : i] = tap<C>(i, size, box.x, box.width, width);
+    const Tap<C> row = tap<C>(i, size, box.y, box.height, height);
+    const Tap<C> column = tap<C>(i, size, box.x, box.width, width);
+    crop.rows[i] = row;
+    crop.columns[box.flip != 0 ? size - 1 - i : i] = column;
+    between = between || row.weight > 0 || column.weight > 0;
   }
-  __syncthreads();
+  const bool resized = __syncthreads_or(between) != 0;
 
-  constexpr int kWarps = ImageTeam::kBlockThreads / 32;
-  const int warp = team.rank() / 32, lane = team.rank() % 32;
   Moments<C> moments(sample<kChannels>(picture, width, crop.rows[0], crop.columns[0], 0));
-  for (std::int64_t e = lane; e < size * kChannels; e += 32) {
-    const Tap<C> column = crop.columns[e / kChannels];
-    for (std::int64_t i = warp; i < size; i += kWarps) {
-      moments.add(
-          sample<kChannels>(picture, width, crop.rows[i], column, static_cast<int>(e % kChannels)));
-    }
-    moments.end_run();
+  if (resized) {
+    add_samples<kChannels, 3>(
+        team, size, crop,
+        [&](const Tap<C>& row, const Tap<C>& column, int channel) {
+          return sample<kChannels>(picture, width, row, column, channel);
+        },
+        moments);
+  } else {
+    add_samples<kChannels, 7>(
+        team, size, crop,
+        [&](const Tap<C>& row, const Tap<C>& column, int channel) {
+          return copied_sample<kChannels>(picture, width, row, column, channel);
+        },
+        moments);
   }
   const double sum = team.sum(moments.sum), squares = team.sum(moments.squares);
   if (team.rank() != 0) return;
@@ -178,14 +229,14 @@ struct Place {
 template <class C, int kChannels>
 struct Sampler {
   const std::uint8_t* picture;
-  std::int64_t width;
+  int width;
   Crop<C> crop;
   C scale, shift;
 
   __device__ Sampler(const Geometry& geometry, std::int64_t image, const std::uint8_t* pixels,
                      Tap<C>* taps, C* affine)
       : picture(pixels + image * geometry.height * geometry.width * kChannels),
-        width(geometry.width),
+        width(static_cast<int>(geometry.width)),
         crop(image, geometry.size, taps, affine),
         scale(*crop.scale),
         shift(*crop.shift) {}
@@ -367,6 +418,9 @@ void launch_all(Context& ctx, FrontEnd front, const ConstView& pixels, const Con
 
 void preprocess(Context& ctx, FrontEnd front, ConstView pixels, ConstView boxes, View images) {
   check_preprocess_shapes(front, pixels, boxes, images);
+  constexpr std::int64_t kMostBytes = std::int64_t{1} << 31;  // that an int can count
+  NAT_CHECK(pixels.shape.row() < kMostBytes, ErrorKind::usage, "preprocess: pictures are ",
+            to_string(pixels.shape), "; on CUDA one may have at most 2^31 - 1 bytes");
   dispatch_storage(images.dtype, "preprocess", [&](auto tag) {
     using T = typename decltype(tag)::type;
     if (pixels.shape[3] == 1) return launch_all<1, T>(ctx, front, pixels, boxes, images);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/dispatch.cuh"
+#include "kernels/cuda/divisor.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/pack.cuh"
 
@@ -14,36 +15,37 @@ constexpr unsigned kThreads = 256;
 
 // Sizes of one picture and of its blocks.
 struct PictureSizes {
-  std::int64_t packs;  // of the whole result
   int height, width, blocks_high, blocks_wide, stride, pad, channels;
+
+  int line() const { return stride * channels; }  // elements of one line of one block
+  int row_of_blocks() const { return blocks_wide * stride * line(); }
 };
 
-// One thread moves `kWidth` elements of one line of one block: stride * C neighbours in x are
+// A block of threads moves one row of blocks of one picture, which lies together in z. A thread
+// moves `kWidth` elements of one line of one block at a time: stride * C neighbours in x are
 // neighbours in z as well. The host has made sure that no pack straddles the edge of the picture.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kThreads, 1)
-    fold_pictures_kernel(PictureSizes size, const T* __restrict__ x, T* __restrict__ z) {
-  const std::int64_t pack = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (pack >= size.packs) return;
-  const int line = size.stride * size.channels;
-  const std::int64_t element = pack * kWidth;
-  const int in_line = static_cast<int>(element % line);
-  std::int64_t rest = element / line;
-  const int i = static_cast<int>(rest % size.stride);
-  rest /= size.stride;
-  const int b = static_cast<int>(rest % size.blocks_wide);
-  rest /= size.blocks_wide;
-  const int a = static_cast<int>(rest % size.blocks_high);
-  const std::int64_t n = rest / size.blocks_high;
-
-  const int row = a * size.stride - size.pad + i;
-  const int in_row = (b * size.stride - size.pad) * size.channels + in_line;
+    fold_pictures_kernel(PictureSizes size, Divisor line_packs, Divisor stride, std::uint32_t packs,
+                         const T* __restrict__ x, T* __restrict__ z) {
+  const auto blocks_high = static_cast<unsigned>(size.blocks_high);
+  const unsigned n = blockIdx.x / blocks_high, a = blockIdx.x % blocks_high;
+  const int first_row = static_cast<int>(a) * size.stride - size.pad;
   const int row_elements = size.width * size.channels;
-  Pack<T, kWidth> values{};
-  if (row >= 0 && row < size.height && in_row >= 0 && in_row < row_elements) {
-    values = load_pack<kWidth>(x + (n * size.height + row) * row_elements + in_row);
+  const T* picture = x + std::int64_t{n} * size.height * row_elements;
+  T* to = z + std::int64_t{blockIdx.x} * packs * kWidth;
+#pragma unroll 2
+  for (std::uint32_t pack = threadIdx.x; pack < packs; pack += blockDim.x) {
+    const std::uint32_t line = line_packs.quotient(pack), b = stride.quotient(line);
+    const int in_line = static_cast<int>(pack - line * line_packs.value) * kWidth;
+    const int row = first_row + static_cast<int>(line - b * stride.value);
+    const int in_row = (static_cast<int>(b) * size.stride - size.pad) * size.channels + in_line;
+    Pack<T, kWidth> values{};
+    if (row >= 0 && row < size.height && in_row >= 0 && in_row < row_elements) {
+      values = load_pack<kWidth>(picture + std::int64_t{row} * row_elements + in_row);
+    }
+    store_pack(values, to + std::int64_t{pack} * kWidth);
   }
-  store_pack(values, z + element);
 }
 
 // How w (k, kernel, kernel, C) and v (k, taps, taps, stride * stride * C) index each other.
@@ -98,10 +100,13 @@ WeightSizes weight_sizes(const Conv2d& conv, const ConstView& w, std::int64_t el
 }
 
 template <class T, int kWidth>
-void launch_fold_pictures(Context& ctx, PictureSizes size, const ConstView& x, const View& z) {
-  size.packs = z.shape.elements() / kWidth;
-  launch(ctx, {.grid = blocks_for(size.packs, kThreads), .block = kThreads},
-         fold_pictures_kernel<T, kWidth>, size, x.as<T>(), z.as<T>());
+void launch_fold_pictures(Context& ctx, const PictureSizes& size, const ConstView& x,
+                          const View& z) {
+  const auto packs = static_cast<std::uint32_t>(size.row_of_blocks() / kWidth);
+  const unsigned threads = std::min(kThreads, (packs + kWarp - 1) / kWarp * kWarp);
+  launch(ctx, {.grid = blocks_for(z.shape[0] * z.shape[1], 1), .block = threads},
+         fold_pictures_kernel<T, kWidth>, size, Divisor(size.line() / kWidth), Divisor(size.stride),
+         packs, x.as<T>(), z.as<T>());
 }
 
 }  // namespace
@@ -122,8 +127,7 @@ Folded fold(const Conv2d& conv, const Shape& x, const Shape& y) {
 
 void fold_pictures(Context& ctx, const Conv2d& conv, ConstView x, View z) {
   const auto [n, height, width, channels] = x.shape.dim;
-  const PictureSizes size{0,
-                          static_cast<int>(height),
+  const PictureSizes size{static_cast<int>(height),
                           static_cast<int>(width),
                           static_cast<int>(z.shape[1]),
                           static_cast<int>(z.shape[2]),

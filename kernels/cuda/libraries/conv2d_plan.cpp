@@ -119,11 +119,11 @@ bool is_acceptable(const Candidate& candidate, Math math) {
                        [&](cudnnBackendNumericalNote_t note) { return candidate.has(note); });
   };
   if (has_any({CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC, CUDNN_NUMERICAL_NOTE_FFT,
-               CUDNN_NUMERICAL_NOTE_WINOGRAD, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION})) {
+               CUDNN_NUMERICAL_NOTE_WINOGRAD, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
+               CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS})) {
     return false;
   }
-  return math != Math::f32 ||
-         !has_any({CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS});
+  return math != Math::f32 || !candidate.has(CUDNN_NUMERICAL_NOTE_TENSOR_CORE);
 }
 
 std::vector<Plan> find_plans(const Target& target, const Convolution& convolution,

@@ -36,7 +36,8 @@ inline constexpr std::int64_t kWorkspaceLimit = std::int64_t{512} << 20;
 Descriptor convolution_graph(const Target& target, const Convolution& convolution);
 
 // Whether an engine keeps the promises of the mode: always the same bits, no transforms that lose
-// accuracy (FFT, Winograd), and in f32 no tensor cores, which would round the operands to tf32.
+// accuracy (FFT, Winograd), no operands in a shorter type than they are given in, and in f32 no
+// tensor cores, which would round the operands to tf32.
 bool is_acceptable(const Candidate& candidate, Math math);
 
 // Up to `at_most` acceptable plans within kWorkspaceLimit, those that cuDNN expects to be fastest

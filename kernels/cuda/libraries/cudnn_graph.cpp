@@ -179,8 +179,9 @@ std::optional<Plan> make_plan(const Target& target, const Candidate& candidate) 
   return Plan{std::move(plan), workspace, candidate.recipe()};
 }
 
-void execute(cudnnHandle_t handle, const Plan& plan, const std::vector<void*>& pointers,
-             void* workspace) {
+namespace {
+cudnnStatus_t start(cudnnHandle_t handle, const Plan& plan, const std::vector<void*>& pointers,
+                    void* workspace) {
   std::vector<std::int64_t> ids;
   for (std::size_t i = 0; i < pointers.size(); ++i) ids.push_back(static_cast<std::int64_t>(i) + 1);
   Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
@@ -188,7 +189,18 @@ void execute(cudnnHandle_t handle, const Plan& plan, const std::vector<void*>& p
   pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, pointers);
   pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, workspace);
   pack.finalize("binding tensors to a plan");
-  check(cudnnBackendExecute(handle, plan.execution.raw(), pack.raw()), "running a plan");
+  return cudnnBackendExecute(handle, plan.execution.raw(), pack.raw());
+}
+}  // namespace
+
+void execute(cudnnHandle_t handle, const Plan& plan, const std::vector<void*>& pointers,
+             void* workspace) {
+  check(start(handle, plan, pointers, workspace), "running a plan");
+}
+
+bool try_execute(cudnnHandle_t handle, const Plan& plan, const std::vector<void*>& pointers,
+                 void* workspace) {
+  return start(handle, plan, pointers, workspace) == CUDNN_STATUS_SUCCESS;
 }
 
 }  // namespace nat::gpu::cudnn

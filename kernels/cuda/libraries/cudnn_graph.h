@@ -173,8 +173,11 @@ std::optional<Candidate> rebuild(const Target& target, const Descriptor& graph,
 // nullopt when the engine turns out not to support the graph on the target.
 std::optional<Plan> make_plan(const Target& target, const Candidate& candidate);
 
-// Runs a plan: tensor i of the graph is `pointers[i]` and has the unique id i + 1.
+// Runs a plan: tensor i of the graph is `pointers[i]` and has the unique id i + 1. try_execute
+// returns whether it started.
 void execute(cudnnHandle_t handle, const Plan& plan, const std::vector<void*>& pointers,
              void* workspace);
+bool try_execute(cudnnHandle_t handle, const Plan& plan, const std::vector<void*>& pointers,
+                 void* workspace);
 
 }  // namespace nat::gpu::cudnn

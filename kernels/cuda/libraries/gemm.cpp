@@ -6,6 +6,7 @@
 // with b as cuBLASLt's first operand and a as its second; no data moves. In this form a bias, one
 // value a column of c, is one value a row of c^T, as the epilogue wants it.
 #include <algorithm>
+#include <limits>
 
 #include "kernels/cuda/libraries/handles.h"
 #include "kernels/cuda/libraries/libraries.h"
@@ -16,6 +17,9 @@ namespace {
 
 // More than any algorithm for a plain product asks for on current devices.
 constexpr std::uint64_t kWorkspaceLimit = 64 << 20;
+
+// Algorithms to ask for where the first that may run is taken: not every proposal may.
+constexpr int kMostAsked = 8;
 
 void check(cublasStatus_t status, const char* what) {
   NAT_CHECK(status == CUBLAS_STATUS_SUCCESS, ErrorKind::device, "cuBLASLt: ", what,
@@ -145,10 +149,15 @@ std::vector<cublasLtMatmulHeuristicResult_t> propose(const Libraries& libraries,
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
       libraries.cublaslt.get(), entry.operation.get(), entry.a.get(), entry.b.get(), entry.c.get(),
       entry.c.get(), raw, at_most, results.data(), &count);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED)
+  // Which dtypes a bias may have beside which results differs between versions, and so does how a
+  // version says no.
+  const bool refused = status == CUBLAS_STATUS_NOT_SUPPORTED ||
+                       (status == CUBLAS_STATUS_INVALID_VALUE && !p.bias.empty());
+  if (refused) {
     count = 0;
-  else
+  } else {
     check(status, "asking for algorithms");
+  }
   results.resize(static_cast<std::size_t>(count));
   std::erase_if(results, [](const cublasLtMatmulHeuristicResult_t& result) {
     return result.state != CUBLAS_STATUS_SUCCESS;
@@ -207,10 +216,11 @@ void choose_fastest(Context& ctx, const Product& p,
   for (const cublasLtMatmulHeuristicResult_t& result : results) {
     Scratch::Frame frame(ctx.scratch);
     const Workspace workspace = take_workspace(frame, result.workspaceSize);
-    const float milliseconds = best_milliseconds(ctx, [&] {
-      check(enqueue(ctx, entry, p, result.algo, workspace, 0, c), "timing a product");
+    const float to_beat = entry.milliseconds.value_or(std::numeric_limits<float>::infinity());
+    const std::optional<float> milliseconds = best_milliseconds(ctx, to_beat, [&] {
+      return enqueue(ctx, entry, p, result.algo, workspace, 0, c) == CUBLAS_STATUS_SUCCESS;
     });
-    if (entry.milliseconds && *entry.milliseconds <= milliseconds) continue;
+    if (!milliseconds || to_beat <= *milliseconds) continue;
     entry.milliseconds = milliseconds;
     adopt(entry, result);
   }
@@ -232,7 +242,7 @@ ProductEntry choose(Context& ctx, const Product& p) {
   entry.c = layout(p.c);
   set_bias(entry, p);
   if (adopt_pinned(libraries, entry)) return entry;
-  const auto results = propose(libraries, entry, p, libraries.autotune ? kMostTimed : 1);
+  const auto results = propose(libraries, entry, p, libraries.autotune ? kMostTimed : kMostAsked);
   if (libraries.autotune) {
     choose_fastest(ctx, p, results, entry);
   } else if (!results.empty()) {

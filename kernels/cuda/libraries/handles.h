@@ -65,10 +65,13 @@ struct Libraries {
 // has another major version than the headers that the program was built with.
 Libraries& libraries_of(Context& ctx);
 
-// How many candidates are timed for one problem.
-inline constexpr int kMostTimed = 32;
-// The shortest of a few runs on the stream of the context, after one that warms up.
-float best_milliseconds(Context& ctx, const std::function<void()>& run);
+// How many candidates are timed for one problem: both heuristics of cuDNN propose about 60.
+inline constexpr int kMostTimed = 96;
+// How long a run takes on the stream of the context: the best of a few bursts, after one run that
+// warms up. nullopt when run() says that it did not start. Cut short where the result is far above
+// `to_beat`.
+std::optional<float> best_milliseconds(Context& ctx, float to_beat,
+                                       const std::function<bool()>& run);
 
 std::string implementation(const cudnn::Plan& plan);  // "engine 62"
 
