@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -328,8 +329,20 @@ font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Liberati
 }
 
 std::string standalone(const std::string& svg) {
-  const std::size_t body = svg.find('>') + 1;
-  return svg.substr(0, body) + "<style>" + plot_style() + "</style>" + svg.substr(body) + "\n";
+  constexpr double kMargin = 16;
+  const std::string origin = "viewBox=\"0 0 ";
+  const std::size_t box = svg.find(origin), sizes = box + origin.size();
+  const std::size_t after = svg.find('"', sizes), body = svg.find('>') + 1;
+  double width = 0, height = 0;
+  std::istringstream(svg.substr(sizes, after - sizes)) >> width >> height;
+  std::ostringstream out;
+  out << svg.substr(0, box) << "viewBox=\"" << -kMargin << ' ' << -kMargin << ' '
+      << width + 2 * kMargin << ' ' << height + 2 * kMargin
+      << svg.substr(after, body - after)
+      // A ground of its own: the colours follow the reader's system, the page around may not.
+      << "<style>" << plot_style() << "svg{background:var(--page)}\n</style>" << svg.substr(body)
+      << '\n';
+  return out.str();
 }
 
 }  // namespace nat::report
