@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -145,6 +146,19 @@ class Process {
 
 inline Outcome nat(const Workspace& workspace, const std::vector<std::string>& arguments) {
   return Process(workspace, arguments).wait();
+}
+
+// Runs nat, which must fail with `code` and one line on stderr that contains every word.
+inline void check_refused(const Workspace& workspace, const std::vector<std::string>& arguments,
+                          int code, const std::vector<std::string>& words) {
+  const Outcome outcome = nat(workspace, arguments);
+  CAPTURE(outcome.err);
+  CHECK(outcome.code == code);
+  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+  for (const std::string& word : words) {
+    CAPTURE(word);
+    CHECK(outcome.err.find(word) != std::string::npos);
+  }
 }
 
 // A small run of the generated pictures: 16 pixels, 4 epochs of 16 steps.
