@@ -131,6 +131,10 @@ TEST_CASE("charts without a usable value are still pictures") {
   chart.series = {{"one point", {5}, {0}}};
   CHECK(!contains(report::line_chart(chart), "nan"));
   CHECK(contains(report::line_chart(chart), "<circle"));
+  chart.series = {{"one point", {0}, {30}}};  // no epoch -1, and none that was not trained
+  CHECK(contains(report::line_chart(chart), ">0<"));
+  CHECK(!contains(report::line_chart(chart), ">−1<"));
+  CHECK(!contains(report::line_chart(chart), ">1<"));
   CHECK(malformed(report::comparison_chart({})) == "");
   CHECK(!contains(report::comparison_chart({}), "nan"));
 }

@@ -289,6 +289,17 @@ TEST_CASE("the report is named after the folder, however it is written") {
   CHECK(read_file(run + "/report.html").find("<h1>mine</h1>") != std::string::npos);
 }
 
+TEST_CASE("the report of pictures without labels does not speak of labels") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), run = workspace.at("run");
+  const std::string flat = data + "/train/dark";
+  REQUIRE(nat::tools::nat(workspace, small_run(flat, run, {"--epochs", "1"})).code == 0);
+  REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);
+  const std::string page = read_file(run + "/report.html");
+  CHECK(page.find("Nearest of 40 training pictures") != std::string::npos);
+  CHECK(page.find("Labels are shown") == std::string::npos);
+}
+
 TEST_CASE("a place for results that cannot be written is refused before the work") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");

@@ -13,6 +13,7 @@
 #include "tools/judge.h"
 #include "tools/report/filters.h"
 #include "tools/report/html_report.h"
+#include "tools/report/text.h"
 #include "tools/session.h"
 
 namespace nat::tools {
@@ -137,9 +138,12 @@ void add_neighbours(Context& ctx, const Options& options, Network& network,
     }
     data.neighbours.push_back(std::move(row));
   }
-  data.neighbours_note = str("Nearest of ", features.rows,
-                             " training pictures by the cosine of their embeddings. Labels are "
-                             "shown for the reader; training never saw them.");
+  data.neighbours_note = str("Nearest of ", report::grouped(features.rows),
+                             " training pictures by the cosine of their embeddings.");
+  if (bank.labelled()) {
+    data.neighbours_note +=
+        " Labels are shown for the reader, in red where they differ; training never saw them.";
+  }
 }
 
 // The charts and the filters as files of their own, for slides and front pages.
