@@ -111,6 +111,8 @@ TEST_CASE("a number is taken as it is written or refused") {
   refused("--batch", "99999999999999999999", "too large");
   refused("--threads", "99999999999", "too large");
   refused("--threads", "-1", "outside");
+  refused("--flip", "maybe", "neither true nor false");
+  refused("--flip", "7", "neither true nor false");
   refused("--lr", "0.1e", "number");
   refused("--lr", "1e-999", "double");
   refused("--lr", "1e999", "double");
@@ -142,6 +144,11 @@ TEST_CASE("a number is taken as it is written or refused") {
   write_file(workspace.at("costs.csv"), "1,2\n3,4\n");
   check_refused(workspace, {"lap", workspace.at("costs.csv"), "--threads", "-1"}, 2, {"-1"});
   CHECK(nat::tools::nat(workspace, {"resume", out}).code == 0);
+
+  const std::string octal = workspace.at("octal");  // it is not
+  REQUIRE(nat::tools::nat(workspace, small_run(data, octal, {"--batch", "020", "--epochs", "1"}))
+              .code == 0);
+  CHECK(read_file(octal + "/config.toml").find("batch = 20\n") != std::string::npos);
 }
 
 TEST_CASE("the floor of a step is computed for sensible sizes only") {

@@ -74,31 +74,39 @@ void visit_options(OptionsType& o, Visit&& visit) {
   visit("max-bad-percent", o.max_bad_percent, "stop when more pictures than this are unreadable");
 }
 
-// What is wrong with a number as somebody wrote it, empty when nothing is. The parser of the
-// command line alone would take 0x10 for 16, 010 for 8 and -1 for the largest of the unsigned
-// numbers.
+// Brings a value to the form that the parser of the command line cannot misread: it would take 0x10
+// for 16, 010 for 8, -1 for the largest of the unsigned numbers and 7 for true. Returns what is
+// wrong with the text, empty when nothing is.
 template <class T>
-std::string number_complaint(const std::string& text) {
-  T value{};
-  const char* last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, value);
-  const char* kind = std::is_floating_point_v<T> ? "number"
-                     : std::is_signed_v<T>       ? "whole number"
-                                                 : "whole number from 0 on";
-  if (error == std::errc::result_out_of_range) {
-    return str("'", text,
-               std::is_floating_point_v<T> ? "' does not fit a double" : "' is too large");
+std::string normalize_value(std::string& text) {
+  if constexpr (std::is_same_v<T, bool>) {
+    const bool is_yes = text == "true" || text == "yes" || text == "on" || text == "1";
+    const bool is_no = text == "false" || text == "no" || text == "off" || text == "0";
+    return is_yes || is_no ? "" : str("'", text, "' is neither true nor false");
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    constexpr bool kWhole = std::is_integral_v<T>;
+    T value{};
+    const char* last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data(), last, value);
+    if (error == std::errc::result_out_of_range) {
+      return str("'", text, kWhole ? "' is too large" : "' does not fit a double");
+    }
+    if (error != std::errc{} || end != last) {
+      return str("'", text, "' is not a ", kWhole ? "whole " : "", "number",
+                 std::is_unsigned_v<T> ? " from 0 on" : "");
+    }
+    if constexpr (kWhole) text = std::to_string(value);
   }
-  return error == std::errc{} && end == last ? "" : str("'", text, "' is not a ", kind);
+  return "";
 }
 
-// Adds an option whose help shows the value of `member` as its default; a number has to be one.
+// Adds an option whose help shows the value of `member` as its default.
 template <class T>
 CLI::Option* add_value(CLI::App& command, const std::string& name, T& member,
                        const std::string& description) {
   CLI::Option* option = command.add_option(name, member, description)->capture_default_str();
-  if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
-    option->check(CLI::Validator([](std::string& text) { return number_complaint<T>(text); }, ""));
+  if constexpr (std::is_arithmetic_v<T>) {
+    option->transform(CLI::Validator(normalize_value<T>, ""));
   }
   return option;
 }
