@@ -58,6 +58,19 @@ TEST_CASE("pictures that cannot be read are counted, listed and left out of ever
   CHECK(nlohmann::json::parse(embedded.out).at("pictures").get<int>() == 80);
 }
 
+TEST_CASE("with too few labels for a subset of 1,000 the other judges still speak") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
+  const Outcome judged = nat::tools::nat(workspace, {"eval", "all", run, "--json"});
+  REQUIRE_MESSAGE(judged.code == 0, judged.err);
+  CHECK(judged.err.find("linear_1k is left out") != std::string::npos);
+  const auto conv = nlohmann::json::parse(judged.out).at("conv");
+  CHECK(conv.contains("linear"));
+  CHECK_FALSE(conv.contains("linear_1k"));
+  CHECK(nat::tools::nat(workspace, {"report", run}).code == 0);
+}
+
 TEST_CASE("a picture that is damaged while a run reads it is listed, and the run goes on") {
   const Workspace workspace;
   const std::string data = make_folder(workspace), run = workspace.at("run");

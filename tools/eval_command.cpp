@@ -40,6 +40,7 @@ Command eval_command(CLI::App& nat) {
             options.threads = asked->threads;
             const auto ctx = make_context(options);
             const Verdict verdict = judge(*ctx, folder, asked->judging);
+            if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
             const std::string json = to_json(verdict).dump(2) + "\n";
             if (asked->how == "all") write_durably(folder.file("results.json"), json);
             std::fputs(asked->json ? json.c_str() : to_table(verdict).c_str(), stdout);
