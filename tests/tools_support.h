@@ -65,7 +65,8 @@ inline std::string idx_pictures(int count, std::uint64_t seed, std::string* labe
                        big_endian(kSide) + big_endian(kSide);
   *labels = big_endian(0x801) + big_endian(static_cast<std::uint32_t>(count));
   for (int i = 0; i < count; ++i) {
-    const auto r = philox(seed, RandomStream::synthetic, 0, static_cast<std::uint64_t>(i)).value;
+    const auto draw = philox(seed, RandomStream::synthetic, 0, static_cast<std::uint64_t>(i));
+    const auto& r = draw.value;
     const int kind = i % 4;
     const int cx = 5 + static_cast<int>(r[0] % 6), cy = 5 + static_cast<int>(r[1] % 6);
     const int bright = 120 + static_cast<int>(r[2] % 130);
