@@ -81,6 +81,8 @@ Bytes read_records(const std::string& folder, const std::vector<std::string>& fi
     Bytes record(static_cast<std::size_t>(record_bytes));
     for (std::int64_t i = 0;; ++i) {
       const std::size_t got = reader.read(record.data(), record.size());
+      NAT_CHECK(got > 0 || i > 0, ErrorKind::data, printable(path),
+                ": is empty; download the data set again");
       if (got == 0) break;
       NAT_CHECK(got == record.size(), ErrorKind::data, printable(path), ": ", got,
                 " bytes left over after ", i, " records of ", record_bytes,
@@ -159,8 +161,6 @@ std::unique_ptr<Dataset> open_cifar(const std::string& path, Format format, Spli
   NAT_CHECK(!files.empty(), ErrorKind::data, printable(folder), ": no ", name(split), " file of ",
             name(format), "; unpack the archive again");
   const Bytes data = read_records(folder, files, format);
-  NAT_CHECK(!data.empty(), ErrorKind::data, printable(folder), ": the ", name(split),
-            " files are empty; download them again");
 
   const Layout& layout = layout_of(format);
   const std::int64_t n = static_cast<std::int64_t>(data.size()) / layout.record_bytes();

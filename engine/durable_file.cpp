@@ -26,6 +26,8 @@ const char* advice(int error_number) {
     case ENOENT:
     case ENOTDIR:
       return "; create the folder first";
+    case EISDIR:
+      return "; it is a folder, give a file";
     default:
       return "";
   }
@@ -94,6 +96,12 @@ void write_durably(const std::filesystem::path& target, std::string_view content
   DurableFile file(target);
   file.write(content.data(), content.size());
   file.commit();
+}
+
+void require_writable(const std::filesystem::path& target) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(target, ignored)) throw_io_error(target, "write", EISDIR);
+  const DurableFile probe(target);
 }
 
 }  // namespace nat

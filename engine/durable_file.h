@@ -32,6 +32,9 @@ class DurableFile {
 // The whole of a small file at once.
 void write_durably(const std::filesystem::path& target, std::string_view content);
 
+// Throws now what writing `target` would throw later, after the work: no folder, no permission.
+void require_writable(const std::filesystem::path& target);
+
 inline constexpr std::string_view kTemporarySuffix = ".tmp";
 
 // Writes all bytes to an open descriptor, through short writes and signals; false leaves errno set.

@@ -72,7 +72,10 @@ TEST_CASE("damaged or confused CIFAR files are refused with one clear line") {
     folder.write("ten/data_batch_1.bin", bytes);
     return failure("cifar10:" + folder.at("ten"));
   };
-  CHECK_CONTAINS(with_batch({}), "are empty");
+  CHECK_CONTAINS(with_batch({}), "data_batch_1.bin: is empty");
+  folder.write("ten/data_batch_2.bin", cifar_record({1}, {0, 0, 0}));
+  CHECK_CONTAINS(with_batch({}), "data_batch_1.bin: is empty");
+  std::filesystem::remove(folder.at("ten/data_batch_2.bin"));
   Bytes left_over = cifar_record({1}, {0, 0, 0});
   append(left_over, {1, 2});
   CHECK_CONTAINS(with_batch(left_over), "2 bytes left over after 1 records of 3073 bytes");

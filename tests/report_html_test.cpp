@@ -133,6 +133,10 @@ TEST_CASE("curves come from the columns of the metrics, absent values as gaps") 
   CHECK(charts[2].series[0].y[0] == doctest::Approx(90));
   CHECK(charts[3].series[0].y[1] == doctest::Approx(85));
   CHECK(report::training_charts({}).empty());
+  // As many decimals as the larger of two lines wants: a cosine of -0.001 beside one of 0.18.
+  const report::TrainingCurves cosines = report::training_curves(
+      {{{"epoch", 0}, {"cosine_before", -0.00113}, {"cosine_after", 0.18001}}});
+  CHECK(report::training_charts(cosines).at(0).decimals == 3);
 }
 
 TEST_CASE("the chart of the results has a row for each result") {

@@ -100,6 +100,9 @@ TEST_CASE("a line chart is well-formed and shows its labels, ticks and last valu
   CHECK(malformed(svg) == "");
   CHECK(malformed(report::standalone(svg)) == "");
   CHECK(contains(report::standalone(svg), "prefers-color-scheme:dark"));
+  // Readable on a page that is bright where the reader's system is dark, or the other way round.
+  CHECK(contains(report::standalone(svg), "svg{background:var(--page)}"));
+  CHECK(contains(report::standalone(svg), "viewBox=\"-16 -16 492 "));
   CHECK(!contains(svg, "<b"));
   CHECK(count(svg, kHostileEscaped) == 5);  // title (twice), subtitle, x label, legend
   CHECK(contains(svg, "before &amp; after"));
@@ -128,6 +131,10 @@ TEST_CASE("charts without a usable value are still pictures") {
   chart.series = {{"one point", {5}, {0}}};
   CHECK(!contains(report::line_chart(chart), "nan"));
   CHECK(contains(report::line_chart(chart), "<circle"));
+  chart.series = {{"one point", {0}, {30}}};  // no epoch -1, and none that was not trained
+  CHECK(contains(report::line_chart(chart), ">0<"));
+  CHECK(!contains(report::line_chart(chart), ">−1<"));
+  CHECK(!contains(report::line_chart(chart), ">1<"));
   CHECK(malformed(report::comparison_chart({})) == "");
   CHECK(!contains(report::comparison_chart({}), "nan"));
 }

@@ -6,23 +6,6 @@
 
 using namespace nat::tools;
 
-namespace {
-
-// Runs nat, which must fail with `code` and one line on stderr that contains every word.
-void check_refused(const Workspace& workspace, const std::vector<std::string>& arguments, int code,
-                   const std::vector<std::string>& words) {
-  const Outcome outcome = nat::tools::nat(workspace, arguments);
-  CAPTURE(outcome.err);
-  CHECK(outcome.code == code);
-  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
-  for (const std::string& word : words) {
-    CAPTURE(word);
-    CHECK(outcome.err.find(word) != std::string::npos);
-  }
-}
-
-}  // namespace
-
 TEST_CASE("train, eval, embed, inspect and report work on generated pictures") {
   const Workspace workspace;
   const std::string data = make_data(workspace);

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -64,7 +65,8 @@ inline std::string idx_pictures(int count, std::uint64_t seed, std::string* labe
                        big_endian(kSide) + big_endian(kSide);
   *labels = big_endian(0x801) + big_endian(static_cast<std::uint32_t>(count));
   for (int i = 0; i < count; ++i) {
-    const auto r = philox(seed, RandomStream::synthetic, 0, static_cast<std::uint64_t>(i)).value;
+    const auto draw = philox(seed, RandomStream::synthetic, 0, static_cast<std::uint64_t>(i));
+    const auto& r = draw.value;
     const int kind = i % 4;
     const int cx = 5 + static_cast<int>(r[0] % 6), cy = 5 + static_cast<int>(r[1] % 6);
     const int bright = 120 + static_cast<int>(r[2] % 130);
@@ -145,6 +147,19 @@ class Process {
 
 inline Outcome nat(const Workspace& workspace, const std::vector<std::string>& arguments) {
   return Process(workspace, arguments).wait();
+}
+
+// Runs nat, which must fail with `code` and one line on stderr that contains every word.
+inline void check_refused(const Workspace& workspace, const std::vector<std::string>& arguments,
+                          int code, const std::vector<std::string>& words) {
+  const Outcome outcome = nat(workspace, arguments);
+  CAPTURE(outcome.err);
+  CHECK(outcome.code == code);
+  CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+  for (const std::string& word : words) {
+    CAPTURE(word);
+    CHECK(outcome.err.find(word) != std::string::npos);
+  }
 }
 
 // A small run of the generated pictures: 16 pixels, 4 epochs of 16 steps.

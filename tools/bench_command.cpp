@@ -24,6 +24,17 @@ Math math_of(const std::string& dtype) {
   return dtype == "bf16" ? Math::bf16 : dtype == "tf32" ? Math::tf32 : Math::f32;
 }
 
+void validate(const Asked& asked) {
+  require_range<std::int64_t>("batch", asked.batch, 1, 1 << 20);
+  require_range("size", asked.size, 0, 4096);
+  require_range<std::int64_t>("dimension", asked.dimension, 0, 65536);
+  require_range("product-tflops", asked.product_tflops, 0.0, 1e6);
+  require_range("copy-gbs", asked.copy_gbs, 0.0, 1e6);
+  std::vector<std::string> cards;
+  for (const roofline::Card& card : roofline::cards()) cards.emplace_back(card.name);
+  require_choice("card", asked.card, cards);
+}
+
 roofline::Workload workload_of(const Asked& asked) {
   const bool is_alexnet = asked.network == "alexnet";
   const std::int64_t dimension = asked.dimension > 0 ? asked.dimension : is_alexnet ? 2048 : 64;
@@ -107,22 +118,23 @@ Command bench_command(CLI::App& nat) {
   const auto asked = std::make_shared<Asked>();
   app->add_flag("--roofline", asked->roofline,
                 "compute the floor of a step, operation by operation");
-  app->add_option("--network", asked->network, "alexnet or convnet");
-  app->add_option("--batch", asked->batch, "pictures a step")->check(CLI::PositiveNumber);
-  app->add_option("--dtype", asked->dtype, "bf16, tf32 or f32")
+  add_value(*app, "--network", asked->network, "alexnet or convnet");
+  add_value(*app, "--batch", asked->batch, "pictures a step");
+  add_value(*app, "--dtype", asked->dtype, "bf16, tf32 or f32")
       ->check(CLI::IsMember({"bf16", "tf32", "f32"}));
-  app->add_option("--dimension", asked->dimension, "dimension of features; 0 = the network's own");
-  app->add_option("--size", asked->size, "side of the pictures; 0 = the network's own");
-  app->add_option("--card", asked->card, "H200, H100, A100, RTX 4090 or RTX 5090");
-  app->add_option("--product-tflops", asked->product_tflops,
-                  "measured rate of large products at this dtype, instead of the card's");
-  app->add_option("--copy-gbs", asked->copy_gbs,
-                  "measured bandwidth of a large copy, instead of the card's");
+  add_value(*app, "--dimension", asked->dimension, "dimension of features; 0 = the network's own");
+  add_value(*app, "--size", asked->size, "side of the pictures; 0 = the network's own");
+  add_value(*app, "--card", asked->card, "H200, H100, A100, RTX 4090 or RTX 5090");
+  add_value(*app, "--product-tflops", asked->product_tflops,
+            "measured rate of large products at this dtype, instead of the card's");
+  add_value(*app, "--copy-gbs", asked->copy_gbs,
+            "measured bandwidth of a large copy, instead of the card's");
   app->add_flag("--momentum", asked->momentum, "SGD with momentum");
   app->add_flag("--json", asked->json, "print JSON");
   return {app, [asked] {
             NAT_CHECK(asked->roofline, ErrorKind::usage,
                       "bench: say --roofline; measurements are the programs bench_* of the build");
+            validate(*asked);
             const roofline::Workload workload = workload_of(*asked);
             const nlohmann::json json = describe(*asked, workload, ceilings_of(*asked));
             if (asked->json) {

@@ -27,6 +27,7 @@ void conclude(const Options& options, bool as_json, std::chrono::steady_clock::t
   std::fprintf(stderr, "judging the features ...\n");
   const RunFolder folder = RunFolder::open(options.out);
   const Verdict verdict = judge(*make_context(options), folder, {});
+  if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
   const std::string json = to_json(verdict).dump(2) + "\n";
   write_durably(folder.file("results.json"), json);
   const std::filesystem::path page = write_report(folder);
@@ -46,6 +47,7 @@ int run_demo(const Options& options, bool as_json) {
   catch_signals();
   // The demo's own folder is made anew; any other run is refused by RunFolder::create.
   if (options.out == kDemoRun && std::filesystem::exists(options.out + "/config.toml")) {
+    const RunFolder old = RunFolder::open_owned(options.out);  // refused while it is being trained
     std::filesystem::remove_all(options.out);
   }
   Training training(options, Training::Start::fresh);
@@ -68,14 +70,14 @@ Command demo_command(CLI::App& nat) {
   const auto as_json = std::make_shared<bool>(false);
   options->data = kDemoData;
   options->out = kDemoRun;
-  app->add_option("--data", options->data, "other pictures with labels and a test split");
-  app->add_option("--out", options->out,
-                  "folder of the run; the default one is made anew each time");
-  app->add_option("--epochs", options->epochs, "passes over the data");
-  app->add_option("--limit", options->limit, "use this many training pictures");
-  app->add_option("--seed", options->seed, "seed of every random number");
-  app->add_option("--threads", options->threads, "compute threads; 0 = one a core");
-  app->add_option("--dtype", options->dtype, "f32, bf16 or auto");
+  add_value(*app, "--data", options->data, "other pictures with labels and a test split");
+  add_value(*app, "--out", options->out,
+            "folder of the run; the default one is made anew each time");
+  add_value(*app, "--epochs", options->epochs, "passes over the data");
+  add_value(*app, "--limit", options->limit, "use this many training pictures");
+  add_value(*app, "--seed", options->seed, "seed of every random number");
+  add_value(*app, "--threads", options->threads, "compute threads; 0 = one a core");
+  add_value(*app, "--dtype", options->dtype, "f32, tf32 (CUDA only), bf16 or auto");
   app->add_flag("--json", *as_json, "print the result as JSON");
   return {app, [=] { return run_demo(*options, *as_json); }};
 }

@@ -2,12 +2,34 @@
 #include <cstdio>
 #include <memory>
 
+#include "data/files.h"
 #include "engine/checkpoint.h"
+#include "engine/durable_file.h"
 #include "tools/commands.h"
 #include "tools/judge.h"
 #include "tools/session.h"
 
 namespace nat::tools {
+
+namespace {
+
+// Before the work, not after it.
+void require_output(const std::string& file) {
+  NAT_CHECK(!file.empty(), ErrorKind::usage, "--output is empty; give the file to write");
+  require_writable(file);
+}
+
+void print(const std::string& output, std::int64_t pictures, bool as_json) {
+  const std::string file = data::printable(output);
+  if (as_json) {
+    const nlohmann::json json = {{"output", file}, {"pictures", pictures}};
+    std::printf("%s\n", json.dump().c_str());
+  } else {
+    std::printf("%s: %lld pictures\n", file.c_str(), static_cast<long long>(pictures));
+  }
+}
+
+}  // namespace
 
 Command embed_command(CLI::App& nat) {
   CLI::App* app =
@@ -22,13 +44,14 @@ Command embed_command(CLI::App& nat) {
   app->add_option("run", asked->run, "folder of the run")->required();
   app->add_option("--output", asked->output, "the file to write")->required();
   app->add_option("--data", asked->data, "pictures, if not those of the run");
-  app->add_option("--split", asked->split, "train or test")
+  add_value(*app, "--split", asked->split, "train or test")
       ->check(CLI::IsMember({"train", "test"}));
-  app->add_option("--layers", asked->taps, "where to take features")->delimiter(',');
-  app->add_option("--threads", asked->threads, "compute threads; 0 = one a core");
+  add_value(*app, "--layers", asked->taps, "where to take features")->delimiter(',');
+  add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   app->add_flag("--json", asked->json, "print the outcome as JSON");
   return {app, [=] {
             const RunFolder folder = RunFolder::open(asked->run);
+            require_output(asked->output);
             Options options = folder.options();
             options.threads = asked->threads;
             const auto ctx = make_context(options);
@@ -44,15 +67,9 @@ Command embed_command(CLI::App& nat) {
             }
             file.put("id", DType::i32, {n}, set.ids.data());
             file.put("label", DType::i32, {n}, set.labels.data());
-            file.metadata = {{"format", "nat-features-1"}, {"run", asked->run}};
+            file.metadata = {{"format", "nat-features-1"}, {"run", data::printable(asked->run)}};
             file.save(asked->output);
-            if (asked->json) {
-              std::printf(
-                  "%s\n",
-                  nlohmann::json({{"output", asked->output}, {"pictures", n}}).dump().c_str());
-            } else {
-              std::printf("%s: %lld pictures\n", asked->output.c_str(), static_cast<long long>(n));
-            }
+            print(asked->output, n, asked->json);
             return 0;
           }};
 }

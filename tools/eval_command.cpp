@@ -25,20 +25,22 @@ Command eval_command(CLI::App& nat) {
       ->check(CLI::IsMember({"knn", "linear", "all"}));
   app->add_option("run", asked->run, "folder of the run")->required();
   app->add_option("--data", asked->judging.data, "labelled pictures, if not those of the run");
-  app->add_option("--layers", asked->judging.taps,
-                  "where to take features (conv, fc, embedding, conv1, ...)")
+  add_value(*app, "--layers", asked->judging.taps,
+            "where to take features (conv, fc, embedding, conv1, ...)")
       ->delimiter(',');
-  app->add_option("--k", asked->judging.k, "neighbours of kNN");
-  app->add_option("--threads", asked->threads, "compute threads; 0 = one a core");
+  add_value(*app, "--k", asked->judging.k, "neighbours of kNN");
+  add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   app->add_flag("--json", asked->json, "print the result as JSON");
   return {app, [=] {
             if (asked->how == "knn") asked->judging.measures = {"knn"};
             if (asked->how == "linear") asked->judging.measures = {"linear", "linear_1k"};
             const RunFolder folder = RunFolder::open(asked->run);
+            if (asked->how == "all") require_writable(folder.file("results.json"));
             Options options = folder.options();
             options.threads = asked->threads;
             const auto ctx = make_context(options);
             const Verdict verdict = judge(*ctx, folder, asked->judging);
+            if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
             const std::string json = to_json(verdict).dump(2) + "\n";
             if (asked->how == "all") write_durably(folder.file("results.json"), json);
             std::fputs(asked->json ? json.c_str() : to_table(verdict).c_str(), stdout);

@@ -16,9 +16,14 @@ namespace {
 constexpr std::int64_t kEvaluationBatch = 256;
 constexpr std::int64_t kCalibrationBatches = 50;
 
+// A batch is never larger than what there is to fill it with: its rest would hold no pictures.
+std::int64_t batch_of(std::int64_t wanted, const data::Dataset& pictures) {
+  return std::min<std::int64_t>(wanted, std::ssize(pictures.usable_ids()));
+}
+
 data::LoaderOptions evaluation_loading(const Options& options, const data::Dataset& pictures) {
   data::LoaderOptions loading;
-  loading.batch_size = static_cast<int>(std::min(kEvaluationBatch, pictures.size()));
+  loading.batch_size = static_cast<int>(batch_of(kEvaluationBatch, pictures));
   loading.shuffle = false;
   loading.drop_last = false;
   loading.augmentation = data::evaluation_view(augmentation(options, pictures.shape()));
@@ -88,7 +93,7 @@ FeatureSet extract_features(Context& ctx, const Options& options, Network& netwo
   std::vector<std::string> layers;
   for (const std::string& tap : taps) layers.push_back(network.tap_layer(tap));
   data::Loader loader(pictures, evaluation_loading(options, pictures));
-  const std::int64_t batch_size = std::min(kEvaluationBatch, pictures.size());
+  const std::int64_t batch_size = batch_of(kEvaluationBatch, pictures);
   Execution execution(ctx, *network.net, batch_size, Mode::eval, layers);
   PictureMemory memory(ctx, batch_size, pictures.shape());
 
@@ -116,7 +121,7 @@ FeatureSet extract_features(Context& ctx, const Options& options, Network& netwo
 
 FeatureSet raw_pixels(Context& ctx, const Options& options, const data::Dataset& pictures) {
   data::Loader loader(pictures, evaluation_loading(options, pictures));
-  const std::int64_t batch_size = std::min(kEvaluationBatch, pictures.size());
+  const std::int64_t batch_size = batch_of(kEvaluationBatch, pictures);
   PictureMemory memory(ctx, batch_size, pictures.shape());
   const Shape shape(batch_size, options.size, options.size, pictures.shape().channels);
   const Buffer images(ctx.device, static_cast<std::size_t>(shape.elements()) * sizeof(float),
@@ -139,7 +144,7 @@ FeatureSet raw_pixels(Context& ctx, const Options& options, const data::Dataset&
 void calibrate(Context& ctx, const Options& options, Network& network,
                const data::Dataset& pictures) {
   data::LoaderOptions loading;
-  loading.batch_size = static_cast<int>(std::min(options.batch, pictures.size()));
+  loading.batch_size = static_cast<int>(batch_of(options.batch, pictures));
   loading.augmentation = augmentation(options, pictures.shape());
   loading.seed = options.seed;
   data::Loader loader(pictures, loading);

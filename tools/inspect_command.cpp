@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "data/files.h"
 #include "data/open.h"
 #include "engine/checkpoint.h"
 #include "engine/execution.h"
@@ -26,7 +27,7 @@ nlohmann::json describe(const Checkpoint& checkpoint) {
 
 nlohmann::json describe(const data::Dataset& pictures) {
   return {{"format", pictures.catalog().format},
-          {"source", pictures.catalog().source},
+          {"source", data::printable(pictures.catalog().source)},
           {"pictures", pictures.size()},
           {"width", pictures.shape().width},
           {"height", pictures.shape().height},
@@ -52,6 +53,11 @@ void print(const nlohmann::json& json, bool as_json) {
       std::printf("  %-40s %s\n", inner.c_str(), text.c_str());
     }
   }
+}
+
+// Of the stored pictures; colours unless --data says otherwise.
+int channels_of(const Options& options) {
+  return options.data.empty() ? 3 : open_data(options, data::Split::train)->shape().channels;
 }
 
 int print_plan(const Options& options, int channels, bool as_json) {
@@ -98,8 +104,11 @@ Command inspect_command(CLI::App& nat, const Options& defaults) {
   add_options(*app, *options);
   return {app, [=] {
             if (asked->plan) {
+              NAT_CHECK(asked->what.empty(), ErrorKind::usage,
+                        "inspect --plan describes options, not ", asked->what,
+                        "; leave one of the two out");
               validate(*options);
-              return print_plan(*options, 3, asked->json);
+              return print_plan(*options, channels_of(*options), asked->json);
             }
             NAT_CHECK(!asked->what.empty(), ErrorKind::usage,
                       "inspect: say what: a run, a checkpoint, pictures, or --plan");

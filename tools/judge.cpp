@@ -1,5 +1,6 @@
 #include "tools/judge.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "engine/parameter_file.h"
@@ -65,6 +66,24 @@ void require_labels(const data::Dataset& pictures, const std::string& source) {
 
 }  // namespace
 
+namespace {
+
+// Why the training pictures cannot give balanced subsets of kFewLabels; empty when they can.
+std::string too_few_labels(const data::Dataset& train) {
+  const int classes = std::max(1, train.classes());
+  const std::int64_t needed = (kFewLabels + classes - 1) / classes;
+  std::vector<std::int64_t> count(static_cast<std::size_t>(classes));
+  for (const std::int32_t id : train.usable_ids()) {
+    ++count[static_cast<std::size_t>(train.label(id))];
+  }
+  const std::int64_t least = *std::min_element(count.begin(), count.end());
+  if (least >= needed) return "";
+  return str("linear_1k is left out: a class has ", least, " training pictures, its ", kFewLabels,
+             " labels take ", needed, " of each");
+}
+
+}  // namespace
+
 Network load_trained(Context& ctx, const RunFolder& folder, const Options& options,
                      const data::PictureShape& pictures, std::int64_t* training_step) {
   const NewestCheckpoint newest = newest_valid(folder.checkpoints());
@@ -79,7 +98,7 @@ Network load_trained(Context& ctx, const RunFolder& folder, const Options& optio
   return network;
 }
 
-Verdict judge(Context& ctx, const RunFolder& folder, const JudgeOptions& judging) {
+Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
   const Options options = folder.options();
   const std::string source = judging.data.empty() ? options.data : judging.data;
   const auto train = open_data(options, data::Split::train, source);
@@ -89,6 +108,11 @@ Verdict judge(Context& ctx, const RunFolder& folder, const JudgeOptions& judging
 
   Verdict verdict;
   verdict.taps = judging.taps;
+  if (const auto few = std::find(judging.measures.begin(), judging.measures.end(), "linear_1k");
+      few != judging.measures.end()) {
+    verdict.remark = too_few_labels(*train);
+    if (!verdict.remark.empty()) judging.measures.erase(few);
+  }
   Network network = load_trained(ctx, folder, options, train->shape(), nullptr);
   verdict.trained = judge_network(ctx, options, judging, network, *train, *test);
 

@@ -24,6 +24,7 @@ struct Verdict {
   std::vector<std::string> taps;
   std::map<std::string, Scores> trained, untrained;  // by tap
   Scores raw;
+  std::string remark;  // what was left out and why; empty when nothing was
 };
 
 struct JudgeOptions {
@@ -37,7 +38,8 @@ struct JudgeOptions {
 Network load_trained(Context& ctx, const RunFolder& folder, const Options& options,
                      const data::PictureShape& pictures, std::int64_t* training_step);
 
-Verdict judge(Context& ctx, const RunFolder& folder, const JudgeOptions& judging);
+// Leaves linear_1k out, and says so, where a class has too few labels for its subsets.
+Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging);
 
 nlohmann::ordered_json to_json(const Verdict& verdict);
 std::string to_table(const Verdict& verdict);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "data/files.h"
 #include "engine/durable_file.h"
 #include "engine/run_log.h"
 #include "tools/commands.h"
@@ -62,7 +63,7 @@ Solved solve(const Asked& asked, const SquareMatrix& matrix) {
 nlohmann::ordered_json describe(const Asked& asked, std::int64_t n, const Solved& solved) {
   const RefinedAssignment& assignment = solved.assignment;
   const double gap = std::abs(assignment.gap());
-  return {{"file", asked.file},
+  return {{"file", data::printable(asked.file)},
           {"n", n},
           {"goal", asked.maximise ? "max" : "min"},
           {"value", assignment.value},
@@ -115,11 +116,12 @@ Command lap_command(CLI::App& nat) {
   app->add_option("--device", asked->device, "cpu, cuda or auto")
       ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
       ->capture_default_str();
-  app->add_option("--threads", asked->threads, "compute threads; 0 = one a core");
+  add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   app->add_option("--out", asked->out, "write the assignment: line i holds the column of row i");
   app->add_flag("--json", asked->json, "print JSON");
   return {app, [=] {
             const SquareMatrix matrix = read_square_matrix(asked->file);
+            if (!asked->out.empty()) require_writable(asked->out);
             const Solved solved = solve(*asked, matrix);
             if (!asked->out.empty()) write_assignment(asked->out, solved.assignment.column_of_row);
             print(describe(*asked, matrix.n, solved), asked->json);

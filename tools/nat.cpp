@@ -1,6 +1,11 @@
 // nat: train and judge Noise As Targets. Results go to stdout, progress to stderr; exit codes are
 // those of kernels/check.h and tools/training.h.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <new>
 
 #include "kernels/check.h"
@@ -33,8 +38,13 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error) {
 
 // The parser would only say that a subcommand is required.
 void check_command_name(const CLI::App& app, int argc, char** argv) {
-  if (argc < 2 || argv[1][0] == '-') return;
+  if (argc < 2) return;
   const std::string word = argv[1];
+  if (word.starts_with('-')) {
+    NAT_CHECK(app.get_option_no_throw(word) != nullptr, ErrorKind::usage, "unknown argument '",
+              word, "'", suggestion(word, {"--help", "--version"}), " (see 'nat --help')");
+    return;
+  }
   std::vector<std::string> known;
   for (const CLI::App* command : app.get_subcommands({})) {
     known.push_back(command->get_name());
@@ -48,7 +58,9 @@ int run(int argc, char** argv) {
   CLI::App app("Noise As Targets: unsupervised learning by predicting noise", "nat");
   app.set_version_flag("--version", std::string("nat ") + kVersion);
   app.require_subcommand(1);
-  const Options defaults = defaults_from(argc, argv);
+  const std::string_view name = argc > 1 ? argv[1] : "";
+  const bool has_recipe = name == "train" || name == "inspect";
+  const Options defaults = has_recipe ? defaults_from(argc, argv) : Options();
   const std::vector<Command> commands = {demo_command(app),
                                          train_command(app, defaults),
                                          resume_command(app),
@@ -72,12 +84,31 @@ int run(int argc, char** argv) {
   return static_cast<int>(ErrorKind::usage);
 }
 
+// A closed standard stream would give its number to the next file that is opened, and that file
+// would get what is printed.
+void keep_standard_streams() {
+  for (int descriptor = 0; descriptor <= 2; ++descriptor) {
+    if (::fcntl(descriptor, F_GETFD) < 0)
+      ::open("/dev/null", descriptor == 0 ? O_RDONLY : O_WRONLY);
+  }
+}
+
+// What was printed may still be on its way when the disk behind stdout is full.
+int flushed(int code) {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  std::fprintf(stderr, "nat: the results cannot be written to stdout: %s\n",
+               errno != 0 ? std::strerror(errno) : "an earlier write failed");
+  return code == 0 ? static_cast<int>(ErrorKind::io) : code;
+}
+
 }  // namespace
 }  // namespace nat::tools
 
 int main(int argc, char** argv) {
+  nat::tools::keep_standard_streams();
   try {
-    return nat::tools::run(argc, argv);
+    return nat::tools::flushed(nat::tools::run(argc, argv));
   } catch (const nat::Error& error) {
     std::fprintf(stderr, "nat: %s\n", error.what());
     return static_cast<int>(error.kind());

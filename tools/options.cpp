@@ -3,20 +3,31 @@
 #include <toml++/toml.h>
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <numeric>
+#include <sstream>
+#include <utility>
 
+#include "data/files.h"
 #include "engine/run_log.h"
-#include "kernels/check.h"
 
 namespace nat::tools {
 
 void add_options(CLI::App& command, Options& options) {
   visit_options(options, [&](const char* name, auto& member, const char* description) {
-    command.add_option(std::string("--") + name, member, description)
-        ->capture_default_str()
-        ->take_last();
+    add_value(command, std::string("--") + name, member, description)->take_last();
   });
+  command.add_option_function<std::string>(
+      "--config", [](const std::string&) {},  // defaults_from has read it
+      "read options from a TOML file; flags override it");
 }
+
+namespace {
+void take_preset(const std::string& name, Options& options) {
+  require_choice("preset", name, preset_names());
+  static_cast<Recipe&>(options) = preset(name);
+}
+}  // namespace
 
 Options defaults_from(int argc, const char* const* argv) {
   std::string preset_name, config;
@@ -31,7 +42,7 @@ Options defaults_from(int argc, const char* const* argv) {
     if (const std::string value = value_of("--config"); !value.empty()) config = value;
   }
   Options options;
-  if (!preset_name.empty()) static_cast<Recipe&>(options) = preset(preset_name);
+  if (!preset_name.empty()) take_preset(preset_name, options);
   if (!config.empty()) read_config(config, options);
   return options;
 }
@@ -40,9 +51,14 @@ namespace {
 
 template <class T>
 void assign(const toml::node& node, const std::string& where, T& member) {
-  const auto value = node.value_exact<std::conditional_t<
-      std::is_same_v<T, bool>, bool, std::conditional_t<std::is_integral_v<T>, std::int64_t, T>>>();
+  constexpr bool kWhole = std::is_integral_v<T> && !std::is_same_v<T, bool>;
+  const auto value = node.value_exact<std::conditional_t<kWhole, std::int64_t, T>>();
   if (value) {
+    if constexpr (kWhole) {
+      using Limits = std::numeric_limits<T>;
+      NAT_CHECK(std::in_range<T>(*value), ErrorKind::usage, where, " = ", *value, " is outside ",
+                Limits::min(), " .. ", Limits::max());
+    }
     member = static_cast<T>(*value);
     return;
   }
@@ -58,27 +74,36 @@ void assign(const toml::node& node, const std::string& where, T& member) {
 }  // namespace
 
 void read_config(const std::filesystem::path& file, Options& options) {
+  std::ifstream in(file, std::ios::binary);
+  NAT_CHECK(in.is_open() && !data::is_folder(file.string()), ErrorKind::usage, "config ",
+            file.string(), ": no such file, or it cannot be read; give lines like 'lr = 0.1'");
+  std::ostringstream text;
+  text << in.rdbuf();
+  parse_config(text.str(), str("config ", file.string()), options);
+}
+
+void parse_config(const std::string& text, const std::string& where, Options& options) {
   toml::table table;
   try {
-    table = toml::parse_file(file.string());
+    table = toml::parse(text);
   } catch (const toml::parse_error& error) {
-    throw Error(ErrorKind::usage, str("config ", file.string(), " line ", error.source().begin.line,
-                                      ": ", error.description()));
+    throw Error(ErrorKind::usage,
+                str(where, " line ", error.source().begin.line, ": ", error.description()));
   }
-  if (const auto name = table["preset"].value<std::string>()) {
-    static_cast<Recipe&>(options) = preset(*name);
+  if (const toml::node* name = table.get("preset")) {
+    if (const auto preset_name = name->value<std::string>()) take_preset(*preset_name, options);
   }
   std::vector<std::string> known;
   visit_options(options, [&](const char* name, auto& member, const char*) {
     known.emplace_back(name);
     if (const toml::node* node = table.get(name)) {
-      assign(*node, str("config ", file.string(), ", ", name), member);
+      assign(*node, str(where, ", ", name), member);
     }
   });
   for (const auto& [key, value] : table) {
-    const std::string text(key.str());
-    NAT_CHECK(std::find(known.begin(), known.end(), text) != known.end(), ErrorKind::usage,
-              "config ", file.string(), ": unknown option '", text, "'", suggestion(text, known));
+    const std::string name(key.str());
+    NAT_CHECK(std::find(known.begin(), known.end(), name) != known.end(), ErrorKind::usage, where,
+              ": unknown option '", name, "'", suggestion(name, known));
   }
 }
 
@@ -108,7 +133,29 @@ std::string to_toml(const Options& options) {
   return text;
 }
 
-namespace {
+std::vector<Change> changes(const Options& before, const Options& after) {
+  std::vector<std::string> values;
+  visit_options(before, [&](const char*, const auto& value, const char*) {
+    values.push_back(toml_value(value));
+  });
+  std::vector<Change> changed;
+  auto old_value = values.begin();
+  visit_options(after, [&](const char* name, const auto& value, const char*) {
+    const Change change{name, *old_value++, toml_value(value)};
+    if (change.before != change.after && change.name != "out") changed.push_back(change);
+  });
+  return changed;
+}
+
+bool may_change(const std::string& name) {
+  static const std::vector<std::string> names = {
+      "preset",           "data",      "limit",
+      "epochs",           "device",    "dtype",
+      "threads",          "loaders",   "checkpoint-every-steps",
+      "keep-checkpoints", "knn-every", "max-bad-percent"};
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 void require_choice(const char* option, const std::string& value,
                     const std::vector<std::string>& choices) {
   std::string list;
@@ -118,14 +165,21 @@ void require_choice(const char* option, const std::string& value,
             suggestion(value, choices));
 }
 
-template <class T>
-void require_range(const char* option, T value, T low, T high) {
-  NAT_CHECK(value >= low && value <= high, ErrorKind::usage, "--", option, " ", value,
-            " is outside ", low, " .. ", high);
+void require_threads(int threads) { require_range("threads", threads, 0, 4096); }
+
+namespace {
+// Paths are kept in config.toml and in checkpoints, which hold text.
+void require_text(const char* option, const std::string& path) {
+  NAT_CHECK(data::printable(path) == path, ErrorKind::usage, "--", option, " ",
+            data::printable(path),
+            ": only UTF-8 without control characters can be kept in a run; rename it");
 }
 }  // namespace
 
 void validate(const Options& options) {
+  NAT_CHECK(!options.out.empty(), ErrorKind::usage, "--out is empty; give the folder of the run");
+  require_text("out", options.out);
+  require_text("data", options.data);
   require_choice("front", options.front, {"sobel", "high_pass", "clean"});
   require_choice("crop", options.crop, {"area", "shift", "none"});
   require_choice("network", options.network, {"convnet", "alexnet"});
@@ -153,7 +207,9 @@ void validate(const Options& options) {
   require_range("momentum", options.momentum, 0.0, 0.9999);
   require_range("weight-decay", options.weight_decay, 0.0, 1.0);
   require_range("gamma", options.gamma, 0.0, 1e6);
-  require_range("threads", options.threads, 0, 4096);
+  require_range<std::int64_t>("t0", options.t0, 0, std::int64_t{1} << 40);
+  require_range<std::uint64_t>("seed", options.seed, 0, std::numeric_limits<std::int64_t>::max());
+  require_threads(options.threads);
   require_range("loaders", options.loaders, 1, 256);
   require_range("keep-checkpoints", options.keep_checkpoints, 1, 1000000);
   require_range<std::int64_t>("checkpoint-every-steps", options.checkpoint_every_steps, 0,

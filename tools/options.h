@@ -3,9 +3,14 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <filesystem>
 #include <string>
+#include <system_error>
+#include <type_traits>
+#include <vector>
 
+#include "kernels/check.h"
 #include "nat/recipe.h"
 
 namespace nat::tools {
@@ -59,7 +64,7 @@ void visit_options(OptionsType& o, Visit&& visit) {
   visit("momentum", o.momentum, "momentum of SGD");
   visit("weight-decay", o.weight_decay, "weight decay of SGD");
   visit("device", o.device, "auto, cpu or cuda");
-  visit("dtype", o.dtype, "activations: f32, bf16 or auto");
+  visit("dtype", o.dtype, "activations: f32, tf32 (CUDA only), bf16 or auto");
   visit("threads", o.threads, "compute threads; 0 = one a core");
   visit("loaders", o.loaders, "threads that prepare batches");
   visit("checkpoint-every-steps", o.checkpoint_every_steps,
@@ -69,7 +74,44 @@ void visit_options(OptionsType& o, Visit&& visit) {
   visit("max-bad-percent", o.max_bad_percent, "stop when more pictures than this are unreadable");
 }
 
-// Adds every option to a command; defaults are those of `options`.
+// Brings a value to the form that the parser of the command line cannot misread: it would take 0x10
+// for 16, 010 for 8, -1 for the largest of the unsigned numbers and 7 for true. Returns what is
+// wrong with the text, empty when nothing is.
+template <class T>
+std::string normalize_value(std::string& text) {
+  if constexpr (std::is_same_v<T, bool>) {
+    const bool is_yes = text == "true" || text == "yes" || text == "on" || text == "1";
+    const bool is_no = text == "false" || text == "no" || text == "off" || text == "0";
+    return is_yes || is_no ? "" : str("'", text, "' is neither true nor false");
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    constexpr bool kWhole = std::is_integral_v<T>;
+    T value{};
+    const char* last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data(), last, value);
+    if (error == std::errc::result_out_of_range) {
+      return str("'", text, kWhole ? "' is too large" : "' does not fit a double");
+    }
+    if (error != std::errc{} || end != last) {
+      return str("'", text, "' is not a ", kWhole ? "whole " : "", "number",
+                 std::is_unsigned_v<T> ? " from 0 on" : "");
+    }
+    if constexpr (kWhole) text = std::to_string(value);
+  }
+  return "";
+}
+
+// Adds an option whose help shows the value of `member` as its default.
+template <class T>
+CLI::Option* add_value(CLI::App& command, const std::string& name, T& member,
+                       const std::string& description) {
+  CLI::Option* option = command.add_option(name, member, description)->capture_default_str();
+  if constexpr (std::is_arithmetic_v<T>) {
+    option->transform(CLI::Validator(normalize_value<T>, ""));
+  }
+  return option;
+}
+
+// Adds every option to a command, and --config; defaults are those of `options`.
 void add_options(CLI::App& command, Options& options);
 
 // Presets and config files set defaults, so they are looked for before the flags are parsed:
@@ -77,10 +119,35 @@ void add_options(CLI::App& command, Options& options);
 Options defaults_from(int argc, const char* const* argv);
 
 void read_config(const std::filesystem::path& file, Options& options);  // Error(usage)
+// `where` names the text in messages.
+void parse_config(const std::string& text, const std::string& where, Options& options);
 std::string to_toml(const Options& options);
+
+// "name = value" before and after, of the options that differ; where the run lies does not count.
+struct Change {
+  std::string name, before, after;
+};
+std::vector<Change> changes(const Options& before, const Options& after);
+
+// May a run go on with another value? Yes where results stay what they are or only end elsewhere.
+bool may_change(const std::string& name);
 
 // Checks values that only make sense together or within bounds. Error(usage).
 void validate(const Options& options);
+
+// Error(usage) unless low <= value <= high; NaN is outside.
+template <class T>
+void require_range(const char* option, T value, T low, T high) {
+  NAT_CHECK(value >= low && value <= high, ErrorKind::usage, "--", option, " ", value,
+            " is outside ", low, " .. ", high);
+}
+
+// Error(usage) with a suggestion unless the value is one of the choices.
+void require_choice(const char* option, const std::string& value,
+                    const std::vector<std::string>& choices);
+
+// Error(usage) unless 0 <= threads <= 4096; 0 = one a core.
+void require_threads(int threads);
 
 // "--epoch": did you mean --epochs? Empty when nothing is near.
 std::string suggestion(const std::string& unknown, const std::vector<std::string>& known);

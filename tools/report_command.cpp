@@ -3,6 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "data/files.h"
 #include "tools/commands.h"
 #include "tools/run_report.h"
 
@@ -17,7 +18,7 @@ Command report_command(CLI::App& nat) {
   app->add_flag("--json", *as_json, "print the outcome as JSON");
   return {app, [=] {
             const std::string path = write_report(RunFolder::open(*run)).string();
-            const std::string json = nlohmann::json({{"report", path}}).dump();
+            const std::string json = nlohmann::json({{"report", data::printable(path)}}).dump();
             std::printf("%s\n", *as_json ? json.c_str() : path.c_str());
             return 0;
           }};

@@ -13,6 +13,7 @@
 #include "tools/judge.h"
 #include "tools/report/filters.h"
 #include "tools/report/html_report.h"
+#include "tools/report/text.h"
 #include "tools/session.h"
 
 namespace nat::tools {
@@ -137,9 +138,12 @@ void add_neighbours(Context& ctx, const Options& options, Network& network,
     }
     data.neighbours.push_back(std::move(row));
   }
-  data.neighbours_note = str("Nearest of ", features.rows,
-                             " training pictures by the cosine of their embeddings. Labels are "
-                             "shown for the reader; training never saw them.");
+  data.neighbours_note = str("Nearest of ", report::grouped(features.rows),
+                             " training pictures by the cosine of their embeddings.");
+  if (bank.labelled()) {
+    data.neighbours_note +=
+        " Labels are shown for the reader, in red where they differ; training never saw them.";
+  }
 }
 
 // The charts and the filters as files of their own, for slides and front pages.
@@ -147,7 +151,7 @@ void write_figures(const RunFolder& folder, const report::ReportData& data) {
   const std::filesystem::path figures = folder.file("figures");
   std::error_code error;
   std::filesystem::create_directories(figures, error);
-  NAT_CHECK(!error, ErrorKind::io, figures.string(), ": ", error.message());
+  if (error) throw_io_error(figures, "create folder", error.value());
   if (!data.results.empty()) {
     write_durably(figures / "results.svg",
                   report::standalone(report::comparison_chart(report::result_chart(data.results))));
@@ -180,11 +184,19 @@ nlohmann::ordered_json read_results(const RunFolder& folder) {
 
 }  // namespace
 
+namespace {
+// "runs/mine" and "runs/mine/" are the same folder, and "." has a name too.
+std::string name_of(const std::filesystem::path& folder) {
+  const std::filesystem::path whole = std::filesystem::absolute(folder).lexically_normal();
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+}  // namespace
+
 std::filesystem::path write_report(const RunFolder& folder) {
   const Options options = folder.options();
   const nlohmann::ordered_json results = read_results(folder);
   report::ReportData data;
-  data.title = folder.path().filename().string();
+  data.title = name_of(folder.path());
   add_results(results, data);
   add_headline(results, data);
   data.curves = report::training_curves(read_csv(folder.file("metrics.csv")));

@@ -37,6 +37,7 @@ Math cpu_math(const std::string& dtype) {
 }  // namespace
 
 std::unique_ptr<Context> make_context(const Options& options) {
+  require_threads(options.threads);
   set_compute_threads(options.threads);
   const CudaDevice cuda = cuda_device();
   NAT_CHECK(options.device != "cuda" || cuda.usable(), ErrorKind::device,

@@ -3,6 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "data/files.h"
 #include "tools/commands.h"
 #include "tools/training.h"
 
@@ -16,9 +17,13 @@ struct Running {
 };
 
 void add_running(CLI::App& command, Running& running) {
-  command.add_option("--stop-after-steps", running.stop_after,
-                     "stop after this many steps with a checkpoint and exit code 75");
+  add_value(command, "--stop-after-steps", running.stop_after,
+            "stop after this many steps with a checkpoint and exit code 75; 0 = never");
   command.add_flag("--json", running.json, "print the outcome as JSON");
+}
+
+void validate(const Running& running) {
+  require_range<std::int64_t>("stop-after-steps", running.stop_after, 0, std::int64_t{1} << 40);
 }
 
 void print_header(const Training& training) {
@@ -33,7 +38,7 @@ int finish(Training& training, const Running& running) {
   const std::string out = training.options().out;
   const auto rows = read_csv(out + "/metrics.csv");
   if (running.json) {
-    nlohmann::json json = {{"run", out}, {"exit_code", static_cast<int>(outcome)}};
+    nlohmann::json json = {{"run", data::printable(out)}, {"exit_code", static_cast<int>(outcome)}};
     if (!rows.empty()) json["last_epoch"] = rows.back();
     std::printf("%s\n", json.dump(2).c_str());
   } else if (outcome == Outcome::done) {
@@ -51,12 +56,11 @@ Command train_command(CLI::App& nat, const Options& defaults) {
   CLI::App* app = nat.add_subcommand("train", "train a network on pictures without labels");
   const auto options = std::make_shared<Options>(defaults);
   const auto running = std::make_shared<Running>();
-  const auto config = std::make_shared<std::string>();
   add_options(*app, *options);
-  app->add_option("--config", *config, "read options from a TOML file; flags override it");
   add_running(*app, *running);
   return {app, [=] {
             validate(*options);
+            validate(*running);
             catch_signals();
             Training training(*options, Training::Start::fresh);
             print_header(training);
@@ -68,17 +72,21 @@ Command resume_command(CLI::App& nat) {
   CLI::App* app = nat.add_subcommand("resume", "continue a run from its newest checkpoint");
   const auto path = std::make_shared<std::string>();
   const auto running = std::make_shared<Running>();
-  const auto threads = std::make_shared<int>(-1);
-  const auto loaders = std::make_shared<int>(0);
+  const auto given = std::make_shared<Options>();
   app->add_option("run", *path, "folder of the run")->required();
-  app->add_option("--threads", *threads, "compute threads, if not those of the run");
-  app->add_option("--loaders", *loaders, "loader threads, if not those of the run");
+  const CLI::Option* threads = add_value(*app, "--threads", given->threads,
+                                         "compute threads, if not those of the run; 0 = one a core")
+                                   ->default_str("");
+  const CLI::Option* loaders =
+      add_value(*app, "--loaders", given->loaders, "loader threads, if not those of the run")
+          ->default_str("");
   add_running(*app, *running);
   return {app, [=] {
+            validate(*running);
             catch_signals();
             Options options = RunFolder::open(*path).options();
-            if (*threads >= 0) options.threads = *threads;
-            if (*loaders > 0) options.loaders = *loaders;
+            if (threads->count() > 0) options.threads = given->threads;
+            if (loaders->count() > 0) options.loaders = given->loaders;
             validate(options);
             Training training(options, Training::Start::resume);
             std::fprintf(stderr, "%s", training.summary().c_str());

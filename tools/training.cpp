@@ -66,6 +66,9 @@ Schedule make_schedule(const Options& options) {
 data::LoaderOptions training_loading(const Context& ctx, const Options& options,
                                      const data::Dataset& pictures) {
   const auto usable = std::ssize(pictures.usable_ids());
+  NAT_CHECK(options.batch <= usable, ErrorKind::usage, "--batch ", options.batch,
+            " is more than the ", usable, " pictures; give ",
+            usable >= 2 ? str("at most ", usable) : "at least 2 pictures");
   NAT_CHECK(options.assign_pool <= usable, ErrorKind::usage, "--assign-pool ", options.assign_pool,
             " is more than the ", usable, " pictures");
   data::LoaderOptions loading;
@@ -127,6 +130,7 @@ std::unique_ptr<Trainer> make_trainer(Context& ctx, const Options& options, Netw
 void catch_signals() {
   std::signal(SIGINT, remember_signal);
   std::signal(SIGTERM, remember_signal);
+  std::signal(SIGPIPE, SIG_IGN);
 }
 
 Training::Training(Options options, Start start)
@@ -139,18 +143,32 @@ Training::Training(Options options, Start start)
                                              training_loading(*ctx_, options_, *pictures_))),
       trainer_(make_trainer(*ctx_, options_, network_, targets_, pictures_->shape())),
       schedule_(make_schedule(options_)),
-      folder_(start == Start::fresh ? RunFolder::create(options_) : RunFolder::open(options_.out)),
+      folder_(start == Start::fresh ? RunFolder::create(options_)
+                                    : RunFolder::open_owned(options_.out)),
       metrics_(folder_.file("metrics"), kMetrics),
       timing_(folder_.file("timing"), kTiming),
       progress_(detect_terminal(2), print_to_stderr, steady_clock()) {
   if (start == Start::fresh) {
-    data::write_manifest(*pictures_, folder_.file("manifest.jsonl"));
-    data::write_bad_pictures(*pictures_, folder_.file("bad_images.jsonl"));
+    begin_folder();
   } else {
     data::check_same_data(*pictures_, folder_.file("manifest.jsonl"));
+    listed_bad_ = pictures_->bad_pictures().size();
     restore();
   }
   first_step_ = step_;
+}
+
+void Training::begin_folder() {
+  metrics_.truncate_to({});
+  timing_.truncate_to({});
+  data::write_manifest(*pictures_, folder_.file("manifest.jsonl"));
+  list_bad_pictures();
+  folder_.write_config(options_);
+}
+
+void Training::list_bad_pictures() {
+  data::write_bad_pictures(*pictures_, folder_.file("bad_images.jsonl"));
+  listed_bad_ = pictures_->bad_pictures().size();
 }
 
 std::string Training::summary() const {
@@ -164,8 +182,12 @@ std::string Training::summary() const {
       << "), " << name(ctx_->math) << '\n'
       << "data " << pictures_->size() << " pictures " << pictures_->shape().width << "x"
       << pictures_->shape().height << "x" << pictures_->shape().channels << " from "
-      << pictures_->catalog().source << '\n'
-      << "network " << network_.architecture << ", " << network_.net->parameters().size()
+      << pictures_->catalog().source << '\n';
+  if (const std::size_t bad = pictures_->bad_pictures().size(); bad > 0) {
+    out << bad << " of " << pictures_->size() << " pictures cannot be read and are left out: "
+        << folder_.file("bad_images.jsonl").string() << '\n';
+  }
+  out << "network " << network_.architecture << ", " << network_.net->parameters().size()
       << " parameters, " << steps_per_epoch() << " steps an epoch\n";
   return out.str();
 }
@@ -344,6 +366,11 @@ double Training::online_knn() {
 }
 
 void Training::save() {
+  if (const std::size_t bad = pictures_->bad_pictures().size(); bad > listed_bad_) {
+    progress_.note(str(bad, " of ", pictures_->size(), " pictures cannot be read any more: ",
+                       folder_.file("bad_images.jsonl").string()));
+    list_bad_pictures();
+  }
   Checkpoint checkpoint;
   put_parameters(*ctx_, network_.net->parameters(), checkpoint);
   const std::vector<std::int32_t> permutation = targets_.permutation(*ctx_);
@@ -366,12 +393,20 @@ void Training::save() {
 
 void Training::restore() {
   const NewestCheckpoint newest = newest_valid(folder_.checkpoints());
-  for (const std::string& line : newest.skipped) progress_.note(line);
-  if (newest.path.empty()) {  // stopped before the first checkpoint: begin again
-    metrics_.truncate_to({});
+  if (newest.path.empty()) {
+    NAT_CHECK(newest.skipped.empty(), ErrorKind::checkpoint, "run ", folder_.path().string(),
+              " has no usable checkpoint: ", newest.skipped.front(),
+              "; delete its checkpoints folder to begin again");
+    metrics_.truncate_to({});  // stopped before the first checkpoint: begin again
+    std::filesystem::create_directories(folder_.checkpoints());
     return;
   }
+  for (const std::string& line : newest.skipped) progress_.note(line);
+  if (!newest.skipped.empty()) {
+    progress_.note(str("continuing from ", newest.path.filename().string()));
+  }
   const Checkpoint& checkpoint = newest.checkpoint;
+  check_recipe(checkpoint);
   read_parameters(*ctx_, checkpoint, Momenta::read, network_.net->parameters());
   const Checkpoint::Tensor& permutation = checkpoint.get("nat.permutation");
   targets_.restore(
@@ -382,6 +417,18 @@ void Training::restore() {
   epoch_ = std::stoll(checkpoint.metadata_value("epoch"));
   step_in_epoch_ = std::stoll(checkpoint.metadata_value("step_in_epoch"));
   metrics_.truncate_to(parse_log_sizes(checkpoint.metadata_value("metrics")));
+}
+
+// Half a run with one recipe and half with another would be a run of neither.
+void Training::check_recipe(const Checkpoint& checkpoint) {
+  Options then;
+  parse_config(checkpoint.metadata_value("config"), "the config in the checkpoint", then);
+  for (const auto& [name, before, after] : changes(then, options_)) {
+    NAT_CHECK(may_change(name), ErrorKind::checkpoint, "run ", folder_.path().string(),
+              ": config.toml says ", name, " = ", after, ", the checkpoint was trained with ", name,
+              " = ", before, "; put it back, or begin a new run");
+    progress_.note(str(name, " = ", after, " from here on (before: ", before, ")"));
+  }
 }
 
 }  // namespace nat::tools

@@ -20,7 +20,8 @@ enum class Outcome : int { done = 0, stopped = 75, interrupted = 130, terminated
 class Training {
  public:
   // Opens the data and builds everything; only when all of that went well does a fresh run make its
-  // folder and write its manifest. A resumed one demands the same data. Nothing is trained yet.
+  // folder, write its manifest and, last, the config.toml that makes it a run. A resumed one
+  // demands the same data and the same recipe. Nothing is trained yet.
   enum class Start { fresh, resume };
   Training(Options options, Start start);
 
@@ -40,7 +41,10 @@ class Training {
     double solver_steps = 0, solver_paths = 0, solver_gap = 0;
   };
 
+  void begin_folder();
+  void list_bad_pictures();
   void restore();
+  void check_recipe(const Checkpoint& checkpoint);
   void train_epoch(std::int64_t stop_after);
   std::int64_t steps_per_epoch() const;
   bool reassigns_step(std::int64_t step_in_epoch) const;
@@ -66,6 +70,7 @@ class Training {
   MetricsLog metrics_, timing_;
   Progress progress_;
 
+  std::size_t listed_bad_ = 0;  // pictures in bad_images.jsonl
   std::int64_t step_ = 0, epoch_ = 0, step_in_epoch_ = 0;
   std::int64_t first_step_ = 0;  // of this process
   EpochSums sums_;
@@ -77,7 +82,8 @@ class Training {
   StageSeconds stages_at_start_;
 };
 
-// Turns SIGINT and SIGTERM into a request to stop at the next step.
+// Turns SIGINT and SIGTERM into a request to stop at the next step. A pipe that nobody reads any
+// more does not end a run.
 void catch_signals();
 
 }  // namespace nat::tools

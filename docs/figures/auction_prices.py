@@ -88,21 +88,22 @@ def certificate(scores, price, column):
 
 
 STYLE = """
-:root{color-scheme:light dark;--ink:#1d2329;--muted:#6c757f;--hair:#e6e6e1;--axis:#b9bdc1;
+:root{color-scheme:light dark;--page:#fcfcfa;--ink:#1d2329;--muted:#6c757f;--hair:#e6e6e1;--axis:#b9bdc1;
 --c0:#1f66b5;--c1:#c2571a;--c2:#2e8555;--c3:#7d52b3}
-@media(prefers-color-scheme:dark){:root{--ink:#e9ebee;--muted:#949ca5;--hair:#2b3138;--axis:#525b65;
+@media(prefers-color-scheme:dark){:root{--page:#14171a;--ink:#e9ebee;--muted:#949ca5;--hair:#2b3138;--axis:#525b65;
 --c0:#6aaaf0;--c1:#ee9558;--c2:#65c08f;--c3:#b794e6}}
 text{font:12px system-ui,"Liberation Sans",Arial,sans-serif;fill:var(--muted)}
+svg{background:var(--page)}
 .title{font-size:13px;font-weight:600;fill:var(--ink)}
 path{fill:none;stroke-width:1.5;stroke-linejoin:round}
 .axis{stroke:var(--axis)}.hair{stroke:var(--hair)}
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}"""
 
-WIDTH, HEIGHT, LEFT, TOP, GAP = 210, 170, 44, 52, 34
+WIDTH, HEIGHT, LEFT, TOP, GAP = 210, 170, 44, 66, 34
 
 
-def panel(index, title, note, trace, top):
-    """One chart: a line for each column, its price over the rounds."""
+def panel(index, title, note, trace, rounds, top):
+    """One chart: a line for each column, its price over the rounds; chains come after the last."""
     x0, y0 = LEFT + index * (WIDTH + GAP), TOP + HEIGHT
     last = len(trace) - 1
     parts = [f'<text class="title" x="{x0}" y="20">{title}</text>',
@@ -112,12 +113,18 @@ def panel(index, title, note, trace, top):
         parts.append(f'<path class="{"hair" if tick else "axis"}" d="M{x0} {y:.1f}h{WIDTH}"/>')
         if index == 0:
             parts.append(f'<text x="{x0 - 6}" y="{y + 4:.1f}" text-anchor="end">{tick}</text>')
+        if index == 0 and tick == top:
+            parts.append(f'<text x="{x0 - 6}" y="{y - 11:.1f}" text-anchor="end">price</text>')
     for j in range(N):
         points = " ".join(f"{x0 + WIDTH * t / last:.1f},{y0 - HEIGHT * price[j] / top:.1f}"
                           for t, price in enumerate(trace))
         parts.append(f'<path class="c{j % 4}" d="M{points}"/>')
     parts.append(f'<text x="{x0}" y="{y0 + 16}">round 0</text>')
-    parts.append(f'<text x="{x0 + WIDTH}" y="{y0 + 16}" text-anchor="end">{last}</text>')
+    end = x0 + WIDTH * rounds / last
+    if rounds < last:
+        parts.append(f'<path class="axis" d="M{end:.1f} {y0}v{-HEIGHT}" stroke-dasharray="3 3"/>')
+        parts.append(f'<text x="{end - 4:.1f}" y="{y0 - HEIGHT + 13}" text-anchor="end">chains</text>')
+    parts.append(f'<text x="{end:.1f}" y="{y0 + 16}" text-anchor="end">{rounds}</text>')
     return parts
 
 
@@ -125,20 +132,21 @@ def main():
     scores = alike_scores()
     runs = [("one raise of 1", [1], 0), ("raises 64, 8, 1", [64, 8, 1], 0),
             ("raises 64, 8, then chains", [64, 8], 2)]
-    traces, notes = [], []
+    traces, notes, counts = [], [], []
     for _, raises, free_rows in runs:
         trace, column = auction(scores, raises, free_rows)
         value, bound = certificate(scores, trace[-1], column)
         traces.append(trace)
         rounds = len(trace) - 1 - (free_rows > 0)
+        counts.append(rounds)
         notes.append(f"{rounds} rounds: value {value}, bound {bound}")
     top = max(max(price) for trace in traces for price in trace)
     top += -top % 500
     parts = []
-    for index, ((title, _, _), note, trace) in enumerate(zip(runs, notes, traces)):
-        parts += panel(index, title, note, trace, top)
+    for index, ((title, _, _), note, trace, rounds) in enumerate(zip(runs, notes, traces, counts)):
+        parts += panel(index, title, note, trace, rounds, top)
     width, height = LEFT + 3 * WIDTH + 2 * GAP + 10, TOP + HEIGHT + 26
-    print(f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width} {height}">'
+    print(f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="-8 -8 {width + 16} {height + 16}">'
           f"<title>Prices of twelve columns over the rounds of three auctions</title>"
           f"<style>{STYLE}</style>")
     print("\n".join(parts))

@@ -20,10 +20,12 @@ Values percent(Values fractions) {
 }
 
 // So many decimals that the largest value shows three significant digits.
-int three_digits(const Values& values) {
+int three_digits(const std::vector<Series>& series) {
   double largest = 0;
-  for (const double value : values) {
-    if (std::isfinite(value)) largest = std::max(largest, std::fabs(value));
+  for (const Series& line : series) {
+    for (const double value : line.y) {
+      if (std::isfinite(value)) largest = std::max(largest, std::fabs(value));
+    }
   }
   if (largest == 0) return 1;
   return std::clamp(2 - static_cast<int>(std::floor(std::log10(largest))), 0, 9);
@@ -72,7 +74,7 @@ std::vector<LineChart> training_charts(const TrainingCurves& curves) {
     chart.title = title;
     chart.subtitle = subtitle;
     chart.x_label = "epoch";
-    chart.decimals = three_digits(series[0].y);
+    chart.decimals = three_digits(series);
     chart.start_at_zero = start_at_zero;
     chart.series = std::move(series);
     charts.push_back(std::move(chart));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -137,12 +138,13 @@ void draw_y_axis(Svg& svg, const std::vector<double>& ticks, const Axis& y, doub
   }
 }
 
-void draw_x_axis(Svg& svg, const LineChart& chart, const Axis& x, double y) {
+// Ticks stand where values are, which may be a single place of a wider axis.
+void draw_x_axis(Svg& svg, const LineChart& chart, const Range& measured, const Axis& x, double y) {
   svg.line(x.begin, y, x.end, y, "plot-axis");
   std::vector<double> ticks = nice_ticks(x.values.low, x.values.high, 6);
   const int decimals = chart.whole_x ? 0 : tick_decimals(ticks);
   for (const double tick : ticks) {
-    const bool outside = tick < x.values.low - 1e-9 || tick > x.values.high + 1e-9;
+    const bool outside = tick < measured.low - 1e-9 || tick > measured.high + 1e-9;
     if (outside || (chart.whole_x && tick != std::round(tick))) continue;
     svg.line(x(tick), y, x(tick), y + 4, "plot-axis");
     svg.text(x(tick), y + 18, fixed(tick, decimals), "plot-tick", Anchor::middle);
@@ -247,13 +249,14 @@ std::string line_chart(const LineChart& chart) {
     for (const auto& [px, py] : finite_points(series)) y_range.include(py);
   }
   if (chart.start_at_zero) y_range.include(0);
+  const Range measured = x_range.low > x_range.high ? x_range.drawable() : x_range;
   x_range = x_range.drawable();
   y_range = y_range.drawable();
   const std::vector<double> y_ticks = round_up(y_range, 5);
   const double top = legend.bottom() + 10, floor = top + kPlotHeight;
   const Axis x{x_range, kLeft, kRight}, y{y_range, floor, top};
   draw_y_axis(svg, y_ticks, y, kLeft, kRight);
-  draw_x_axis(svg, chart, x, floor);
+  draw_x_axis(svg, chart, measured, x, floor);
 
   std::vector<EndLabel> ends;
   for (std::size_t i = 0; i < chart.series.size(); ++i) {
@@ -328,8 +331,20 @@ font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Liberati
 }
 
 std::string standalone(const std::string& svg) {
-  const std::size_t body = svg.find('>') + 1;
-  return svg.substr(0, body) + "<style>" + plot_style() + "</style>" + svg.substr(body) + "\n";
+  constexpr double kMargin = 16;
+  const std::string origin = "viewBox=\"0 0 ";
+  const std::size_t box = svg.find(origin), sizes = box + origin.size();
+  const std::size_t after = svg.find('"', sizes), body = svg.find('>') + 1;
+  double width = 0, height = 0;
+  std::istringstream(svg.substr(sizes, after - sizes)) >> width >> height;
+  std::ostringstream out;
+  out << svg.substr(0, box) << "viewBox=\"" << -kMargin << ' ' << -kMargin << ' '
+      << width + 2 * kMargin << ' ' << height + 2 * kMargin
+      << svg.substr(after, body - after)
+      // A ground of its own: the colours follow the reader's system, the page around may not.
+      << "<style>" << plot_style() << "svg{background:var(--page)}\n</style>" << svg.substr(body)
+      << '\n';
+  return out.str();
 }
 
 }  // namespace nat::report

@@ -1,0 +1,332 @@
+// What people do that nobody meant: odd numbers, edited and shared run folders, closed pipes, names
+// that are not text, folders with broken pictures.
+#include <nlohmann/json.hpp>
+
+#include "tests/tools_support.h"
+
+using namespace nat::tools;
+
+namespace {
+
+// A shell command with $NAT, $1, $2, ... set to the program and the arguments; its exit code.
+int shell(const std::string& command, const std::vector<std::string>& arguments) {
+  const auto quoted = [](const std::string& text) { return "'" + text + "'"; };
+  std::string line = "NAT=" + quoted(NAT_BINARY) + "; set --";
+  for (const std::string& argument : arguments) line += " " + quoted(argument);
+  const int status = std::system((line + "; " + command).c_str());
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+// 20 x 20 grey pictures of two kinds, and one file in each folder that is no picture.
+std::string make_folder(const Workspace& workspace) {
+  const std::string root = workspace.at("pictures");
+  for (const char* split : {"train", "test"}) {
+    for (int kind = 0; kind < 2; ++kind) {
+      const std::string folder = root + "/" + split + "/" + (kind == 0 ? "dark" : "striped") + "/";
+      for (int i = 0; i < 40; ++i) {
+        std::string pixels;
+        for (int k = 0; k < 400; ++k) {
+          pixels.push_back(static_cast<char>(kind == 1 && k / 20 % 4 < 2 ? 200 - i : 10 + k % 7));
+        }
+        write_file(folder + std::to_string(i) + ".pgm", "P5 20 20 255\n" + pixels);
+      }
+      write_file(folder + "broken.jpg", "no picture");
+    }
+  }
+  return root;
+}
+
+}  // namespace
+
+TEST_CASE("pictures that cannot be read are counted, listed and left out of everything") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), run = workspace.at("run");
+  const Outcome trained = nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"}));
+  REQUIRE_MESSAGE(trained.code == 0, trained.err);
+  CHECK(trained.err.find("2 of 82 pictures cannot be read") != std::string::npos);
+  CHECK(trained.err.find("bad_images.jsonl") != std::string::npos);
+  CHECK(read_file(run + "/bad_images.jsonl").find("broken.jpg") != std::string::npos);
+
+  const Outcome judged = nat::tools::nat(workspace, {"eval", "knn", run, "--k", "5", "--json"});
+  REQUIRE_MESSAGE(judged.code == 0, judged.err);
+  CHECK(nlohmann::json::parse(judged.out).at("conv").at("knn").at("n_test").get<int>() == 80);
+  const Outcome report = nat::tools::nat(workspace, {"report", run});
+  CHECK_MESSAGE(report.code == 0, report.err);
+  const Outcome embedded =
+      nat::tools::nat(workspace, {"embed", run, "--output", workspace.at("f"), "--json"});
+  REQUIRE_MESSAGE(embedded.code == 0, embedded.err);
+  CHECK(nlohmann::json::parse(embedded.out).at("pictures").get<int>() == 80);
+}
+
+TEST_CASE("with too few labels for a subset of 1,000 the other judges still speak") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
+  const Outcome judged = nat::tools::nat(workspace, {"eval", "all", run, "--json"});
+  REQUIRE_MESSAGE(judged.code == 0, judged.err);
+  CHECK(judged.err.find("linear_1k is left out") != std::string::npos);
+  const auto conv = nlohmann::json::parse(judged.out).at("conv");
+  CHECK(conv.contains("linear"));
+  CHECK_FALSE(conv.contains("linear_1k"));
+  CHECK(nat::tools::nat(workspace, {"report", run}).code == 0);
+}
+
+TEST_CASE("a picture that is damaged while a run reads it is listed, and the run goes on") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), run = workspace.at("run");
+  // Pictures larger than the crop stay on disk and are read in every epoch.
+  Process training(workspace, small_run(data, run,
+                                        {"--crop", "shift", "--stored-size", "20", "--epochs",
+                                         "100000", "--keep-checkpoints", "1"}));
+  const auto wait_until = [](const auto& happened) {
+    for (int i = 0; i < 3000 && !happened(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  };
+  wait_until([&] { return std::filesystem::exists(run + "/config.toml"); });
+  write_file(data + "/train/dark/7.pgm", "no picture");
+  wait_until(
+      [&] { return read_file(run + "/bad_images.jsonl").find("dark/7.pgm") != std::string::npos; });
+  training.send(SIGTERM);
+  const Outcome outcome = training.wait();
+  CHECK(outcome.code == 143);
+  CHECK(outcome.err.find("3 of 82 pictures cannot be read any more") != std::string::npos);
+  CHECK(read_file(run + "/bad_images.jsonl").find("dark/7.pgm") != std::string::npos);
+}
+
+TEST_CASE("a config file needs no preset, and a missing one is named") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), config = workspace.at("mine.toml");
+  const std::string run = workspace.at("run");
+  write_file(config, "lr = 0.0625\n");
+  const Outcome trained =
+      nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1", "--config", config}));
+  REQUIRE_MESSAGE(trained.code == 0, trained.err);
+  CHECK(read_file(run + "/config.toml").find("lr = 0.0625") != std::string::npos);
+  for (const std::string& wrong : {workspace.at("missing.toml"), workspace.at("data")}) {
+    check_refused(workspace, small_run(data, workspace.at("other"), {"--config", wrong}), 2,
+                  {wrong, "no such file"});
+  }
+  CHECK(nat::tools::nat(workspace, {"inspect", "--plan", "--config", config}).code == 0);
+}
+
+TEST_CASE("a number is taken as it is written or refused") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), out = workspace.at("run");
+  const auto refused = [&](const char* option, const char* value, const char* word) {
+    CAPTURE(option);
+    CAPTURE(value);
+    check_refused(workspace, small_run(data, out, {option, value}), 2, {option, value, word});
+  };
+  refused("--batch", "10x", "whole number");
+  refused("--batch", "1.5", "whole number");
+  refused("--batch", "0x10", "whole number");
+  refused("--batch", "99999999999999999999", "too large");
+  refused("--threads", "99999999999", "too large");
+  refused("--threads", "-1", "outside");
+  refused("--flip", "maybe", "neither true nor false");
+  refused("--flip", "7", "neither true nor false");
+  refused("--lr", "0.1e", "number");
+  refused("--lr", "1e-999", "double");
+  refused("--lr", "1e999", "double");
+  refused("--lr", "nan", "outside");
+  refused("--lr", "inf", "outside");
+  refused("--t0", "-5", "outside");
+  refused("--stop-after-steps", "-4", "outside");
+  refused("--seed", "-1", "whole number");
+  refused("--seed", "18446744073709551616", "too large");
+  // config.toml could not hold it: TOML's integers end there.
+  refused("--seed", "9223372036854775808", "outside");
+  for (const char* line : {"seed = -4", "threads = 99999999999", "width = -99999999999"}) {
+    CAPTURE(line);
+    write_file(workspace.at("wrong.toml"), std::string(line) + "\n");
+    check_refused(workspace, small_run(data, out, {"--config", workspace.at("wrong.toml")}), 2,
+                  {"wrong.toml", "outside"});
+  }
+  CHECK_FALSE(std::filesystem::exists(out));
+
+  REQUIRE(nat::tools::nat(
+              workspace,
+              small_run(data, out, {"--seed", "9223372036854775807", "--stop-after-steps", "3"}))
+              .code == 75);
+  check_refused(workspace, {"resume", out, "--threads", "-3"}, 2, {"--threads", "-3"});
+  check_refused(workspace, {"resume", out, "--loaders", "0"}, 2, {"--loaders", "0"});
+  check_refused(workspace, {"resume", out, "--stop-after-steps", "-1"}, 2, {"-1"});
+  check_refused(workspace, {"eval", "knn", out, "--threads", "-1"}, 2, {"--threads", "-1"});
+  check_refused(workspace, {"embed", out, "--output", "x", "--threads", "5000"}, 2, {"5000"});
+  write_file(workspace.at("costs.csv"), "1,2\n3,4\n");
+  check_refused(workspace, {"lap", workspace.at("costs.csv"), "--threads", "-1"}, 2, {"-1"});
+  CHECK(nat::tools::nat(workspace, {"resume", out}).code == 0);
+
+  const std::string octal = workspace.at("octal");  // it is not
+  REQUIRE(nat::tools::nat(workspace, small_run(data, octal, {"--batch", "020", "--epochs", "1"}))
+              .code == 0);
+  CHECK(read_file(octal + "/config.toml").find("batch = 20\n") != std::string::npos);
+}
+
+TEST_CASE("the floor of a step is computed for sensible sizes only") {
+  const Workspace workspace;
+  const auto refused = [&](const char* option, const char* value) {
+    CAPTURE(option);
+    check_refused(workspace, {"bench", "--roofline", option, value}, 2, {option, value});
+  };
+  refused("--batch", "0");
+  refused("--batch", "9223372036854775807");
+  refused("--size", "-4");
+  refused("--dimension", "-2");
+  refused("--copy-gbs", "-1");
+  refused("--product-tflops", "nan");
+  check_refused(workspace, {"bench", "--roofline", "--card", "h200"}, 2, {"did you mean 'H200'"});
+}
+
+TEST_CASE("options and names that are nearly right get a suggestion") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), out = workspace.at("run");
+  check_refused(workspace, {"--verison"}, 2, {"--verison", "did you mean '--version'"});
+  check_refused(workspace, {"train", "--data", data, "--preset", "offical"}, 2,
+                {"did you mean 'official'"});
+  check_refused(workspace, {"train", "--data", data, "--out", ""}, 2, {"--out", "empty"});
+  check_refused(workspace, {"inspect", data, "--plan"}, 2, {"--plan", data});
+}
+
+TEST_CASE("a run folder belongs to one process at a time") {
+  const Workspace workspace, second;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  Process running(workspace, small_run(data, run, {"--epochs", "100000"}));
+  while (!std::filesystem::exists(run + "/config.toml")) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  check_refused(second, {"resume", run}, 4, {run, "another process"});
+  running.send(SIGTERM);
+  CHECK(running.wait().code == 143);
+  CHECK(nat::tools::nat(second, {"resume", run, "--stop-after-steps", "1"}).code == 75);
+}
+
+TEST_CASE("what decides the results of a run cannot change in its middle") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--stop-after-steps", "20"})).code ==
+          75);
+  const std::string config = read_file(run + "/config.toml");
+  const auto edited = [&](const std::string& from, const std::string& to) {
+    std::string text = config;
+    REQUIRE(text.find(from) != std::string::npos);
+    write_file(run + "/config.toml", text.replace(text.find(from), from.size(), to));
+  };
+  edited("seed = 1", "seed = 2");
+  check_refused(workspace, {"resume", run}, 4, {"seed = 2", "seed = 1"});
+  edited("batch = 32", "batch = 64");
+  check_refused(workspace, {"resume", run}, 4, {"batch = 64", "batch = 32"});
+  CHECK(read_file(run + "/metrics.csv").find("\n0,16,") != std::string::npos);
+  // Longer training, other threads, other logging: the run goes on.
+  edited("epochs = 4", "epochs = 2");
+  const Outcome shorter = nat::tools::nat(workspace, {"resume", run});
+  CHECK_MESSAGE(shorter.code == 0, shorter.err);
+  CHECK(shorter.err.find("epochs = 2") != std::string::npos);
+}
+
+TEST_CASE("without a usable checkpoint a run is left as it is") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--stop-after-steps", "40"})).code ==
+          75);
+  const std::string metrics = read_file(run + "/metrics.csv");
+  const std::string newest = newest_checkpoint(run);
+  write_file(newest, "damaged");
+  const Outcome passed_over =
+      nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "1"});
+  CHECK(passed_over.code == 75);
+  CHECK(passed_over.err.find("continuing from step-000000032.safetensors") != std::string::npos);
+
+  for (const auto& entry : std::filesystem::directory_iterator(run + "/checkpoints")) {
+    write_file(entry.path().string(), "damaged");
+  }
+  check_refused(workspace, {"resume", run}, 4, {"no usable checkpoint", "truncated"});
+  CHECK(read_file(run + "/metrics.csv") == metrics);
+
+  std::filesystem::remove_all(run + "/checkpoints");  // asks for a new beginning
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+}
+
+TEST_CASE("a run that could not be made leaves nothing in the way of the next") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  CHECK(Process(workspace, small_run(data, run), 4000).wait().code == 8);  // the manifest is longer
+  const Outcome again = nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"}));
+  CHECK_MESSAGE(again.code == 0, again.err);
+
+  std::filesystem::remove(run + "/config.toml");  // checkpoints of another run
+  check_refused(workspace, small_run(data, run), 2, {run, "step-"});
+}
+
+TEST_CASE("results that cannot be written are not success") {
+  const Workspace workspace;
+  CHECK(shell("\"$NAT\" doctor > /dev/full 2> \"$1\"", {workspace.at("err")}) == 8);
+  CHECK(read_file(workspace.at("err")).find("No space left") != std::string::npos);
+}
+
+TEST_CASE("a reader of the progress that goes away does not end the run") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  const std::string train =
+      "\"$NAT\" train --data \"$1\" --out \"$2\" --size 16 --stored-size 16 --batch 32 --epochs 2 "
+      "--threads 1 ";
+  shell("(" + train + "> /dev/null; echo $? > \"$3\") 2>&1 | head -n 1 > /dev/null",
+        {data, run, workspace.at("code")});
+  CHECK(read_file(workspace.at("code")) == "0\n");
+  // With stderr closed the next file would get its number, and the progress its lines.
+  const std::string closed = workspace.at("closed");
+  CHECK(shell(train + "> /dev/null 2>&-", {data, closed}) == 0);
+  CHECK(read_file(closed + "/metrics.csv") == read_file(run + "/metrics.csv"));
+}
+
+TEST_CASE("names that are not UTF-8 or hold markup are refused or shown safely") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  check_refused(workspace, small_run(data, run + "\xff"), 2, {"--out", "\\xff", "UTF-8"});
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
+
+  const std::string odd = workspace.at("<b>\xff'\"");
+  std::filesystem::rename(run, odd);
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"report", odd, "--json"},
+        {"embed", odd, "--output", odd + "/features", "--json"}}) {
+    const Outcome outcome = nat::tools::nat(workspace, arguments);
+    CHECK_MESSAGE(outcome.code == 0, outcome.err);
+    CHECK(nlohmann::json::accept(outcome.out));
+  }
+  check_refused(workspace, {"resume", odd}, 2, {"\\xff", "UTF-8"});
+  const std::string page = read_file(odd + "/report.html");
+  CHECK(page.find("<b>") == std::string::npos);
+  CHECK(page.find("<h1>&lt;b&gt;") != std::string::npos);
+}
+
+TEST_CASE("the report is named after the folder, however it is written") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("mine");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
+  CHECK(nat::tools::nat(workspace, {"report", run + "/"}).code == 0);
+  CHECK(read_file(run + "/report.html").find("<h1>mine</h1>") != std::string::npos);
+}
+
+TEST_CASE("the report of pictures without labels does not speak of labels") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), run = workspace.at("run");
+  const std::string flat = data + "/train/dark";
+  REQUIRE(nat::tools::nat(workspace, small_run(flat, run, {"--epochs", "1"})).code == 0);
+  REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);
+  const std::string page = read_file(run + "/report.html");
+  CHECK(page.find("Nearest of 40 training pictures") != std::string::npos);
+  CHECK(page.find("Labels are shown") == std::string::npos);
+}
+
+TEST_CASE("a place for results that cannot be written is refused before the work") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
+  check_refused(workspace, {"embed", run, "--output", ""}, 2, {"--output", "empty"});
+  check_refused(workspace, {"embed", run, "--output", run}, 8, {run, "folder"});
+  check_refused(workspace, {"embed", run, "--output", workspace.at("no/f")}, 8, {"no/f"});
+  std::filesystem::create_directory(run + "/results.json");
+  check_refused(workspace, {"eval", "all", run}, 8, {"results.json", "folder"});
+}
