@@ -252,6 +252,21 @@ TEST_CASE("the auction is the same bit for bit on every device and with any numb
   }
 }
 
+TEST_CASE("every crew of CUDA finds the same bit for bit, at any size") {
+  Context ctx(kDevice);
+  for (const LapCrew crew : {LapCrew::block, LapCrew::grid}) {
+    for (const std::size_t n : {0, 1, 33, 70, 1030}) {
+      if (n > 70 && kSlowKernels) continue;
+      CAPTURE(static_cast<int>(crew));
+      CAPTURE(n);
+      const Scores scores = random_scores(n, n, 1u << 24);
+      LapOptions options = kAuction;
+      options.crew = crew;
+      check_same(solve(ctx, n, scores, options), solve_on_one_cpu_thread(n, scores));
+    }
+  }
+}
+
 TEST_CASE("NaN and infinity are refused alike on every device") {
   Context ctx(kDevice);
   Scores scores = random_scores(40, 21, 1000);

@@ -371,7 +371,12 @@ TEST_CASE("matrices that are not square or not f32, and results of another size,
                   Error);
   CHECK_THROWS_AS(
       lap_solve_batch(ctx, LapOptions{}, wide.view(), four.view(), four.view(), &report), Error);
-  if (kOnCuda) CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::jv, 0, 0, 0}), Error);
+  if (!kOnCuda) return;
+  CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::jv, 0, 0, 0}), Error);
+  LapOptions grid;
+  grid.crew = LapCrew::grid;
+  CHECK_THROWS_AS(lap_solve_batch(ctx, grid, scores.view(), four.view(), four.view(), &report),
+                  Error);
 }
 
 }  // namespace

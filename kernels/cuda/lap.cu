@@ -163,18 +163,25 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 // ---- launches -----------------------------------------------------------------------------------
 
-LapProblem borrow(Scratch::Frame& frame, std::int64_t count, std::int64_t n,
-                  const ConstView& scores, const View& column_of_row, const View& prices,
-                  LapReport* report) {
+// Problems, one below the other.
+struct LapTask {
+  std::int64_t count, n;
+  ConstView scores;
+  View column_of_row, prices;
+  LapReport* reports;
+};
+
+LapProblem borrow(Scratch::Frame& frame, const LapTask& task) {
+  const std::int64_t count = task.count, n = task.n;
   const std::int64_t columns = lap::padded(n);
   const auto vector = [&](std::int64_t size) { return frame.take<std::int32_t>(count * size); };
   LapProblem problems{};
   problems.n = n;
   problems.columns = columns;
-  problems.input = scores.as<float>();
-  problems.column_of_row = column_of_row.as<std::int32_t>();
-  problems.prices = prices.as<std::int32_t>();
-  problems.report = report;
+  problems.input = task.scores.as<float>();
+  problems.column_of_row = task.column_of_row.as<std::int32_t>();
+  problems.prices = task.prices.as<std::int32_t>();
+  problems.report = task.reports;
   problems.control = frame.take<LapControl>(count);
   problems.scores = vector(n * columns);
   problems.ask = vector(columns);
@@ -190,33 +197,35 @@ LapProblem borrow(Scratch::Frame& frame, std::int64_t count, std::int64_t n,
 }
 
 // A warp for each row, as far as a block goes.
-unsigned threads_for(std::int64_t n) {
-  return static_cast<unsigned>(std::clamp<std::int64_t>(n * kWarp, kWarp, kThreads));
+unsigned threads_for(std::int64_t rows) {
+  return static_cast<unsigned>(std::clamp<std::int64_t>(rows * kWarp, kWarp, kThreads));
 }
 
-void check_solver(const LapOptions& options) {
-  NAT_CHECK(options.solver != LapSolver::jv, ErrorKind::usage,
-            "lap_solve: the solver jv is serial and runs on the CPU only; choose auction");
-}
-
-void launch_blocks(Context& ctx, const LapOptions& options, std::int64_t count, std::int64_t n,
-                   const ConstView& scores, const View& column_of_row, const View& prices,
-                   LapReport* reports) {
+template <class Crew>
+void launch_crew(Context& ctx, const LapOptions& options, const LaunchShape& shape,
+                 const LapTask& task) {
   Scratch::Frame frame(ctx.scratch);
-  launch(ctx, {.grid = dim3(static_cast<unsigned>(count)), .block = dim3(threads_for(n))},
-         lap_kernel<BlockCrew>, lap::Schedule(n, options),
-         borrow(frame, count, n, scores, column_of_row, prices, reports));
+  launch(ctx, shape, lap_kernel<Crew>, lap::Schedule(task.n, options), borrow(frame, task));
+}
+
+void launch_blocks(Context& ctx, const LapOptions& options, const LapTask& task) {
+  const dim3 grid(static_cast<unsigned>(task.count));
+  launch_crew<BlockCrew>(ctx, options, {.grid = grid, .block = dim3(threads_for(task.n))}, task);
 }
 
 // Every block must be resident: one a multiprocessor always is.
-void launch_grid(Context& ctx, const LapOptions& options, std::int64_t n, const ConstView& scores,
-                 const View& column_of_row, const View& prices, LapReport* report) {
-  Scratch::Frame frame(ctx.scratch);
-  const auto blocks =
-      std::min(blocks_for(n, kThreads / kWarp), static_cast<unsigned>(ctx.cuda->multiprocessors));
-  launch(ctx, {.grid = dim3(blocks), .block = dim3(kThreads), .cooperative = true},
-         lap_kernel<GridCrew>, lap::Schedule(n, options),
-         borrow(frame, 1, n, scores, column_of_row, prices, report));
+void launch_grid(Context& ctx, const LapOptions& options, const LapTask& task) {
+  const auto blocks = std::clamp(blocks_for(task.n, kThreads / kWarp), 1u,
+                                 static_cast<unsigned>(ctx.cuda->multiprocessors));
+  launch_crew<GridCrew>(ctx, options,
+                        {.grid = dim3(blocks), .block = dim3(kThreads), .cooperative = true}, task);
+}
+
+void check_options(const LapOptions& options) {
+  NAT_CHECK(options.solver != LapSolver::jv, ErrorKind::usage,
+            "lap_solve: the solver jv is serial and runs on the CPU only; choose auction");
+  NAT_CHECK(options.crew != LapCrew::cluster, ErrorKind::usage,
+            "lap_solve: there is no crew cluster yet; choose block, grid or automatic");
 }
 
 }  // namespace
@@ -225,22 +234,26 @@ void lap_solve(Context& ctx, const LapOptions& options, ConstView scores, View c
                View prices, LapReport* report) {
   lap::check_square(scores);
   lap::check_arguments(options, scores, column_of_row, prices, report);
-  check_solver(options);
-  const std::int64_t n = scores.shape[0];
-  if (n <= kBlockRows) {
-    launch_blocks(ctx, options, 1, n, scores, column_of_row, prices, report);
+  check_options(options);
+  const LapTask task{1, scores.shape[0], scores, column_of_row, prices, report};
+  if (options.crew == LapCrew::grid ||
+      (options.crew == LapCrew::automatic && task.n > kBlockRows)) {
+    launch_grid(ctx, options, task);
   } else {
-    launch_grid(ctx, options, n, scores, column_of_row, prices, report);
+    launch_blocks(ctx, options, task);
   }
 }
 
 void lap_solve_batch(Context& ctx, const LapOptions& options, ConstView scores, View column_of_row,
                      View prices, LapReport* reports) {
   lap::check_arguments(options, scores, column_of_row, prices, reports);
-  check_solver(options);
+  check_options(options);
+  NAT_CHECK(
+      options.crew != LapCrew::grid, ErrorKind::usage,
+      "lap_solve_batch: the crew grid solves one problem at a time; choose block or automatic");
   const std::int64_t n = scores.shape[1];
   const std::int64_t count = n == 0 ? 0 : scores.shape[0] / n;
-  launch_blocks(ctx, options, count, n, scores, column_of_row, prices, reports);
+  launch_blocks(ctx, options, {count, n, scores, column_of_row, prices, reports});
 }
 
 }  // namespace nat::gpu
