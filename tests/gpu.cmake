@@ -15,6 +15,6 @@ foreach(test IN LISTS NAT_DEVICE_TESTS)
   target_compile_definitions(gpu_${test} PRIVATE NAT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_dependencies(gpu_tests gpu_${test})
   add_test(NAME gpu_${test} COMMAND gpu_${test})
-  set_tests_properties(gpu_${test} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 TIMEOUT 120
+  set_tests_properties(gpu_${test} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 TIMEOUT 240
     ENVIRONMENT "CUDA_LAUNCH_BLOCKING=1;OMP_WAIT_POLICY=passive")
 endforeach()

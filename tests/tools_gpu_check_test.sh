@@ -104,6 +104,8 @@ if grep -v '^build.txt' "$out/summary.md" | grep 'not run'; then complain "a pie
 walk 1 fail-ctest test
 walk 1 unsteady test
 says "$out/test.txt" 'not the same bytes'
+walk 1 fail-bench_step test
+says "$out/test.txt" 'run twice: failed'
 walk 1 fail-bench_lap lap
 says "$out/lap-256.txt" 'FAILED with exit code 1'
 says "$out/barriers.txt" 'output of bench_barriers'
