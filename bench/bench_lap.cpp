@@ -19,8 +19,8 @@
 // takes, by the faster of its solvers (or the one that --solver names): "copied" begins and ends on
 // the device, with all threads, "one core" on the host. Ratios are against the cold time. The row
 // "assigner" goes from features to permutation. --problems B solves B problems at once
-// (lap_solve_batch). Each solution is compared with the CPU's auction (permutation, prices, report)
-// and with --repeats more of its own (100); where anything differs, or a gap is left, the row says
+// (lap_solve_batch). The solution must be that of the CPU's auction (permutation, prices, report),
+// proven optimal, and the same in all of --repeats solutions (100); where it is not, the row says
 // so and the exit code is 1.
 #include <algorithm>
 #include <cmath>
@@ -107,6 +107,8 @@ BenchOptions parse(int argc, char** argv) {
             options.device, ": not one of cpu, cuda");
   NAT_CHECK(options.solver == "all" || solver_named(options.solver).has_value(), ErrorKind::usage,
             "--solver ", options.solver, ": not one of automatic, jv, auction, all");
+  NAT_CHECK(options.problems >= 1, ErrorKind::usage, "--problems ", options.problems,
+            ": must be at least 1");
   if (options.n.empty()) {
     options.n = options.on_cuda() ? std::vector<std::int64_t>{256, 1024, 4096}
                                   : std::vector<std::int64_t>{64, 128, 256, 512, 1024, 2048};
