@@ -104,17 +104,9 @@ void sync_block(Context& ctx, int repeats) {
 }
 
 void sync_cluster(Context& ctx, int repeats) {
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim.x = kClusterBlocks;
-  cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(kClusterBlocks);
-  config.blockDim = dim3(kBlockThreads);
-  config.stream = stream_of(ctx);
-  config.attrs = &cluster;
-  config.numAttrs = 1;
-  check_cuda(cudaLaunchKernelEx(&config, sync_cluster_kernel, repeats), "launch of a cluster");
+  launch(ctx,
+         {.grid = dim3(kClusterBlocks), .block = dim3(kBlockThreads), .cluster = kClusterBlocks},
+         sync_cluster_kernel, repeats);
 }
 
 void sync_grid(Context& ctx, int repeats) {
