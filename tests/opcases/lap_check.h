@@ -77,11 +77,15 @@ inline std::vector<Solution> solve_batch(Context& ctx, std::size_t problems, std
   copy_to_device(ctx, ConstView(scores.data(), DType::f32, shape), on_device);
   Guarded columns(ctx, problems * n), prices(ctx, problems * n);
   const Buffer reports(ctx.device, problems * sizeof(LapReport), "reports");
+  LapReport unwritten;
+  unwritten.steps = -1;
+  std::vector<LapReport> report(problems, unwritten);
+  copy_to_device(ctx, ConstView(report.data(), DType::u8, report_shape),
+                 View(reports.data(), DType::u8, report_shape));
 
   const auto& solver = problems == 1 ? lap_solve : lap_solve_batch;
   solver(ctx, options, on_device, columns.view(), prices.view(), reports.as<LapReport>());
 
-  std::vector<LapReport> report(problems);
   copy_to_host(ctx, ConstView(reports.data(), DType::u8, report_shape),
                View(report.data(), DType::u8, report_shape));
   const std::vector<std::int32_t> column = columns.read(ctx), price = prices.read(ctx);
