@@ -8,8 +8,8 @@ holds one of the two, and the table says which.
 For each n and d, bench_lap solves its problems on one thread and dumps the score matrices; then
 scipy.optimize.linear_sum_assignment, lapx or lap (lap.lapjv) and src-d (lapjv.lapjv) solve the same
 ones, one thread each. Peers get the matrix already converted to what they compute with (float64;
-float32 for src-d; negated for the last two). All times are processor time of that thread, which other work
-on the machine disturbs little. Printed times are medians; ratios compare the least times. Values
+float32 for src-d; negated for the last two). All times are processor time of that thread, which other
+work on the machine disturbs little. Printed times are medians; ratios compare the least times. Values
 must agree within the rounding to quanta; the exit status is 1 if one does not.
 """
 
