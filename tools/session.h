@@ -18,6 +18,10 @@ namespace nat::tools {
 std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split split,
                                          const std::string& data = "");
 
+// The training pictures of a run that goes on, without those that it had to give up.
+std::unique_ptr<data::Dataset> reopen_data(const Options& options,
+                                           std::vector<data::Quarantined> quarantined);
+
 // Device and precision as asked for; "auto" chooses and the choice is printed by the caller.
 std::unique_ptr<Context> make_context(const Options& options);
 

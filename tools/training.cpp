@@ -17,6 +17,8 @@ namespace nat::tools {
 
 namespace {
 
+constexpr const char* kBadPictures = "bad_images.jsonl";
+
 volatile std::sig_atomic_t received_signal = 0;
 
 void remember_signal(int signal) { received_signal = signal; }
@@ -99,6 +101,12 @@ TrainerOptions trainer_options(const Options& options) {
   return trainer;
 }
 
+// As they were when the run began.
+std::unique_ptr<data::Dataset> reopen_pictures(const Options& options) {
+  const RunFolder folder = RunFolder::open(options.out);
+  return reopen_data(options, data::read_quarantined(folder.file(kBadPictures)));
+}
+
 Shape batch_shape(std::int64_t n, const data::PictureShape& picture) {
   return {n, picture.height, picture.width, picture.channels};
 }
@@ -135,7 +143,8 @@ void catch_signals() {
 
 Training::Training(Options options, Start start)
     : options_(std::move(options)),
-      pictures_(open_data(options_, data::Split::train)),
+      pictures_(start == Start::fresh ? open_data(options_, data::Split::train)
+                                      : reopen_pictures(options_)),
       ctx_(make_context(options_)),
       network_(make_network(*ctx_, options_, pictures_->shape())),
       targets_(*ctx_, options_.seed, pictures_->size(), options_.dimension),
@@ -152,7 +161,7 @@ Training::Training(Options options, Start start)
     begin_folder();
   } else {
     data::check_same_data(*pictures_, folder_.file("manifest.jsonl"));
-    listed_bad_ = pictures_->bad_pictures().size();
+    listed_bad_ = pictures_->bad_count();
     restore();
   }
   first_step_ = step_;
@@ -167,8 +176,17 @@ void Training::begin_folder() {
 }
 
 void Training::list_bad_pictures() {
-  data::write_bad_pictures(*pictures_, folder_.file("bad_images.jsonl"));
-  listed_bad_ = pictures_->bad_pictures().size();
+  listed_bad_ = pictures_->bad_count();  // first: loaders may find one more at any moment
+  data::write_bad_pictures(*pictures_, folder_.file(kBadPictures));
+}
+
+// At once: a run that is killed may go on only without the pictures that it has listed.
+void Training::list_new_bad_pictures() {
+  const std::size_t bad = pictures_->bad_count();
+  if (bad == listed_bad_) return;
+  progress_.note(str(bad, " of ", pictures_->size(),
+                     " pictures cannot be read any more: ", folder_.file(kBadPictures).string()));
+  list_bad_pictures();
 }
 
 std::string Training::summary() const {
@@ -183,9 +201,10 @@ std::string Training::summary() const {
       << "data " << pictures_->size() << " pictures " << pictures_->shape().width << "x"
       << pictures_->shape().height << "x" << pictures_->shape().channels << " from "
       << pictures_->catalog().source << '\n';
-  if (const std::size_t bad = pictures_->bad_pictures().size(); bad > 0) {
-    out << bad << " of " << pictures_->size() << " pictures cannot be read and are left out: "
-        << folder_.file("bad_images.jsonl").string() << '\n';
+  if (const std::size_t bad = pictures_->bad_count(); bad > 0) {
+    out << bad << " of " << pictures_->size()
+        << " pictures cannot be read and are left out: " << folder_.file(kBadPictures).string()
+        << '\n';
   }
   out << "network " << network_.architecture << ", " << network_.net->parameters().size()
       << " parameters, " << steps_per_epoch() << " steps an epoch\n";
@@ -219,6 +238,7 @@ void Training::train_epoch(std::int64_t stop_after) {
     ++step_;
     ++step_in_epoch_;
     count(report, options_.batch);
+    list_new_bad_pictures();
     progress_.update({.epoch = static_cast<int>(epoch_),
                       .epochs = static_cast<int>(options_.epochs),
                       .done = step_ * options_.batch,
@@ -366,11 +386,7 @@ double Training::online_knn() {
 }
 
 void Training::save() {
-  if (const std::size_t bad = pictures_->bad_pictures().size(); bad > listed_bad_) {
-    progress_.note(str(bad, " of ", pictures_->size(), " pictures cannot be read any more: ",
-                       folder_.file("bad_images.jsonl").string()));
-    list_bad_pictures();
-  }
+  list_new_bad_pictures();
   Checkpoint checkpoint;
   put_parameters(*ctx_, network_.net->parameters(), checkpoint);
   const std::vector<std::int32_t> permutation = targets_.permutation(*ctx_);

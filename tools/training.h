@@ -43,6 +43,7 @@ class Training {
 
   void begin_folder();
   void list_bad_pictures();
+  void list_new_bad_pictures();
   void restore();
   void check_recipe(const Checkpoint& checkpoint);
   void train_epoch(std::int64_t stop_after);
