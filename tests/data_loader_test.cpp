@@ -157,6 +157,16 @@ TEST_CASE("one worker and four deliver the same bytes") {
   CHECK(one != epoch_bytes(pictures, training(16, 1), 4));
 }
 
+TEST_CASE("who does not choose gets one worker beside computing processors, several beside a GPU") {
+  constexpr std::int64_t kMiB = 1 << 20;
+  CHECK(automatic_threads(true, 64, kMiB) == 1);
+  CHECK(automatic_threads(false, 64, kMiB) == 8);
+  CHECK(automatic_threads(false, 6, kMiB) == 4);
+  CHECK(automatic_threads(false, 1, kMiB) == 1);
+  CHECK(automatic_threads(false, 64, 600 * kMiB) == 3);  // three batches of 600 MiB in 2 GiB
+  CHECK(automatic_threads(false, 64, 9000 * kMiB) == 1);
+}
+
 TEST_CASE("an epoch resumed in its middle continues with the same batches") {
   const MemoryDataset pictures = stored_pictures(200);
   const auto whole = epoch_bytes(pictures, training(16, 3), 2);

@@ -182,7 +182,7 @@ TEST_CASE("a number is taken as it is written or refused") {
               small_run(data, out, {"--seed", "9223372036854775807", "--stop-after-steps", "3"}))
               .code == 75);
   check_refused(workspace, {"resume", out, "--threads", "-3"}, 2, {"--threads", "-3"});
-  check_refused(workspace, {"resume", out, "--loaders", "0"}, 2, {"--loaders", "0"});
+  check_refused(workspace, {"resume", out, "--loaders", "-1"}, 2, {"--loaders", "-1"});
   check_refused(workspace, {"resume", out, "--stop-after-steps", "-1"}, 2, {"-1"});
   check_refused(workspace, {"eval", "knn", out, "--threads", "-1"}, 2, {"--threads", "-1"});
   check_refused(workspace, {"embed", out, "--output", "x", "--threads", "5000"}, 2, {"5000"});

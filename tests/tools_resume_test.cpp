@@ -158,8 +158,15 @@ TEST_CASE("one loader thread gives the same run as four") {
   const std::string data = make_data(workspace);
   const std::string one = workspace.at("one"), four = workspace.at("four");
   REQUIRE(nat::tools::nat(workspace, small_run(data, one, {"--loaders", "1"})).code == 0);
-  REQUIRE(nat::tools::nat(workspace, small_run(data, four, {"--loaders", "4"})).code == 0);
+  const Outcome outcome = nat::tools::nat(workspace, small_run(data, four, {"--loaders", "4"}));
+  REQUIRE(outcome.code == 0);
+  CHECK(outcome.err.find("loader threads 4\n") != std::string::npos);
   check_same_end(one, four);
+  // The number is automatic where nobody chooses it, and that is one beside computing processors.
+  const std::string free = workspace.at("free");
+  const Outcome chosen = nat::tools::nat(workspace, small_run(data, free, {"--device", "cpu"}));
+  CHECK(chosen.err.find("loader threads 1\n") != std::string::npos);
+  CHECK(chosen.err.find("loaders = 0\n") != std::string::npos);
 }
 
 TEST_CASE("the seed decides the run") {

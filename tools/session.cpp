@@ -1,5 +1,6 @@
 #include "tools/session.h"
 
+#include "data/parallel.h"
 #include "engine/init.h"
 #include "kernels/cpu_info.h"
 #include "kernels/memory.h"
@@ -74,6 +75,13 @@ Context planning_context(const Options& options) {
       options.device == "cuda" || (options.device == "auto" && cuda_device().usable());
   return cuda ? Context::for_planning(Device::cuda, cuda_math(options.dtype))
               : Context::for_planning(Device::cpu, cpu_math(options.dtype));
+}
+
+int loader_threads(const Options& options, Device device, std::int64_t batch,
+                   const data::PictureShape& pictures) {
+  if (options.loaders > 0) return options.loaders;
+  return data::automatic_threads(device == Device::cpu, data::worker_count(0),
+                                 batch * pictures.bytes());
 }
 
 data::PixelMemory page_locked(Device device) {

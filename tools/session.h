@@ -28,6 +28,10 @@ std::unique_ptr<Context> make_context(const Options& options);
 // The same for a device that may be missing: sizes can be planned, nothing can run.
 Context planning_context(const Options& options);
 
+// Threads of a loader of such batches: options.loaders, or an automatic number.
+int loader_threads(const Options& options, Device device, std::int64_t batch,
+                   const data::PictureShape& pictures);
+
 // Where a loader keeps its pictures: memory that the device can copy from at full speed.
 data::PixelMemory page_locked(Device device);
 

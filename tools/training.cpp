@@ -78,7 +78,7 @@ data::LoaderOptions training_loading(const Context& ctx, const Options& options,
   loading.batch_size = static_cast<int>(std::max(options.batch, options.assign_pool));
   loading.augmentation = augmentation(options, pictures.shape());
   loading.seed = options.seed;
-  loading.threads = options.loaders;
+  loading.threads = loader_threads(options, ctx.device, loading.batch_size, pictures.shape());
   return loading;
 }
 
@@ -200,7 +200,7 @@ std::string Training::summary() const {
       << "), " << name(ctx_->math) << '\n'
       << "data " << pictures_->size() << " pictures " << pictures_->shape().width << "x"
       << pictures_->shape().height << "x" << pictures_->shape().channels << " from "
-      << pictures_->catalog().source << '\n';
+      << pictures_->catalog().source << ", loader threads " << loader_->threads() << '\n';
   if (const std::size_t bad = pictures_->bad_count(); bad > 0) {
     out << bad << " of " << pictures_->size()
         << " pictures cannot be read and are left out: " << folder_.file(kBadPictures).string()
