@@ -86,6 +86,21 @@ TEST_CASE("printed numbers read back to the same double") {
   CHECK(nat::shortest(1e-9) == "1e-09");
 }
 
+TEST_CASE("a log keeps its first rows and goes on behind them") {
+  const TemporaryFolder folder;
+  MetricsLog log(folder.path / "m", {"step"});
+  for (int step = 0; step < 5; ++step) log.append({{"step", step}});
+  log.truncate_to_rows(9);
+  CHECK(log.sizes().rows == 5);
+  log.truncate_to_rows(2);
+  log.append({{"step", 7}});
+  CHECK(read_file(folder.path / "m.csv") == "step\n0\n1\n7\n");
+  CHECK(read_file(folder.path / "m.jsonl") == "{\"step\": 0}\n{\"step\": 1}\n{\"step\": 7}\n");
+  log.truncate_to_rows(0);
+  CHECK(read_file(folder.path / "m.csv") == "step\n");
+  CHECK(read_file(folder.path / "m.jsonl").empty());
+}
+
 TEST_CASE("a resumed log equals an uninterrupted one byte for byte") {
   const TemporaryFolder folder;
   const auto row = [](int step) {

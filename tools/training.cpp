@@ -1,5 +1,6 @@
 #include "tools/training.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -42,17 +43,9 @@ const std::vector<std::string> kMetrics = {"epoch",
                                            "solver_paths",
                                            "solver_gap",
                                            "knn"};
-const std::vector<std::string> kTiming = {"epoch",
-                                          "seconds",
-                                          "images_per_second",
-                                          "data_wait",
-                                          "preprocess",
-                                          "forward",
-                                          "assign",
-                                          "head",
-                                          "backward",
-                                          "update",
-                                          "judging_and_checkpoints"};
+const std::vector<std::string> kTiming = {
+    "epoch",  "seconds", "images_per_second", "data_wait", "preprocess", "forward",
+    "assign", "head",    "backward",          "update",    "recorded",   "judging_and_checkpoints"};
 
 Schedule make_schedule(const Options& options) {
   Schedule schedule;
@@ -332,6 +325,7 @@ void Training::write_timing(std::int64_t epoch, double trained) {
                   {"head", now.head - then.head},
                   {"backward", now.backward - then.backward},
                   {"update", now.update - then.update},
+                  {"recorded", now.recorded - then.recorded},
                   {"judging_and_checkpoints", seconds_now() - trained}});
 }
 
@@ -414,6 +408,7 @@ void Training::restore() {
               " has no usable checkpoint: ", newest.skipped.front(),
               "; delete its checkpoints folder to begin again");
     metrics_.truncate_to({});  // stopped before the first checkpoint: begin again
+    timing_.truncate_to({});
     std::filesystem::create_directories(folder_.checkpoints());
     return;
   }
@@ -433,6 +428,18 @@ void Training::restore() {
   epoch_ = std::stoll(checkpoint.metadata_value("epoch"));
   step_in_epoch_ = std::stoll(checkpoint.metadata_value("step_in_epoch"));
   metrics_.truncate_to(parse_log_sizes(checkpoint.metadata_value("metrics")));
+  forget_later_timing();
+}
+
+// Epochs that are trained once more get a row once more. The checkpoint cannot know the size of
+// this log, because the row of an epoch holds the time of its checkpoint.
+void Training::forget_later_timing() {
+  const std::vector<MetricsRow> rows = read_csv(folder_.file("timing.csv"));
+  const auto later = std::find_if(rows.begin(), rows.end(), [this](const MetricsRow& row) {
+    const auto epoch = row.find("epoch");
+    return epoch == row.end() || epoch->second >= static_cast<double>(epoch_);
+  });
+  timing_.truncate_to_rows(static_cast<std::uint64_t>(later - rows.begin()));
 }
 
 // Half a run with one recipe and half with another would be a run of neither.
