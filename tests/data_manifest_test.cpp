@@ -2,7 +2,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -21,11 +20,6 @@ std::vector<Json> read_lines(const std::string& path) {
   std::vector<Json> lines;
   for (std::string line; std::getline(in, line);) lines.push_back(Json::parse(line));
   return lines;
-}
-
-std::string read_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 std::unique_ptr<Dataset> open_path(const std::string& path, const OpenOptions& options = {}) {
@@ -125,9 +119,9 @@ TEST_CASE("a picture that went bad while it was read is no change of the data; a
     CHECK(pixels == grey);
     resumed->read(5, pixels.data());
     CHECK(pixels[0] == 200);
-    const std::string before = read_text(list);
+    const std::string before = test::read_file(list);
     write_bad_pictures(*resumed, list);
-    CHECK(read_text(list) == before);
+    CHECK(test::read_file(list) == before);
   }
   const auto refused = [&] {
     CHECK_CONTAINS(message_of(ErrorKind::data, [&] { check_same_data(*reopen(), manifest); }),
