@@ -1,7 +1,10 @@
 // How long does the exact assignment of one batch take?
 //
-//   bench_lap [--n N]... [--d D]... [--solver automatic|jv|auction|all] [--munkres yes]
-//             [--clock wall|thread] [--json PATH] [--dump DIR]
+//   bench_lap [--n N]... [--d D]... [--kind TEXT] [--solver automatic|jv|auction|all]
+//             [--munkres yes] [--clock wall|thread] [--json PATH] [--dump DIR]
+//   bench_lap --device cuda [--crew automatic|block|cluster|grid|all] [--problems B] [--repeats R]
+//             [--n N]... [--d D]... [--kind TEXT] [--solver jv|auction|all] [--json PATH]
+//             [--dump DIR]
 //
 // For each batch size n, dimension d and kind of features: the median time of lap_solve on the
 // centred scores, of the whole re-assignment (centring, score product, lap_solve), and the counts
@@ -9,7 +12,16 @@
 // them; --munkres adds the textbook method. --clock thread counts the processor time of the main
 // thread, which other work on the machine disturbs less: the time on one thread, and on several the
 // share of the one that also does what is serial. --dump writes each score matrix as raw float32
-// for bench/peers/lap_peers.py.
+// for bench/peers/lap_peers.py. --kind takes only the features whose name holds the text.
+//
+// On CUDA: microseconds from scores on the device to the permutation on the device, with cold
+// caches and with warm ones, for each crew of kernels/lap.h; beside it in the same run what the CPU
+// takes, by the faster of its solvers (or the one that --solver names): "copied" begins and ends on
+// the device, with all threads, "one core" on the host. Ratios are against the cold time. The row
+// "assigner" goes from features to permutation. --problems B solves B problems at once
+// (lap_solve_batch). The solution must be that of the CPU's auction (permutation, prices, report),
+// proven optimal, and the same in all of --repeats solutions (100); where it is not, the row says
+// so and the exit code is 1.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -25,6 +37,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "bench/lap_on_cuda.h"
 #include "bench/peers/textbook_munkres.h"
 #include "kernels/gemm.h"
 #include "kernels/lap.h"
@@ -39,8 +52,11 @@ namespace {
 
 struct BenchOptions {
   std::vector<std::int64_t> n, d;
-  std::string json, dump, solver = "automatic";
+  std::string json, dump, kind, device = "cpu", solver = "automatic", crew = "automatic";
+  std::int64_t problems = 1;
+  int repeats = 100;
   bool munkres = false, thread_time = false;
+  bool on_cuda() const { return device == "cuda"; }
 };
 
 std::optional<LapSolver> solver_named(const std::string& name) {
@@ -62,6 +78,16 @@ BenchOptions parse(int argc, char** argv) {
       options.d.push_back(std::stoll(value));
     } else if (flag == "--solver") {
       options.solver = value;
+    } else if (flag == "--device") {
+      options.device = value;
+    } else if (flag == "--crew") {
+      options.crew = value;
+    } else if (flag == "--problems") {
+      options.problems = std::stoll(value);
+    } else if (flag == "--repeats") {
+      options.repeats = std::stoi(value);
+    } else if (flag == "--kind") {
+      options.kind = value;
     } else if (flag == "--munkres") {
       options.munkres = value == "yes";
     } else if (flag == "--clock") {
@@ -72,14 +98,42 @@ BenchOptions parse(int argc, char** argv) {
       options.dump = value;
     } else {
       throw Error(ErrorKind::usage,
-                  flag + " is not one of --n --d --solver --munkres --clock --json --dump");
+                  flag +
+                      " is not one of --device --n --d --kind --solver --crew --problems "
+                      "--repeats --munkres --clock --json --dump");
     }
   }
+  NAT_CHECK(options.device == "cpu" || options.on_cuda(), ErrorKind::usage, "--device ",
+            options.device, ": not one of cpu, cuda");
   NAT_CHECK(options.solver == "all" || solver_named(options.solver).has_value(), ErrorKind::usage,
             "--solver ", options.solver, ": not one of automatic, jv, auction, all");
-  if (options.n.empty()) options.n = {64, 128, 256, 512, 1024, 2048};
-  if (options.d.empty()) options.d = {128, 2048};
+  NAT_CHECK(options.problems >= 1, ErrorKind::usage, "--problems ", options.problems,
+            ": must be at least 1");
+  if (options.n.empty()) {
+    options.n = options.on_cuda() ? std::vector<std::int64_t>{256, 1024, 4096}
+                                  : std::vector<std::int64_t>{64, 128, 256, 512, 1024, 2048};
+  }
+  if (options.d.empty()) {
+    options.d =
+        options.on_cuda() ? std::vector<std::int64_t>{128} : std::vector<std::int64_t>{128, 2048};
+  }
   return options;
+}
+
+bench::LapOnCudaOptions on_cuda_options(const BenchOptions& options) {
+  bench::LapOnCudaOptions chosen;
+  for (const bench::NamedCrew& crew : bench::kLapCrews) {
+    if (options.crew == "all" || options.crew == crew.name) chosen.crews.push_back(crew);
+  }
+  NAT_CHECK(!chosen.crews.empty(), ErrorKind::usage, "--crew ", options.crew,
+            ": not one of automatic, block, cluster, grid, all");
+  for (const char* name : {"jv", "auction"}) {
+    const bool wanted =
+        options.solver == name || options.solver == "all" || options.solver == "automatic";
+    if (wanted) chosen.cpu_solvers.push_back({name, *solver_named(name)});
+  }
+  chosen.repeats = options.repeats;
+  return chosen;
 }
 
 // Of at least 5 calls and at least 0.3 seconds. The least time is the one that other work on the
@@ -256,15 +310,25 @@ void print_comparison(const nlohmann::json& row) {
   }
 }
 
-void run(const BenchOptions& options) {
-  if (!options.dump.empty()) std::filesystem::create_directories(options.dump);
+// f(n, d, instance) for all that is asked for.
+template <class F>
+void for_each_instance(const BenchOptions& options, F&& f) {
+  for (const std::int64_t n : options.n) {
+    for (const std::int64_t d : options.d) {
+      for (const test::LapInstance& instance : test::kLapInstances) {
+        if (std::string(instance.name).find(options.kind) != std::string::npos) f(n, d, instance);
+      }
+    }
+  }
+}
+
+nlohmann::json run_on_cpu(const BenchOptions& options) {
   Context ctx;
   nlohmann::json rows = nlohmann::json::array();
   std::printf("%5s %5s  %-16s %9s %9s %6s %5s %7s %4s\n", "n", "d", "features", "solve ms",
               "assign ms", "bids", "paths", "steps", "gap");
-  for (const std::int64_t n : options.n) {
-    for (const std::int64_t d : options.d) {
-      for (const test::LapInstance& instance : test::kLapInstances) {
+  for_each_instance(
+      options, [&](std::int64_t n, std::int64_t d, const test::LapInstance& instance) {
         const nlohmann::json row = measure(ctx, instance, n, d, options);
         std::printf("%5lld %5lld  %-16s %9.4f %9.4f %6lld %5lld %7lld %4lld\n",
                     static_cast<long long>(n), static_cast<long long>(d), instance.name,
@@ -274,14 +338,108 @@ void run(const BenchOptions& options) {
         print_comparison(row);
         std::fflush(stdout);
         rows.push_back(row);
-      }
-    }
+      });
+  return rows;
+}
+
+// ---- CUDA ---------------------------------------------------------------------------------------
+
+void print_on_cuda(const nlohmann::json& row) {
+  const double cold = row["cold_us"];
+  std::printf("%5lld %5lld  %-15s %-9s %9.1f %9.1f", row["n"].get<long long>(),
+              row["d"].get<long long>(), row["kind"].get<std::string>().c_str(),
+              row["crew"].get<std::string>().c_str(), cold, row["warm_us"].get<double>());
+  if (row.contains("copied_us")) {
+    const double copied = row["copied_us"], one_core = row["one_core_us"];
+    std::printf(" %10.1f %7s %6.2f %10.1f %7s %6.2f %5lld %6lld", copied,
+                row["copied_solver"].get<std::string>().c_str(), copied / cold, one_core,
+                row["one_core_solver"].get<std::string>().c_str(), one_core / cold,
+                row["rounds"].get<long long>(), row["steps"].get<long long>());
+  } else {
+    std::printf(" %64s", "");
   }
-  if (options.json.empty()) return;
-  std::ofstream file(options.json);
-  file << nlohmann::json{{"bench", "lap"}, {"rows", rows}}.dump(1) << "\n";
-  file.close();
-  NAT_CHECK(file, ErrorKind::io, options.json, ": cannot be written");
+  std::printf(" %4lld\n", row["gap_quanta"].get<long long>());
+  const std::string fault = row["fault"];
+  if (!fault.empty()) std::printf("             WRONG: %s\n", fault.c_str());
+  std::fflush(stdout);
+}
+
+// Scores of several problems of one kind, and the features of the last.
+struct MadeProblems {
+  test::FeaturesAndTargets last;
+  std::vector<float> scores;
+};
+
+MadeProblems make_problems(Context& ctx, const test::LapInstance& instance, std::int64_t count,
+                           std::int64_t n, std::int64_t d) {
+  MadeProblems made;
+  for (std::int64_t k = 0; k < count; ++k) {
+    made.last = test::make_features(instance, static_cast<std::size_t>(n),
+                                    static_cast<std::size_t>(d), static_cast<std::uint64_t>(k + 1));
+    const std::vector<float> scores =
+        centred_scores(ctx, ConstView(made.last.z.data(), DType::f32, Shape(n, d)),
+                       ConstView(made.last.targets.data(), DType::f32, Shape(n, d)));
+    made.scores.insert(made.scores.end(), scores.begin(), scores.end());
+  }
+  return made;
+}
+
+// A row for each crew that there is, and for one problem a row for the assigner.
+std::vector<nlohmann::json> measure_on_cuda(Context& cuda, Context& cpu,
+                                            const test::LapInstance& instance, std::int64_t n,
+                                            std::int64_t d, const BenchOptions& options,
+                                            const bench::LapOnCudaOptions& on_cuda) {
+  const MadeProblems made = make_problems(cpu, instance, options.problems, n, d);
+  bench::LapComparison comparison(cuda, cpu, options.problems, n, made.scores, on_cuda);
+  const bench::CpuTime copied = comparison.with_copies(), one_core = comparison.one_core();
+  const nlohmann::json common = {
+      {"kind", instance.name}, {"n", n}, {"d", d}, {"problems", options.problems}};
+  std::vector<nlohmann::json> rows;
+  for (const bench::NamedCrew& crew : on_cuda.crews) {
+    std::optional<nlohmann::json> row = comparison.crew(crew);
+    if (!row) continue;
+    row->update(common);
+    row->update({{"copied_us", 1e6 * copied.seconds},
+                 {"copied_solver", copied.solver},
+                 {"one_core_us", 1e6 * one_core.seconds},
+                 {"one_core_solver", one_core.solver}});
+    if (!options.dump.empty()) dump_scores(options.dump, made.scores, *row);
+    rows.push_back(*row);
+  }
+  if (options.problems == 1) {
+    rows.push_back(bench::time_assigner_on_cuda(cuda, made.last.z, made.last.targets, n, d));
+    rows.back().update(common);
+  }
+  return rows;
+}
+
+nlohmann::json run_on_cuda(const BenchOptions& options) {
+  const bench::LapOnCudaOptions on_cuda = on_cuda_options(options);
+  Context cuda(Device::cuda), cpu;
+  std::printf("%s, %lld at once; CPU: %d threads\n", bench::device_name(Device::cuda).c_str(),
+              static_cast<long long>(options.problems), cpu::thread_count());
+  std::printf("%5s %5s  %-15s %-9s %9s %9s %10s %7s %6s %10s %7s %6s %5s %6s %4s\n", "n", "d",
+              "features", "crew", "cold us", "warm us", "copied us", "solver", "ratio", "1 core us",
+              "solver", "ratio", "round", "steps", "gap");
+  nlohmann::json rows = nlohmann::json::array();
+  for_each_instance(options, [&](std::int64_t n, std::int64_t d,
+                                 const test::LapInstance& instance) {
+    for (const nlohmann::json& row : measure_on_cuda(cuda, cpu, instance, n, d, options, on_cuda)) {
+      print_on_cuda(row);
+      rows.push_back(row);
+    }
+  });
+  return rows;
+}
+
+void run(const BenchOptions& options) {
+  if (!options.dump.empty()) std::filesystem::create_directories(options.dump);
+  const nlohmann::json rows = options.on_cuda() ? run_on_cuda(options) : run_on_cpu(options);
+  bench::write_json(options.json, {{"bench", "lap"}, {"device", options.device}, {"rows", rows}});
+  const bool is_wrong = std::any_of(rows.begin(), rows.end(), [](const nlohmann::json& row) {
+    return !row.value("fault", "").empty();
+  });
+  NAT_CHECK(!is_wrong, ErrorKind::unexpected, "solutions are WRONG, see above");
 }
 
 }  // namespace

@@ -43,16 +43,22 @@ void Scratch::release(std::size_t used, std::size_t overflows) {
     if (block_ != nullptr) deallocate(device_, block_);
     block_ = nullptr;
     capacity_ = 0;
+    ++generation_;
     block_ = allocate(device_, high_water_, "scratch memory");
     capacity_ = high_water_;
-    ++generation_;
   }
 }
 
 Scratch::Frame::Frame(Scratch& scratch)
     : scratch_(scratch), used_(scratch.used_), overflows_(scratch.overflows_.size()) {}
-// Merging allocates at most what was just freed; should even that fail, terminating is right.
-Scratch::Frame::~Frame() { scratch_.release(used_, overflows_); }
+// Where there is no memory to merge into one block, the next operation asks for it again and fails
+// with a line that says so; an exception from here would end the program without one.
+Scratch::Frame::~Frame() {
+  try {
+    scratch_.release(used_, overflows_);
+  } catch (const Error&) {
+  }
+}
 
 namespace {
 using CudaStatePointer = std::unique_ptr<CudaState, void (*)(CudaState*)>;

@@ -42,15 +42,23 @@ enum class LapStatus : std::int32_t { optimal, bad_input };
 // automatic: auction on CUDA; on the CPU jv below kLapAuctionFrom rows, auction from there on.
 enum class LapSolver { automatic, jv, auction };
 
+// Who solves a problem together on CUDA. automatic: by n and by what the device has. block: one
+// block. cluster: a thread-block cluster, which devices have from compute capability 9.0 on. grid:
+// all blocks of a cooperative launch, one problem at a time, so not for lap_solve_batch. What
+// cannot be had is refused with Error(usage). The CPU does not look at it.
+enum class LapCrew { automatic, block, cluster, grid };
+
 inline constexpr std::int32_t kLapLevels = 1 << 24;  // as many as a float32 has bits
 inline constexpr std::int64_t kLapAuctionFrom = 1024;
 
-// Of the auction; 0 chooses by n. They change how long a solution takes, never its value.
+// Of the auction; 0 chooses by n. They change how long a solution takes, never its value; `crew`
+// changes nothing else at all.
 struct LapOptions {
   LapSolver solver = LapSolver::automatic;
   int alpha = 0;      // >= 2: each phase bids with 1/alpha of the least raise of the one before
   int cut_div = 0;    // a phase ends when n / cut_div rows are left without a column
   int round_cap = 0;  // or after so many rounds
+  LapCrew crew = LapCrew::automatic;
 };
 
 struct LapReport {

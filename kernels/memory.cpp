@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -41,7 +42,10 @@ void* allocate_plain(std::size_t bytes, const char* what) {
   constexpr std::size_t kHugePage = 2 << 20;
   const bool huge = bytes >= 2 * kHugePage;
   const std::size_t alignment = huge ? kHugePage : kAlignment;
-  void* data = std::aligned_alloc(alignment, round_up(bytes == 0 ? 1 : bytes, alignment));
+  void* data = nullptr;
+  if (bytes <= PTRDIFF_MAX) {  // more is the size of a mistake, and would wrap around
+    data = std::aligned_alloc(alignment, round_up(bytes == 0 ? 1 : bytes, alignment));
+  }
   NAT_CHECK(data != nullptr, ErrorKind::memory, what, ": cannot get ", bytes >> 20,
             " MiB of memory; use a smaller --batch");
 #if defined(MADV_HUGEPAGE)

@@ -7,12 +7,14 @@ target_link_libraries(nat_test_support_gpu PUBLIC nat_kernels)
 add_library(nat_gpu_main OBJECT tests/gpu_main.cpp)
 target_link_libraries(nat_gpu_main PUBLIC nat_flags doctest::doctest)
 
+add_custom_target(gpu_tests)
 foreach(test IN LISTS NAT_DEVICE_TESTS)
   add_executable(gpu_${test} tests/${test}.cpp $<TARGET_OBJECTS:nat_gpu_main>)
   target_link_libraries(gpu_${test} PRIVATE nat_test_support_gpu nat_method nat_models
                                             doctest::doctest nlohmann_json::nlohmann_json)
   target_compile_definitions(gpu_${test} PRIVATE NAT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  add_dependencies(gpu_tests gpu_${test})
   add_test(NAME gpu_${test} COMMAND gpu_${test})
-  set_tests_properties(gpu_${test} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 TIMEOUT 900
+  set_tests_properties(gpu_${test} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 TIMEOUT 240
     ENVIRONMENT "CUDA_LAUNCH_BLOCKING=1;OMP_WAIT_POLICY=passive")
 endforeach()

@@ -15,11 +15,13 @@
 
 namespace {
 int aligned_allocations = 0;
-}
+bool allocations_fail = false;
+}  // namespace
 
-// Counts every allocation of kernels/memory.h in this program.
+// Counts every allocation of kernels/memory.h in this program, and lets them fail on demand.
 extern "C" void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept {
   ++aligned_allocations;
+  if (allocations_fail) return nullptr;
   void* data = nullptr;
   return posix_memalign(&data, alignment, bytes) == 0 ? data : nullptr;
 }
@@ -96,6 +98,20 @@ TEST_CASE("scratch memory stops allocating once the largest need is known") {
   for (int step = 0; step < 10; ++step) borrow(scratch);
   CHECK(aligned_allocations == warm);
   CHECK(scratch.high_water() == high_water);
+}
+
+TEST_CASE("without memory to merge, a frame still ends, and the next need is an error") {
+  Scratch scratch(Device::cpu);
+  constexpr std::size_t kBytes = 64 << 20;
+  {
+    Scratch::Frame frame(scratch);
+    frame.take<char>(kBytes);
+    frame.take<char>(kBytes);
+    allocations_fail = true;
+  }
+  CHECK_THROWS_WITH_AS(Scratch::Frame(scratch).take<char>(kBytes), doctest::Contains("MiB"), Error);
+  allocations_fail = false;
+  { Scratch::Frame(scratch).take<char>(kBytes); }
 }
 
 TEST_CASE("a buffer is zeroed, aligned and owns its memory") {

@@ -30,7 +30,7 @@ TEST_CASE("every 1x1, 2x2 and 3x3 matrix of zeros, ones and twos is solved") {
   for (std::size_t n = 1; n <= 3; ++n) {
     std::size_t count = 1;
     for (std::size_t i = 0; i < n * n; ++i) count *= 3;
-    const std::size_t stride = kOnCuda ? 31 : 1;  // of the CUDA kernel a sample
+    const std::size_t stride = samples_only() ? 31 : 1;
     Scores all;
     std::vector<std::int64_t> best;
     for (std::size_t code = 0; code < count; code += stride) {
@@ -79,7 +79,7 @@ TEST_CASE("random matrices up to 7x7, with and without ties, match the best of a
 TEST_CASE("sizes around the vector width match a plain int64 solver") {
   LapTester tester;
   for (const std::size_t n : {2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130}) {
-    if (kOnCuda && n > 33) continue;
+    if (samples_only() && n > 33) continue;
     for (const std::uint32_t levels : {3u, 100u, 1u << 24}) {
       CAPTURE(n);
       CAPTURE(levels);
@@ -117,7 +117,7 @@ TEST_CASE("the OR-Library problems assign100 to assign800 reach their published 
   }
   LapTester tester;
   const std::int64_t optima[] = {305, 475, 626, 804, 991, 1176, 1362, 1552};
-  for (std::size_t k = 0; k < (kOnCuda ? 1 : 8); ++k) {
+  for (std::size_t k = 0; k < (samples_only() ? 1 : 8); ++k) {
     const std::size_t hundreds = 100 * (k + 1);
     CAPTURE(hundreds);
     std::ifstream file(folder / ("assign" + std::to_string(hundreds) + ".txt"));
@@ -252,7 +252,7 @@ TEST_CASE("solutions of one problem are one solution, with any number of threads
   const Scores scores = random_scores(n, 5, 8);  // many optima
   LapTester tester;
   const Solution first = tester.solve(n, scores);
-  for (int repeat = 0; repeat < (kOnCuda ? 2 : 100); ++repeat) {
+  for (int repeat = 0; repeat < (samples_only() ? 2 : 100); ++repeat) {
     with_threads(1 + repeat % 2, [&] {
       const Solution again = tester.solve(n, scores);
       CHECK(again.column == first.column);
@@ -371,7 +371,12 @@ TEST_CASE("matrices that are not square or not f32, and results of another size,
                   Error);
   CHECK_THROWS_AS(
       lap_solve_batch(ctx, LapOptions{}, wide.view(), four.view(), four.view(), &report), Error);
-  if (kOnCuda) CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::jv, 0, 0, 0}), Error);
+  if (!kOnCuda) return;
+  CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::jv, 0, 0, 0}), Error);
+  LapOptions grid;
+  grid.crew = LapCrew::grid;
+  CHECK_THROWS_AS(lap_solve_batch(ctx, grid, scores.view(), four.view(), four.view(), &report),
+                  Error);
 }
 
 }  // namespace

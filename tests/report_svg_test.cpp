@@ -101,7 +101,9 @@ TEST_CASE("a line chart is well-formed and shows its labels, ticks and last valu
   CHECK(malformed(report::standalone(svg)) == "");
   CHECK(contains(report::standalone(svg), "prefers-color-scheme:dark"));
   // Readable on a page that is bright where the reader's system is dark, or the other way round.
-  CHECK(contains(report::standalone(svg), "svg{background:var(--page)}"));
+  // Plain colours first, for programs that know no custom properties.
+  CHECK(contains(report::standalone(svg), "svg{background:#fcfcfa;background:var(--page)}"));
+  CHECK(contains(report::standalone(svg), ".plot-line.c0{stroke:#1f66b5;stroke:var(--c0)}"));
   CHECK(contains(report::standalone(svg), "viewBox=\"-16 -16 492 "));
   CHECK(!contains(svg, "<b"));
   CHECK(count(svg, kHostileEscaped) == 5);  // title (twice), subtitle, x label, legend

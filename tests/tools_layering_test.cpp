@@ -72,9 +72,11 @@ std::string fault_of_own(const Include& include) {
       !is_in(include.from, "kernels/cpu"))
     return "";
   if (is_in(include.name, "kernels/cuda") &&
-      !is_in_any(include.from, {"kernels/cuda", "tests/simt"}) &&
+      !is_in_any(include.from, {"kernels/cuda", "tests/simt", "bench/cuda"}) &&
       !begins_with_any(include.from, {"tests/cuda_"}))
     return "only kernels/cuda may look into kernels/cuda, but for its runtime.h";
+  if (is_in(include.name, "bench/cuda") && !is_in(include.from, "bench/cuda"))
+    return "bench/cuda is one program, which nothing includes";
   if (is_in(include.name, "kernels/cpu") && is_in(include.from, "kernels/cuda"))
     return "the backends do not know each other";
   if (is_in(include.from, "data") && data_may_include(include.name)) return "";
@@ -95,8 +97,8 @@ std::string fault_of_third_party(const Include& include) {
     return "oneDNN stays in kernels/cpu/onednn";
   if (begins_with_any(name, {"cuda", "cublas", "cudnn", "cub/", "cooperative_groups", "curand",
                              "nvtx3/", "mma.h", "device_launch"}) &&
-      !is_in_any(include.from, {"kernels/cuda", "tests/simt"}))
-    return "CUDA stays in kernels/cuda and tests/simt";
+      !is_in_any(include.from, {"kernels/cuda", "tests/simt", "bench/cuda"}))
+    return "CUDA stays in kernels/cuda, tests/simt and bench/cuda";
   if (begins_with_any(name, {"stb"}) && !is_in_any(include.from, {"data", "tools/report", "tests"}))
     return "stb stays in data/ and tools/report/";
   if (begins_with_any(name, {"CLI"}) && !is_in_any(include.from, {"tools", "bench"}))
@@ -203,6 +205,9 @@ TEST_CASE("planted violations are caught") {
       {"engine/layer.h", "oneapi/dnnl/dnnl.hpp", false},
       {"kernels/memory.cpp", "cuda_runtime.h", false},
       {"nat/trainer.cpp", "cudnn.h", false},
+      {"bench/bench_lap.cpp", "cuda_runtime.h", false},
+      {"bench/bench_lap.cpp", "kernels/cuda/lap_paths.cuh", true},
+      {"bench/bench_lap.cpp", "bench/cuda/barriers.h", true},  // a program of its own
       {"tools/features.cpp", "stb_image.h", false},
       {"nat/recipe.h", "CLI/CLI.hpp", false},
       {"tools/report/svg.h", "CLI/CLI.hpp", false},
@@ -224,6 +229,8 @@ TEST_CASE("includes that the map allows are not reported") {
       {"data/decode.cpp", "stb_image.h", false},
       {"tools/training.cpp", "data/loader.h", true},
       {"bench/bench_step.cpp", "CLI/CLI.hpp", false},
+      {"bench/cuda/barriers.cu", "cooperative_groups.h", false},
+      {"bench/cuda/barriers.cu", "kernels/cuda/lap_paths.cuh", true},
       {"tests/kernels_lap_test.cpp", "tests/reference/lap.h", true},
       {"kernels/context.cpp", "nat_config.h", true},
       {"nat/trainer.cpp", "vector", false},

@@ -1,18 +1,20 @@
 """Times three public assignment solvers on the very matrices that bench_lap solves, in the same run.
 
-Needs from PyPI: numpy scipy lapx lapjv.
+Needs from PyPI: numpy scipy lapjv, and lapx or lap: both install the module `lap`, so an environment
+holds one of the two, and the table says which.
 
-    lap_peers.py BUILD/bin/bench_lap [--n N ...] [--d D ...] [--json PATH]
+    lap_peers.py BUILD/bin/bench_lap [--n N ...] [--d D ...] [--solver NAME] [--json PATH]
 
 For each n and d, bench_lap solves its problems on one thread and dumps the score matrices; then
-scipy.optimize.linear_sum_assignment, lapx (lap.lapjv) and src-d (lapjv.lapjv) solve the same ones,
-one thread each. Peers get the matrix already converted to what they compute with (float64; float32
-for src-d; negated for the last two). All times are processor time of that thread, which other work
-on the machine disturbs little. Printed times are medians; ratios compare the least times. Values
+scipy.optimize.linear_sum_assignment, lapx or lap (lap.lapjv) and src-d (lapjv.lapjv) solve the same
+ones, one thread each. Peers get the matrix already converted to what they compute with (float64;
+float32 for src-d; negated for the last two). All times are processor time of that thread, which other
+work on the machine disturbs little. Printed times are medians; ratios compare the least times. Values
 must agree within the rounding to quanta; the exit status is 1 if one does not.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -26,6 +28,9 @@ import lap
 import lapjv
 import numpy as np
 import scipy.optimize
+
+
+LAP_PACKAGE = importlib.metadata.packages_distributions()["lap"][0]  # lapx or lap
 
 
 def measure_ms(call):
@@ -42,7 +47,7 @@ def scipy_columns(scores):
     return scipy.optimize.linear_sum_assignment(scores, maximize=True)[1]
 
 
-def lapx_columns(costs):
+def lap_columns(costs):
     return lap.lapjv(costs, return_cost=False)[0]
 
 
@@ -56,7 +61,7 @@ def compare(row, scores):
     agree = True
     peers = (
         ("scipy", scipy_columns, wide),
-        ("lapx", lapx_columns, -wide),
+        (LAP_PACKAGE, lap_columns, -wide),
         ("srcd", srcd_columns, -scores),
     )
     for name, solve, matrix in peers:
@@ -69,10 +74,11 @@ def compare(row, scores):
     return bool(agree)
 
 
-def ours(bench, n, d, folder):
+def ours(bench, n, d, solver, folder):
     result = folder / "ours.json"
     subprocess.run(
-        [bench, "--n", str(n), "--d", str(d), "--clock", "thread", "--dump", folder, "--json", result],
+        [bench, "--n", str(n), "--d", str(d), "--solver", solver, "--clock", "thread"]
+        + ["--dump", folder, "--json", result],
         check=True,
         stdout=subprocess.DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -85,23 +91,24 @@ def main():
     parser.add_argument("bench", type=pathlib.Path, help="path of the bench_lap program")
     parser.add_argument("--n", type=int, nargs="+", default=[64, 128, 256, 512, 1024, 2048])
     parser.add_argument("--d", type=int, nargs="+", default=[128, 2048])
+    parser.add_argument("--solver", default="automatic", help="ours: automatic, jv or auction")
     parser.add_argument("--json", type=pathlib.Path)
     args = parser.parse_args()
 
     rows = []
-    print(f"{'n':>5} {'d':>5}  {'features':16} {'ours ms':>9} {'scipy ms':>9} {'lapx ms':>9}"
-          f" {'src-d ms':>9} {'scipy/ours':>10} {'lapx/ours':>10} {'src-d/ours':>10}  value")
+    print(f"{'n':>5} {'d':>5}  {'features':16} {'ours ms':>9} {'scipy ms':>9} {LAP_PACKAGE + ' ms':>9}"
+          f" {'src-d ms':>9} {'scipy/ours':>10} {LAP_PACKAGE + '/ours':>10} {'src-d/ours':>10}  value")
     for n in args.n:
         for d in args.d:
             with tempfile.TemporaryDirectory() as name:
                 folder = pathlib.Path(name)
-                for row in ours(args.bench.resolve(), n, d, folder):
+                for row in ours(args.bench.resolve(), n, d, args.solver, folder):
                     scores = np.fromfile(folder / row.pop("file"), dtype=np.float32).reshape(n, n)
                     row["agree"] = compare(row, scores)
                     rows.append(row)
                     print(f"{n:5} {d:5}  {row['kind']:16} {row['solve_ms']:9.4f}"
-                          f" {row['scipy_ms']:9.3f} {row['lapx_ms']:9.3f} {row['srcd_ms']:9.3f}"
-                          f" {row['scipy_ratio']:10.1f} {row['lapx_ratio']:10.1f}"
+                          f" {row['scipy_ms']:9.3f} {row[LAP_PACKAGE + '_ms']:9.3f} {row['srcd_ms']:9.3f}"
+                          f" {row['scipy_ratio']:10.1f} {row[LAP_PACKAGE + '_ratio']:10.1f}"
                           f" {row['srcd_ratio']:10.1f}"
                           f"  {'equal' if row['agree'] else 'DIFFERENT'}", flush=True)
     if args.json:

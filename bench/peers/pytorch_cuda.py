@@ -375,6 +375,7 @@ def compare(arguments, script, time_ours):
     assignments = ("scipy", "auction") if arguments.work == "nat" else (None,)
     options = ("network", "batch", "dimension", "work", "device", "warmup", "steps", "momentum")
     record = {"clocks_before": clocks(), "rungs": {}}
+    end = time.monotonic() + arguments.seconds if arguments.seconds else float("inf")
     with tempfile.TemporaryDirectory() as check:
         command = [arguments.bench, "--check", check]
         for name in ("device", "network", "batch", "dtype", "momentum"):
@@ -390,6 +391,9 @@ def compare(arguments, script, time_ours):
                 if assignment:
                     command += ["--assignment", assignment]
                     label = f"{name}, {assignment}"
+                if record["rungs"] and time.monotonic() > end:
+                    print(f"{label} left out: no time is left", file=sys.stderr)
+                    continue
                 row = compare_rung(label, command, time_ours, arguments.rounds)
                 if row is not None:
                     record["rungs"][label] = row

@@ -64,6 +64,7 @@ def parse_arguments():
     cuda.add_argument("--work", choices=("model", "nat"), default="model")
     cuda.add_argument("--rungs", default=",".join(pytorch_cuda.RUNGS))
     cuda.add_argument("--rounds", type=int, default=3, help="how often ours and theirs take turns")
+    cuda.add_argument("--seconds", type=float, help="after so long no other setting is begun")
     cuda.add_argument("--warmup", type=int, default=20)
     cuda.add_argument("--momentum", type=float, default=0.0)
     cuda.add_argument("--plans", type=Path, help="file of bench_conv for bench_step")

@@ -7,6 +7,7 @@ rows whose wishes differ little. Needs only the standard library.
     docs/figures/auction_prices.py > docs/figures/auction-prices.svg
 """
 import random
+import re
 
 N = 12
 RANGE = 1000
@@ -98,6 +99,9 @@ svg{background:var(--page)}
 path{fill:none;stroke-width:1.5;stroke-linejoin:round}
 .axis{stroke:var(--axis)}.hair{stroke:var(--hair)}
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}"""
+# Programs other than browsers often know no custom properties: they get the light colours.
+LIGHT = dict(re.findall(r"(--\w+):(#\w+)", STYLE.split("@media")[0]))
+STYLE = re.sub(r"(\w+):var\((--\w+)\)", lambda use: f"{use[1]}:{LIGHT[use[2]]};{use[0]}", STYLE)
 
 WIDTH, HEIGHT, LEFT, TOP, GAP = 210, 170, 44, 66, 34
 

@@ -1,6 +1,6 @@
-// One persistent kernel solves a problem from scores to proof (kernels/lap_auction.h): a block up
-// to kBlockRows rows, above that all blocks of a cooperative launch. Several problems take a block
-// each. The crew never leaves the kernel, and the host waits for nothing.
+// One persistent kernel solves a problem from scores to proof (kernels/lap_auction.h). Its crew is
+// a block, a cluster of blocks or all blocks of a cooperative launch (LapCrew); it never leaves the
+// kernel, and the host waits for nothing. Several problems take a block or a cluster each.
 #include "kernels/lap.h"
 
 #include <algorithm>
@@ -14,8 +14,8 @@
 namespace nat::gpu {
 namespace {
 
-constexpr std::int64_t kBlockRows = 1024;
 constexpr int kThreads = 1024;
+constexpr unsigned kClusterBlocks = 8;  // the largest cluster that every device with clusters takes
 
 // ---- before and after the auction ---------------------------------------------------------------
 
@@ -163,18 +163,43 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 // ---- launches -----------------------------------------------------------------------------------
 
-LapProblem borrow(Scratch::Frame& frame, std::int64_t count, std::int64_t n,
-                  const ConstView& scores, const View& column_of_row, const View& prices,
-                  LapReport* report) {
+// The crew that should be fastest for one problem. Nothing of this has been measured on a GPU yet:
+// it is counted from the rounds of the CPU's auction and from estimates of what a GPU takes.
+// A solution passes over all scores some twenty times, about 5 instructions a score: 2 us at n =
+// 256 on one multiprocessor, growing with n^2. And the crew meets 120 times (n = 256) to 400 times
+// (n = 4096), next to free in a block, 0.15 us each in a cluster, 1.5 us in a grid.
+//   n       passes: block, cluster of 8, grid     meetings: cluster, grid     (us)
+//   256       40       5      <1                    20     180
+//   512      160      20       1                    25     240
+//   1024     640      80       5                    30     320
+//   2048    2600     320      20                    45     450
+//   4096   10000    1300      80                    60     600
+// What is nearly even goes to the smaller crew, which leaves multiprocessors to others.
+LapCrew automatic_crew(bool clusters, std::int64_t n) {
+  constexpr std::int64_t kBlockRows = 256, kClusterRows = 2048, kBlockRowsWithoutClusters = 512;
+  if (!clusters) return n <= kBlockRowsWithoutClusters ? LapCrew::block : LapCrew::grid;
+  return n <= kBlockRows ? LapCrew::block : n <= kClusterRows ? LapCrew::cluster : LapCrew::grid;
+}
+
+// Problems, one below the other.
+struct LapTask {
+  std::int64_t count, n;
+  ConstView scores;
+  View column_of_row, prices;
+  LapReport* reports;
+};
+
+LapProblem borrow(Scratch::Frame& frame, const LapTask& task) {
+  const std::int64_t count = task.count, n = task.n;
   const std::int64_t columns = lap::padded(n);
   const auto vector = [&](std::int64_t size) { return frame.take<std::int32_t>(count * size); };
   LapProblem problems{};
   problems.n = n;
   problems.columns = columns;
-  problems.input = scores.as<float>();
-  problems.column_of_row = column_of_row.as<std::int32_t>();
-  problems.prices = prices.as<std::int32_t>();
-  problems.report = report;
+  problems.input = task.scores.as<float>();
+  problems.column_of_row = task.column_of_row.as<std::int32_t>();
+  problems.prices = task.prices.as<std::int32_t>();
+  problems.report = task.reports;
   problems.control = frame.take<LapControl>(count);
   problems.scores = vector(n * columns);
   problems.ask = vector(columns);
@@ -189,34 +214,49 @@ LapProblem borrow(Scratch::Frame& frame, std::int64_t count, std::int64_t n,
   return problems;
 }
 
-// A warp for each row, as far as a block goes.
-unsigned threads_for(std::int64_t n) {
-  return static_cast<unsigned>(std::clamp<std::int64_t>(n * kWarp, kWarp, kThreads));
+// Of `warps`, as far as a block goes.
+unsigned threads_for(std::int64_t warps) {
+  return static_cast<unsigned>(std::clamp<std::int64_t>(warps * kWarp, kWarp, kThreads));
 }
 
-void check_solver(const LapOptions& options) {
+template <class Crew>
+void launch_crew(Context& ctx, const LapOptions& options, const LaunchShape& shape,
+                 const LapTask& task) {
+  Scratch::Frame frame(ctx.scratch);
+  launch(ctx, shape, lap_kernel<Crew>, lap::Schedule(task.n, options), borrow(frame, task));
+}
+
+// A warp for each row.
+void launch_blocks(Context& ctx, const LapOptions& options, const LapTask& task) {
+  const dim3 grid(static_cast<unsigned>(task.count));
+  launch_crew<BlockCrew>(ctx, options, {.grid = grid, .block = dim3(threads_for(task.n))}, task);
+}
+
+// A warp for each row.
+void launch_clusters(Context& ctx, const LapOptions& options, const LapTask& task) {
+  const dim3 grid(static_cast<unsigned>(task.count) * kClusterBlocks);
+  const dim3 block(threads_for(blocks_for(task.n, kClusterBlocks)));
+  launch_crew<ClusterCrew>(ctx, options, {.grid = grid, .block = block, .cluster = kClusterBlocks},
+                           task);
+}
+
+// A thread for each column and a warp for each row, as far as blocks and multiprocessors go. Every
+// block must be resident: one a multiprocessor always is.
+void launch_grid(Context& ctx, const LapOptions& options, const LapTask& task) {
+  const unsigned threads = threads_for(blocks_for(task.n, kWarp));
+  const unsigned blocks = std::clamp(blocks_for(task.n, threads / kWarp), 1u,
+                                     static_cast<unsigned>(ctx.cuda->multiprocessors));
+  launch_crew<GridCrew>(ctx, options,
+                        {.grid = dim3(blocks), .block = dim3(threads), .cooperative = true}, task);
+}
+
+void check_options(const Context& ctx, const LapOptions& options) {
   NAT_CHECK(options.solver != LapSolver::jv, ErrorKind::usage,
             "lap_solve: the solver jv is serial and runs on the CPU only; choose auction");
-}
-
-void launch_blocks(Context& ctx, const LapOptions& options, std::int64_t count, std::int64_t n,
-                   const ConstView& scores, const View& column_of_row, const View& prices,
-                   LapReport* reports) {
-  Scratch::Frame frame(ctx.scratch);
-  launch(ctx, {.grid = dim3(static_cast<unsigned>(count)), .block = dim3(threads_for(n))},
-         lap_kernel<BlockCrew>, lap::Schedule(n, options),
-         borrow(frame, count, n, scores, column_of_row, prices, reports));
-}
-
-// Every block must be resident: one a multiprocessor always is.
-void launch_grid(Context& ctx, const LapOptions& options, std::int64_t n, const ConstView& scores,
-                 const View& column_of_row, const View& prices, LapReport* report) {
-  Scratch::Frame frame(ctx.scratch);
-  const auto blocks =
-      std::min(blocks_for(n, kThreads / kWarp), static_cast<unsigned>(ctx.cuda->multiprocessors));
-  launch(ctx, {.grid = dim3(blocks), .block = dim3(kThreads), .cooperative = true},
-         lap_kernel<GridCrew>, lap::Schedule(n, options),
-         borrow(frame, 1, n, scores, column_of_row, prices, report));
+  NAT_CHECK(options.crew != LapCrew::cluster || ctx.cuda->clusters, ErrorKind::usage,
+            "lap_solve: the crew cluster needs compute capability 9.0, this device has ",
+            ctx.cuda->compute_capability / 10, ".", ctx.cuda->compute_capability % 10,
+            "; choose block, grid or automatic");
 }
 
 }  // namespace
@@ -225,22 +265,35 @@ void lap_solve(Context& ctx, const LapOptions& options, ConstView scores, View c
                View prices, LapReport* report) {
   lap::check_square(scores);
   lap::check_arguments(options, scores, column_of_row, prices, report);
-  check_solver(options);
-  const std::int64_t n = scores.shape[0];
-  if (n <= kBlockRows) {
-    launch_blocks(ctx, options, 1, n, scores, column_of_row, prices, report);
+  check_options(ctx, options);
+  const LapTask task{1, scores.shape[0], scores, column_of_row, prices, report};
+  const LapCrew crew = options.crew == LapCrew::automatic
+                           ? automatic_crew(ctx.cuda->clusters, task.n)
+                           : options.crew;
+  if (crew == LapCrew::grid) {
+    launch_grid(ctx, options, task);
+  } else if (crew == LapCrew::cluster) {
+    launch_clusters(ctx, options, task);
   } else {
-    launch_grid(ctx, options, n, scores, column_of_row, prices, report);
+    launch_blocks(ctx, options, task);
   }
 }
 
 void lap_solve_batch(Context& ctx, const LapOptions& options, ConstView scores, View column_of_row,
                      View prices, LapReport* reports) {
   lap::check_arguments(options, scores, column_of_row, prices, reports);
-  check_solver(options);
+  check_options(ctx, options);
+  NAT_CHECK(options.crew != LapCrew::grid, ErrorKind::usage,
+            "lap_solve_batch: the crew grid solves one problem at a time; choose block, cluster or "
+            "automatic");
   const std::int64_t n = scores.shape[1];
   const std::int64_t count = n == 0 ? 0 : scores.shape[0] / n;
-  launch_blocks(ctx, options, count, n, scores, column_of_row, prices, reports);
+  const LapTask task{count, n, scores, column_of_row, prices, reports};
+  if (options.crew == LapCrew::cluster) {
+    launch_clusters(ctx, options, task);
+  } else {
+    launch_blocks(ctx, options, task);
+  }
 }
 
 }  // namespace nat::gpu

@@ -11,8 +11,14 @@
 
 namespace nat::gpu {
 
-// Who solves one problem together: a block, or all blocks of a cooperative launch. Sizes are
-// multiples of a warp.
+// Who solves one problem together: a block, a thread-block cluster, or all blocks of a cooperative
+// launch. Sizes are multiples of a warp.
+//
+// Everything that threads of a crew tell each other lies in global memory. Crew::sync() is a
+// release and an acquire for the whole crew (PTX: bar.sync within the block, barrier.cluster within
+// the cluster, a fence and an atomic within the grid), so what any thread wrote before it every
+// thread reads after it, also what the first block did alone, between barriers of its own. All
+// blocks pass the same calls of sync(): a grid would wait for ever for one that has left early.
 struct BlockCrew {
   __device__ unsigned rank() const { return threadIdx.x; }
   __device__ unsigned size() const { return blockDim.x; }
@@ -20,6 +26,18 @@ struct BlockCrew {
   __device__ bool has_first_block() const { return true; }
   __device__ unsigned problem() const { return blockIdx.x; }
 };
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+struct ClusterCrew : BlockCrew {};  // there are none: never launched
+#else
+struct ClusterCrew {
+  __device__ static auto group() { return cooperative_groups::this_cluster(); }
+  __device__ unsigned rank() const { return group().block_rank() * blockDim.x + threadIdx.x; }
+  __device__ unsigned size() const { return group().num_blocks() * blockDim.x; }
+  __device__ void sync() const { group().sync(); }
+  __device__ bool has_first_block() const { return group().block_rank() == 0; }
+  __device__ unsigned problem() const { return blockIdx.x / group().num_blocks(); }
+};
+#endif
 struct GridCrew {
   __device__ unsigned rank() const { return blockIdx.x * blockDim.x + threadIdx.x; }
   __device__ unsigned size() const { return gridDim.x * blockDim.x; }

@@ -21,6 +21,8 @@ struct LaunchShape {
   dim3 grid, block;
   std::size_t shared_bytes = 0;  // dynamic shared memory, see dynamic_shared()
   bool cooperative = false;      // every block resident, so that grid.sync() may be used
+  unsigned cluster = 1;          // blocks, neighbours in x, that are resident together and may use
+                                 // cluster.sync(); up to 8 where CudaState::clusters says so
 };
 
 // Throws Error(device) when the kernel cannot start. An empty grid launches nothing.
@@ -36,16 +38,25 @@ void launch(Context& ctx, const LaunchShape& shape, void (*kernel)(Parameters...
                                     static_cast<int>(shape.shared_bytes)),
                "shared memory of a kernel");
   }
-  cudaLaunchAttribute cooperative{};
-  cooperative.id = cudaLaunchAttributeCooperative;
-  cooperative.val.cooperative = 1;
+  cudaLaunchAttribute attributes[2]{};
+  unsigned attribute_count = 0;
+  if (shape.cooperative) {
+    cudaLaunchAttribute& attribute = attributes[attribute_count++];
+    attribute.id = cudaLaunchAttributeCooperative;
+    attribute.val.cooperative = 1;
+  }
+  if (shape.cluster > 1) {
+    cudaLaunchAttribute& attribute = attributes[attribute_count++];
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {shape.cluster, 1, 1};
+  }
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream_of(ctx);
-  config.attrs = &cooperative;
-  config.numAttrs = shape.cooperative ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = attribute_count;
   check_cuda(cudaLaunchKernelEx(&config, kernel,
                                 static_cast<Parameters>(std::forward<Arguments>(arguments))...),
              "kernel launch");

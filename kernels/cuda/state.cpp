@@ -81,6 +81,7 @@ CudaState* make_state() {
   check_cuda(cudaSetDevice(kDevice), "choosing the device");
   state->multiprocessors = attribute(cudaDevAttrMultiProcessorCount, kDevice);
   state->compute_capability = compute_capability(kDevice);
+  state->clusters = attribute(cudaDevAttrClusterLaunch, kDevice) != 0;
   state->shared_bytes_block =
       static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, kDevice));
   check_cuda(cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking), "stream");

@@ -5,6 +5,7 @@
 // allocates for a context cannot: host_copy() fetches it.
 #pragma once
 
+#include <cstdlib>
 #include <vector>
 
 #include "kernels/memory.h"
@@ -17,6 +18,21 @@ namespace nat::test {
 
 inline constexpr Device kDevice = Device::NAT_TEST_DEVICE;
 inline constexpr bool kOnCuda = kDevice == Device::cuda;
+#if defined(NAT_TEST_SIMT)
+inline constexpr bool kOnSimt = true;  // the kernels of kDevice cuda are executed on the CPU
+#else
+inline constexpr bool kOnSimt = false;
+#endif
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool kUnderThreadSanitizer = true;
+#else
+inline constexpr bool kUnderThreadSanitizer = false;
+#endif
+
+// Whether large tests take a sample only: a thread of a kernel takes a microsecond on the CPU for
+// what the CPU does in a nanosecond, and on a GPU something like that under compute-sanitizer, for
+// which tools/gpu-check sets NAT_TEST_SAMPLE.
+inline bool samples_only() { return kOnSimt || std::getenv("NAT_TEST_SAMPLE") != nullptr; }
 
 template <class T>
 std::vector<T> host_copy(Context& ctx, ConstView view) {

@@ -58,9 +58,18 @@ class Guarded {
   std::vector<std::int32_t> host_;
 };
 
-// One or several problems, one below the other: `scores` holds problems * n * n.
+// One or several problems, one below the other: `scores` holds problems * n * n. The crew grid gets
+// them one by one.
 inline std::vector<Solution> solve_batch(Context& ctx, std::size_t problems, std::size_t n,
                                          const Scores& scores, const LapOptions& options = {}) {
+  if (problems > 1 && options.crew == LapCrew::grid) {
+    std::vector<Solution> solutions;
+    for (std::size_t k = 0; k < problems; ++k) {
+      const Scores one(&scores[k * n * n], &scores[k * n * n] + n * n);
+      solutions.push_back(solve_batch(ctx, 1, n, one, options).front());
+    }
+    return solutions;
+  }
   const Shape shape(static_cast<std::int64_t>(problems * n), static_cast<std::int64_t>(n));
   const Shape report_shape(static_cast<std::int64_t>(problems * sizeof(LapReport)));
   const Buffer input(ctx.device, scores.size() * sizeof(float), "scores");
@@ -68,11 +77,15 @@ inline std::vector<Solution> solve_batch(Context& ctx, std::size_t problems, std
   copy_to_device(ctx, ConstView(scores.data(), DType::f32, shape), on_device);
   Guarded columns(ctx, problems * n), prices(ctx, problems * n);
   const Buffer reports(ctx.device, problems * sizeof(LapReport), "reports");
+  LapReport unwritten;
+  unwritten.steps = -1;
+  std::vector<LapReport> report(problems, unwritten);
+  copy_to_device(ctx, ConstView(report.data(), DType::u8, report_shape),
+                 View(reports.data(), DType::u8, report_shape));
 
   const auto& solver = problems == 1 ? lap_solve : lap_solve_batch;
   solver(ctx, options, on_device, columns.view(), prices.view(), reports.as<LapReport>());
 
-  std::vector<LapReport> report(problems);
   copy_to_host(ctx, ConstView(reports.data(), DType::u8, report_shape),
                View(report.data(), DType::u8, report_shape));
   const std::vector<std::int32_t> column = columns.read(ctx), price = prices.read(ctx);
@@ -93,11 +106,38 @@ inline Solution solve(Context& ctx, std::size_t n, const Scores& scores,
 
 inline constexpr LapOptions kAuction{LapSolver::auction, 0, 0, 0};
 
-// Runs a test case once for each solver of the device under test.
+inline bool has_clusters() { return kOnCuda && cuda_device().compute_capability >= 90; }
+
+// Those of the device under test.
+inline std::vector<LapCrew> crews() {
+  if (!kOnCuda) return {LapCrew::automatic};
+  if (!has_clusters()) return {LapCrew::block, LapCrew::grid};
+  return {LapCrew::block, LapCrew::cluster, LapCrew::grid};
+}
+
+inline LapOptions auction_by(LapCrew crew) {
+  LapOptions options = kAuction;
+  options.crew = crew;
+  return options;
+}
+
+// A thread of a kernel then takes ten times as long, and there may be 8,128 of them at most.
+inline constexpr bool kSlowKernels = kOnSimt && kUnderThreadSanitizer;
+
+// Runs a test case once for each solver of the device under test, on CUDA once for each crew. Slow
+// kernels show races of the larger crews where those are compared (kernels_lap_hazards_test.cpp).
 struct LapTester {
   LapTester() {
-    SUBCASE("auction") { options.solver = LapSolver::auction; }
-    if (!kOnCuda) {
+    if (kOnCuda) {
+      SUBCASE("auction by a block") { options = auction_by(LapCrew::block); }
+      if (has_clusters() && !kSlowKernels) {
+        SUBCASE("auction by a cluster") { options = auction_by(LapCrew::cluster); }
+      }
+      if (!kSlowKernels) {
+        SUBCASE("auction by a grid") { options = auction_by(LapCrew::grid); }
+      }
+    } else {
+      SUBCASE("auction") { options = kAuction; }
       SUBCASE("jv") { options.solver = LapSolver::jv; }
     }
   }

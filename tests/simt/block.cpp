@@ -38,8 +38,9 @@ constexpr unsigned char kPoison = 0xFF;  // NaN as floating point, -1 as an inte
 constinit thread_local BlockRunner* running = nullptr;
 
 const char* name(BarrierOp op) {
-  static constexpr const char* kNames[] = {"__syncthreads", "__syncthreads_count",
-                                           "__syncthreads_and", "__syncthreads_or", "grid.sync"};
+  static constexpr const char* kNames[] = {"__syncthreads",     "__syncthreads_count",
+                                           "__syncthreads_and", "__syncthreads_or",
+                                           "grid.sync",         "cluster.sync"};
   return kNames[static_cast<int>(op)];
 }
 const char* name(WarpOp op) {
@@ -50,13 +51,6 @@ const char* name(WarpOp op) {
   return kNames[static_cast<int>(op)];
 }
 
-std::string to_string(const Where& where) {
-  return std::string(where.file_name()) + ":" + std::to_string(where.line());
-}
-bool same_line(const Where& a, const Where& b) {
-  return a.line() == b.line() &&
-         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
-}
 template <class... Parts>
 std::string join(const Parts&... parts) {
   std::ostringstream text;
@@ -80,6 +74,14 @@ std::uint64_t next_random(std::uint64_t& state) {
 }
 
 }  // namespace
+
+std::string to_string(const Where& where) {
+  return std::string(where.file_name()) + ":" + std::to_string(where.line());
+}
+bool same_line(const Where& a, const Where& b) {
+  return a.line() == b.line() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+}
 
 BlockRunner& BlockRunner::of_this_thread() {
   thread_local const std::unique_ptr<BlockRunner> runner = std::make_unique<BlockRunner>();
@@ -108,7 +110,7 @@ BlockRunner::~BlockRunner() {
 // ---- a block from begin to end
 // --------------------------------------------------------------------
 
-std::string BlockRunner::run(const Launch& launch, uint3 block, GridGate* gate,
+std::string BlockRunner::run(const Launch& launch, uint3 block, GroupGate* gate,
                              std::uint64_t seed) {
   running = this;
   reset(launch, block, gate, seed);
@@ -119,8 +121,8 @@ std::string BlockRunner::run(const Launch& launch, uint3 block, GridGate* gate,
       switch_to(scheduler_, fibers_[current_]);  // returns when no thread is ready
     } else if (live_ == 0) {
       break;
-    } else if (barrier_op_ == BarrierOp::grid && arrived_ == live_) {
-      if (!gate_->arrive_and_wait()) break;
+    } else if (across_blocks(barrier_op_) && arrived_ == live_) {
+      if (!gate_->arrive_and_wait(threads_[first_arrival_].where)) break;
       release_barrier();
     } else {
       fault_ = "deadlock" + wait_states();
@@ -136,7 +138,7 @@ std::string BlockRunner::run(const Launch& launch, uint3 block, GridGate* gate,
   return fault_.empty() ? "" : join("block (", block.x, ",", block.y, ",", block.z, "): ", fault_);
 }
 
-void BlockRunner::reset(const Launch& launch, uint3 block, GridGate* gate, std::uint64_t seed) {
+void BlockRunner::reset(const Launch& launch, uint3 block, GroupGate* gate, std::uint64_t seed) {
   launch_ = &launch;
   gate_ = gate;
   random_ = seed * 2 + 1;  // never zero
@@ -188,7 +190,7 @@ void BlockRunner::end_thread() {
     const unsigned mask = threads_[warp * kWarpSize + other].mask;
     if (has(mask, lane)) try_complete(warp, mask);
   }
-  if (arrived_ > 0 && arrived_ == live_ && barrier_op_ != BarrierOp::grid) release_barrier();
+  if (arrived_ > 0 && arrived_ == live_ && !across_blocks(barrier_op_)) release_barrier();
   suspend();
 }
 
@@ -253,8 +255,12 @@ void BlockRunner::yield() {
 
 int BlockRunner::barrier(BarrierOp op, int predicate, const Where& where) {
   Thread& self = threads_[current_];
-  if (op == BarrierOp::grid && gate_ == nullptr) {
+  if (op == BarrierOp::grid && !launch_->cooperative) {
     blame(current_, "grid.sync in a launch that is not cooperative, at " + to_string(where));
+    give_up();
+  }
+  if (op == BarrierOp::cluster && launch_->cluster == 1) {
+    blame(current_, "cluster.sync in a launch without clusters, at " + to_string(where));
     give_up();
   }
   if (arrived_ == 0) {
@@ -269,12 +275,12 @@ int BlockRunner::barrier(BarrierOp op, int predicate, const Where& where) {
   }
   // Two objects in turn: with one, the next release of a fast thread would leak into the acquire of
   // a slow one and hide races from ThreadSanitizer.
-  void* sync = op == BarrierOp::grid ? gate_->sync_object() : &barrier_sync_[barrier_phase_];
+  void* sync = across_blocks(op) ? gate_->sync_object() : &barrier_sync_[barrier_phase_];
   self.where = where;
   self.state = State::at_barrier;
   predicates_ += predicate != 0 ? 1 : 0;
   happens_before(sync);
-  if (++arrived_ == live_ && op != BarrierOp::grid) release_barrier();
+  if (++arrived_ == live_ && !across_blocks(op)) release_barrier();
   suspend();
   happens_after(sync);
   return static_cast<int>(self.result);

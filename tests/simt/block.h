@@ -17,19 +17,26 @@
 namespace simt {
 
 using Where = std::source_location;
+std::string to_string(const Where& where);
+bool same_line(const Where& a, const Where& b);
 
 inline constexpr unsigned kWarpSize = 32;
 inline constexpr unsigned kMaxBlockThreads = 1024;
 inline constexpr std::size_t kMaxDynamicShared = 227 << 10;
+inline constexpr unsigned kMaxClusterBlocks = 8;  // more are not portable
 
 struct Launch {
   dim3 grid, block;
   std::size_t shared_bytes = 0;
   bool cooperative = false;
+  unsigned cluster = 1;          // blocks, neighbours in x
   std::function<void()> kernel;  // what one thread executes
 };
 
-enum class BarrierOp { sync, count, all, any, grid };
+enum class BarrierOp { sync, count, all, any, grid, cluster };
+constexpr bool across_blocks(BarrierOp op) {
+  return op == BarrierOp::grid || op == BarrierOp::cluster;
+}
 enum class WarpOp {
   sync,
   shuffle,
@@ -45,12 +52,13 @@ enum class WarpOp {
   match
 };
 
-// Where a block of a cooperative launch waits for the others.
-class GridGate {
+// Where a block waits for the others of its group: of the cooperative launch, or of its cluster.
+class GroupGate {
  public:
-  virtual ~GridGate() = default;
-  virtual bool arrive_and_wait() = 0;  // false: the launch has failed in another block
-  virtual void* sync_object() = 0;     // of this generation, for happens_before and happens_after
+  virtual ~GroupGate() = default;
+  // From the line `where`, the same for all. False: the launch has failed in another block.
+  virtual bool arrive_and_wait(const Where& where) = 0;
+  virtual void* sync_object() = 0;  // of this generation, for happens_before and happens_after
 };
 
 class BlockRunner {
@@ -63,7 +71,7 @@ class BlockRunner {
   static BlockRunner& of_this_thread();
 
   // Runs every thread of one block to its end. Returns what went wrong, empty when nothing did.
-  std::string run(const Launch& launch, uint3 block, GridGate* gate, std::uint64_t seed);
+  std::string run(const Launch& launch, uint3 block, GroupGate* gate, std::uint64_t seed);
 
   // The rest is called by the running thread, from device code.
   int barrier(BarrierOp op, int predicate, const Where& where);
@@ -72,6 +80,7 @@ class BlockRunner {
                            const Where& where);
   void yield();  // every other thread that is ready goes first
   unsigned lane() const { return current_ % kWarpSize; }
+  unsigned cluster_blocks() const { return launch_->cluster; }
 
  private:
   enum class State : std::uint8_t { ready, at_barrier, in_warp, done };
@@ -89,7 +98,7 @@ class BlockRunner {
     std::array<char, 2> sync;
   };
 
-  void reset(const Launch& launch, uint3 block, GridGate* gate, std::uint64_t seed);
+  void reset(const Launch& launch, uint3 block, GroupGate* gate, std::uint64_t seed);
   void blame(unsigned thread, const std::string& what);  // sets the fault of the block
   [[noreturn]] void give_up();                           // ends it
   static void thread_main();
@@ -122,7 +131,7 @@ class BlockRunner {
   std::size_t ready_begin_ = 0, ready_count_ = 0;
 
   const Launch* launch_ = nullptr;
-  GridGate* gate_ = nullptr;
+  GroupGate* gate_ = nullptr;
   unsigned count_ = 0, live_ = 0, current_ = 0;  // threads; the running one
   std::uint64_t random_ = 0;
   std::string fault_;

@@ -43,21 +43,24 @@ struct Shape {
   std::size_t shared_bytes = 0;
   bool cooperative = false;
   cudaStream_t stream = nullptr;
+  dim3 cluster = dim3(1);
 };
 
 template <class... Parameters>
 cudaError_t launch(const Shape& shape, void (*kernel)(Parameters...),
                    std::type_identity_t<Parameters>... arguments) {
-  cudaLaunchAttribute cooperative{};
-  cooperative.id = cudaLaunchAttributeCooperative;
-  cooperative.val.cooperative = 1;
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeCooperative;
+  attributes[0].val.cooperative = shape.cooperative ? 1 : 0;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {shape.cluster.x, shape.cluster.y, shape.cluster.z};
   cudaLaunchConfig_t config{};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = shape.stream;
-  config.attrs = &cooperative;
-  config.numAttrs = shape.cooperative ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = 2;
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <numeric>
@@ -74,20 +75,29 @@ WorkerPool& pool() {
   return workers;
 }
 
-// The baton of a cooperative launch. Blocks run one after another in a fixed order; when all of
-// them have arrived at grid.sync(), the first goes on.
+// The baton of a group of blocks. They run one after another in a fixed order; when all of them
+// have arrived where they wait for each other, the first goes on.
 class Baton {
  public:
-  explicit Baton(std::size_t blocks) : arrived_(blocks, false) {}
+  // grid.sync() also waits for blocks that have ended, hence for ever; cluster.sync() does not.
+  Baton(std::size_t blocks, bool waits_for_ended)
+      : waits_for_ended_(waits_for_ended), arrived_(blocks, false), ended_(blocks, false) {}
 
   bool wait_turn(std::size_t block) {
     std::unique_lock lock(mutex_);
     turn_.wait(lock, [&] { return turn_of_ == block || failed_; });
     return !failed_;
   }
-  bool arrive_and_wait(std::size_t block) {
+  bool arrive_and_wait(std::size_t block, const Where& where) {
     {
       const std::lock_guard lock(mutex_);
+      const bool first = std::none_of(arrived_.begin(), arrived_.end(), [](bool is) { return is; });
+      if (first) {
+        where_ = where;
+      } else if (!same_line(where, where_)) {
+        fail("divergent barrier: blocks that wait for each other do so at " + to_string(where_) +
+             " and at " + to_string(where));
+      }
       arrived_[block] = true;
       pass(block);
     }
@@ -97,54 +107,61 @@ class Baton {
   void end(std::size_t block) {
     {
       const std::lock_guard lock(mutex_);
+      ended_[block] = true;
       pass(block);
     }
     turn_.notify_all();
   }
-  void fail() {
+  void stop() {
     {
       const std::lock_guard lock(mutex_);
-      failed_ = true;
+      fail("");
     }
     turn_.notify_all();
   }
   void* sync_object() { return &sync_[generation_ % 2]; }
-
-  // Blocks that wait for blocks which have ended: a GPU would hang.
-  std::string deadlock() const {
-    return failed_ && stranded_ > 0 ? "deadlock: " + std::to_string(stranded_) +
-                                          " blocks wait in grid.sync, the others have ended"
-                                    : "";
-  }
+  const std::string& fault() const { return fault_; }  // of the group as a whole
 
  private:
+  void fail(const std::string& fault) {
+    failed_ = true;
+    fault_ = fault;
+  }
+  std::size_t next_running(std::size_t block) const {
+    while (block < ended_.size() && ended_[block]) ++block;
+    return block;
+  }
   void pass(std::size_t block) {
-    turn_of_ = block + 1;
-    if (turn_of_ < arrived_.size()) return;
-    const auto waiting =
-        static_cast<std::size_t>(std::count(arrived_.begin(), arrived_.end(), true));
-    if (waiting > 0 && waiting < arrived_.size()) {
-      stranded_ = waiting;
-      failed_ = true;
+    turn_of_ = next_running(block + 1);
+    if (turn_of_ < ended_.size()) return;
+    const auto waiting = std::count(arrived_.begin(), arrived_.end(), true);
+    if (waits_for_ended_ && waiting > 0 && static_cast<std::size_t>(waiting) < arrived_.size()) {
+      fail("deadlock: " + std::to_string(waiting) +
+           " blocks wait in grid.sync, the others have ended");
     }
     std::fill(arrived_.begin(), arrived_.end(), false);
     ++generation_;
-    turn_of_ = 0;
+    turn_of_ = next_running(0);
   }
 
+  const bool waits_for_ended_;
   std::mutex mutex_;
   std::condition_variable turn_;
-  std::vector<bool> arrived_;
-  std::size_t turn_of_ = 0, stranded_ = 0;
+  std::vector<bool> arrived_, ended_;
+  Where where_;  // of the first that arrived
+  std::size_t turn_of_ = 0;
   std::uint64_t generation_ = 0;
   bool failed_ = false;
+  std::string fault_;
   std::array<char, 2> sync_{};
 };
 
-class BatonGate final : public GridGate {
+class BatonGate final : public GroupGate {
  public:
   BatonGate(Baton& baton, std::size_t block) : baton_(baton), block_(block) {}
-  bool arrive_and_wait() override { return baton_.arrive_and_wait(block_); }
+  bool arrive_and_wait(const Where& where) override {
+    return baton_.arrive_and_wait(block_, where);
+  }
   void* sync_object() override { return baton_.sync_object(); }
 
  private:
@@ -158,6 +175,15 @@ std::vector<std::size_t> block_order(std::size_t count) {
   if (options().order == Order::reverse) std::reverse(order.begin(), order.end());
   if (options().order == Order::shuffle) {
     std::shuffle(order.begin(), order.end(), std::mt19937_64(options().seed));
+  }
+  return order;
+}
+
+// Clusters in the order of blocks, and in each its blocks in that order.
+std::vector<std::size_t> cluster_order(std::size_t count, std::size_t size) {
+  std::vector<std::size_t> order;
+  for (const std::size_t cluster : block_order(count / size)) {
+    for (const std::size_t rank : block_order(size)) order.push_back(cluster * size + rank);
   }
   return order;
 }
@@ -198,32 +224,52 @@ std::string run_ordinary(const Launch& launch, const std::vector<std::size_t>& o
   return fault.text();
 }
 
-std::string run_cooperative(const Launch& launch, const std::vector<std::size_t>& order) {
-  Baton baton(order.size());
+// One block of a group, when its turn comes.
+void run_in_group(const Launch& launch, std::size_t block, Baton& baton, std::size_t place,
+                  FirstFault& fault) {
+  BatonGate gate(baton, place);
+  if (!baton.wait_turn(place)) return;
+  if (!fault.failed()) {
+    fault.add(BlockRunner::of_this_thread().run(launch, block_index(launch.grid, block), &gate,
+                                                options().seed + block));
+  }
+  if (fault.failed()) {
+    baton.stop();
+  } else {
+    baton.end(place);
+  }
+}
+
+// Groups of `size` blocks that wait for each other, `at_once` of them at the same time.
+std::string run_groups(const Launch& launch, const std::vector<std::size_t>& order,
+                       std::size_t size, std::size_t at_once) {
+  const std::size_t groups = order.size() / size;
+  std::deque<Baton> batons;
+  for (std::size_t g = 0; g < groups; ++g) batons.emplace_back(size, launch.cooperative);
   FirstFault fault;
-  pool().run(order.size(), [&](std::size_t i) {
-    BatonGate gate(baton, i);
-    if (!baton.wait_turn(i)) return;
-    const std::string text = BlockRunner::of_this_thread().run(
-        launch, block_index(launch.grid, order[i]), &gate, options().seed + order[i]);
-    fault.add(text);
-    if (text.empty()) {
-      baton.end(i);
-    } else {
-      baton.fail();
+  pool().run(at_once * size, [&](std::size_t thread) {
+    for (std::size_t g = thread / size, place = thread % size; g < groups; g += at_once) {
+      run_in_group(launch, order[g * size + place], batons[g], place, fault);
+      fault.add(batons[g].fault());
     }
   });
-  return fault.failed() ? fault.text() : baton.deadlock();
+  return fault.text();
+}
+
+std::string run_all(const Launch& launch) {
+  const std::size_t blocks = std::size_t{launch.grid.x} * launch.grid.y * launch.grid.z;
+  if (launch.cooperative) return run_groups(launch, block_order(blocks), blocks, 1);
+  if (launch.cluster == 1) return run_ordinary(launch, block_order(blocks));
+  const std::size_t at_once = std::clamp<std::size_t>(static_cast<std::size_t>(options().workers),
+                                                      1, blocks / launch.cluster);
+  return run_groups(launch, cluster_order(blocks, launch.cluster), launch.cluster, at_once);
 }
 
 }  // namespace
 
 std::string run_grid(const Launch& launch) {
-  const std::vector<std::size_t> order =
-      block_order(std::size_t{launch.grid.x} * launch.grid.y * launch.grid.z);
   happens_before(&launch_begin);
-  const std::string fault =
-      launch.cooperative ? run_cooperative(launch, order) : run_ordinary(launch, order);
+  const std::string fault = run_all(launch);
   happens_after(&launch_end);
   return fault;
 }

@@ -13,6 +13,7 @@ namespace simt {
 //   calling thread.
 //   Cooperative launch: one operating-system thread a block, of which one runs at a time, until all
 //   its threads wait in grid.sync() or have ended.
+//   Launch of clusters: the same for each cluster, W of them at once.
 std::string run_grid(const Launch& launch);
 
 }  // namespace simt

@@ -14,6 +14,7 @@ struct Options {
   std::uint64_t seed = 1;  // of shuffle
   int workers = 1;         // operating-system threads that run the blocks of an ordinary launch
   bool protect = true;     // device memory cannot be touched by host code
+  bool clusters = true;    // the device has thread-block clusters
 };
 
 // Read from NAT_SIMT_ORDER=forward|reverse|shuffle:SEED and NAT_SIMT_WORKERS=N at first use; tests

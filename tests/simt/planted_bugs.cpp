@@ -127,6 +127,70 @@ void missing_grid_sync() {
   expect(out.download() == std::vector<int>{0, 0, 1, 1});
 }
 
+Shape clusters_of(unsigned blocks, dim3 grid, dim3 block = 32) {
+  return {grid, block, 0, false, nullptr, dim3(blocks)};
+}
+
+template <bool kFixed>
+__global__ void from_lower_block_of_cluster(int* values, int* out) {
+  if (threadIdx.x == 0) values[blockIdx.x] = static_cast<int>(blockIdx.x);
+  if constexpr (kFixed) cooperative_groups::this_cluster().sync();
+  if (threadIdx.x == 0) out[blockIdx.x] = values[blockIdx.x / 4 * 4];
+}
+
+template <bool kFixed>
+void missing_cluster_sync() {
+  const DeviceArray<int> values(8), out(8);
+  expect_success(
+      launch(clusters_of(4, 8), from_lower_block_of_cluster<kFixed>, values.data(), out.data()));
+  expect(out.download() == std::vector<int>{0, 0, 0, 0, 4, 4, 4, 4});
+}
+
+// Reads the other half of a grid of four blocks.
+template <bool kFixed>
+__global__ void from_other_cluster(int* values, int* out) {
+  if (threadIdx.x == 0) atomicExch(&values[blockIdx.x], 1);
+  if constexpr (kFixed) {
+    cooperative_groups::this_grid().sync();
+  } else {
+    cooperative_groups::this_cluster().sync();
+  }
+  if (threadIdx.x == 0) out[blockIdx.x] = values[(blockIdx.x + 2) % 4];
+}
+
+template <bool kFixed>
+void sync_between_clusters() {
+  options().workers = 2;
+  const DeviceArray<int> values(std::vector<int>(4, 0)), out(4);
+  expect_success(launch({4, 32, 0, kFixed, nullptr, dim3(kFixed ? 1 : 2)},
+                        from_other_cluster<kFixed>, values.data(), out.data()));
+  if (kFixed) expect(out.download() == std::vector<int>(4, 1));
+}
+
+template <bool kFixed, bool kCluster>
+__global__ void two_places() {
+  const auto sync_here = [](simt::Where where) {
+    if constexpr (kCluster) {
+      cooperative_groups::this_cluster().sync(where);
+    } else {
+      cooperative_groups::this_grid().sync(where);
+    }
+  };
+  if (kFixed || blockIdx.x == 0) {
+    sync_here(simt::Where::current());
+  } else {
+    sync_here(simt::Where::current());
+  }
+}
+
+template <bool kFixed>
+__global__ void one_lane_of_a_cluster_goes_elsewhere() {
+  if (kFixed || blockIdx.x != 1 || threadIdx.x != 5) __syncwarp();
+  cooperative_groups::this_cluster().sync();
+}
+
+__global__ void meet_in_cluster() { cooperative_groups::this_cluster().sync(); }
+
 template <bool kFixed>
 __global__ void branch() {
   if (kFixed || threadIdx.x < 16) {
@@ -424,6 +488,20 @@ std::map<std::string, std::function<void()>> programs() {
        [] {
          expect_success(launch({4, 32, 0, kFixed}, last_block_leaves<true>));
        }},
+      {"missing cluster.sync", missing_cluster_sync<kFixed>},
+      {"cluster.sync between clusters", sync_between_clusters<kFixed>},
+      {"grid.sync in two places",
+       [] {
+         expect_success(launch({4, 32, 0, true}, two_places<kFixed, false>));
+       }},
+      {"cluster.sync in two places",
+       [] { expect_success(launch(clusters_of(4, 8), two_places<kFixed, true>)); }},
+      {"one lane misses cluster.sync",
+       [] {
+         expect_success(launch(clusters_of(2, 2), one_lane_of_a_cluster_goes_elsewhere<kFixed>));
+       }},
+      {"cluster.sync in a launch without clusters",
+       [] { expect_success(launch(clusters_of(kFixed ? 4 : 1, 4), meet_in_cluster)); }},
       {"half mask", lanes<Lanes::half_mask, kFixed>},
       {"lane outside of its mask", outside_of_mask<kFixed>},
       {"lane that does not exist", lanes<Lanes::missing, kFixed>},
@@ -456,6 +534,24 @@ std::map<std::string, std::function<void()>> programs() {
       {"cooperative launch too large",
        [] {
          expect_success(launch({kFixed ? 8 : 8 * 132 + 1, 128, 0, true}, nothing));
+       }},
+      {"cluster too large",
+       [] { expect_success(launch(clusters_of(kFixed ? 8 : 16, 16), nothing)); }},
+      {"cluster does not divide the grid",
+       [] { expect_success(launch(clusters_of(4, kFixed ? 8 : 6), nothing)); }},
+      {"cluster in y",
+       [] {
+         const dim3 cluster = kFixed ? dim3(2) : dim3(1, 2);
+         expect_success(launch({dim3(2, 2), 32, 0, false, nullptr, cluster}, nothing));
+       }},
+      {"clusters in a cooperative launch",
+       [] {
+         expect_success(launch({2, 32, 0, !kFixed, nullptr, dim3(2)}, nothing));
+       }},
+      {"clusters on a device without",
+       [] {
+         options().clusters = kFixed;
+         expect_success(launch(clusters_of(2, 2), nothing));
        }},
       {"synchronising in a capture", synchronise_in_capture<kFixed>},
       {"allocating in a capture", allocate_in_capture<kFixed>},

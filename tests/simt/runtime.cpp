@@ -22,7 +22,11 @@ namespace simt {
 
 namespace {
 
+#if defined(NAT_SIMT_TSAN)
+constexpr int kMultiprocessors = 4;  // ThreadSanitizer knows 8,128 threads at most
+#else
 constexpr int kMultiprocessors = 132;
+#endif
 constexpr int kThreadsMultiprocessor = 2048;
 constexpr int kBlocksMultiprocessor = 32;
 constexpr std::size_t kSharedMultiprocessor = 228 << 10;
@@ -91,6 +95,17 @@ const char* fault_of_shape(const Launch& launch, std::size_t shared_limit) {
   return nullptr;
 }
 
+// Why it refuses the clusters of a launch.
+const char* fault_of_clusters(const Launch& launch, const dim3& cluster) {
+  if (!options().clusters) return "the device has no clusters";
+  if (cluster.y != 1 || cluster.z != 1) return "clusters in y or z are not modelled";
+  if (launch.cooperative) return "a cooperative launch of clusters is not modelled";
+  if (cluster.x == 0) return "the cluster is empty";
+  if (cluster.x > kMaxClusterBlocks) return "the cluster has more than 8 blocks";
+  if (launch.grid.x % cluster.x != 0) return "the cluster does not divide the grid";
+  return nullptr;
+}
+
 bool fits_at_once(const Launch& launch) {
   const auto blocks = std::size_t{launch.grid.x} * launch.grid.y * launch.grid.z;
   const auto threads = std::size_t{launch.block.x} * launch.block.y * launch.block.z;
@@ -107,7 +122,8 @@ std::string to_string(const dim3& size) {
 std::string to_string(const Launch& launch) {
   return "grid " + to_string(launch.grid) + ", block " + to_string(launch.block) + ", " +
          std::to_string(launch.shared_bytes) + " bytes of shared memory" +
-         (launch.cooperative ? ", cooperative" : "");
+         (launch.cooperative ? ", cooperative" : "") +
+         (launch.cluster > 1 ? ", clusters of " + std::to_string(launch.cluster) : "");
 }
 
 cudaError_t refuse(const Launch& launch, const std::string& why, cudaError_t error) {
@@ -177,17 +193,30 @@ bool is_page_locked(const void* address) {
 
 cudaError_t submit_launch(const cudaLaunchConfig_t& config, const void* function,
                           std::function<void()> kernel, const std::vector<std::uintptr_t>& words) {
-  Launch launch{config.gridDim, config.blockDim, config.dynamicSmemBytes, false, std::move(kernel)};
+  Launch launch{.grid = config.gridDim,
+                .block = config.blockDim,
+                .shared_bytes = config.dynamicSmemBytes,
+                .kernel = std::move(kernel)};
+  dim3 cluster(1);
   for (unsigned i = 0; i < config.numAttrs; ++i) {
-    if (config.attrs[i].id != cudaLaunchAttributeCooperative) {
+    const cudaLaunchAttributeValue& value = config.attrs[i].val;
+    if (config.attrs[i].id == cudaLaunchAttributeCooperative) {
+      launch.cooperative = value.cooperative != 0;
+    } else if (config.attrs[i].id == cudaLaunchAttributeClusterDimension) {
+      cluster = dim3(value.clusterDim.x, value.clusterDim.y, value.clusterDim.z);
+    } else {
       return refuse(launch, "this launch attribute is not modelled", cudaErrorNotSupported);
     }
-    launch.cooperative = config.attrs[i].val.cooperative != 0;
   }
   const auto limit = shared_limits().find(function);
   const char* fault =
       fault_of_shape(launch, limit == shared_limits().end() ? kSharedDefault : limit->second);
   if (fault != nullptr) return refuse(launch, fault, cudaErrorInvalidConfiguration);
+  if (cluster.x != 1 || cluster.y != 1 || cluster.z != 1) {
+    launch.cluster = cluster.x;
+    fault = fault_of_clusters(launch, cluster);
+    if (fault != nullptr) return refuse(launch, fault, cudaErrorInvalidClusterSize);
+  }
   if (launch.cooperative && !fits_at_once(launch)) {
     return refuse(launch, "the blocks cannot all be resident", cudaErrorCooperativeLaunchTooLarge);
   }
@@ -248,6 +277,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->reservedSharedMemPerBlock = simt::kSharedReserved;
   properties->l2CacheSize = 50 << 20;
   properties->cooperativeLaunch = 1;
+  properties->clusterLaunch = simt::options().clusters ? 1 : 0;
   properties->unifiedAddressing = 1;
   return cudaSuccess;
 }
@@ -285,6 +315,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       break;
     case cudaDevAttrL2CacheSize:
       *value = properties.l2CacheSize;
+      break;
+    case cudaDevAttrClusterLaunch:
+      *value = properties.clusterLaunch;
       break;
     case cudaDevAttrCooperativeLaunch:
       *value = properties.cooperativeLaunch;
@@ -331,6 +364,7 @@ const char* cudaGetErrorName(cudaError_t error) {
     NAT_SIMT_NAME(cudaErrorIllegalAddress);
     NAT_SIMT_NAME(cudaErrorLaunchFailure);
     NAT_SIMT_NAME(cudaErrorCooperativeLaunchTooLarge);
+    NAT_SIMT_NAME(cudaErrorInvalidClusterSize);
     NAT_SIMT_NAME(cudaErrorNotSupported);
     NAT_SIMT_NAME(cudaErrorStreamCaptureUnsupported);
     NAT_SIMT_NAME(cudaErrorStreamCaptureInvalidated);

@@ -95,6 +95,61 @@ TEST_CASE("blocks of a cooperative launch meet in grid.sync under every schedule
   });
 }
 
+// The same among the blocks of each cluster.
+__global__ void ring_of_cluster(int* values, int rounds) {
+  const auto cluster = cooperative_groups::this_cluster();
+  const unsigned first = blockIdx.x - cluster.block_rank();
+  const unsigned neighbour = first + (cluster.block_rank() + 1) % cluster.num_blocks();
+  for (int round = 0; round < rounds; ++round) {
+    const int next = values[neighbour];
+    cluster.sync();
+    if (threadIdx.x == 0) values[blockIdx.x] = next + 1;
+    cluster.sync();
+  }
+}
+
+TEST_CASE("blocks of a cluster meet in cluster.sync, and clusters know nothing of each other") {
+  under_every_schedule([&] {
+    const DeviceArray<int> values(iota(8));
+    REQUIRE(launch({8, 64, 0, false, nullptr, dim3(4)}, ring_of_cluster, values.data(), 4) ==
+            cudaSuccess);
+    CHECK(values.download() == std::vector<int>{4, 5, 6, 7, 8, 9, 10, 11});
+  });
+}
+
+__global__ void ranks_in_cluster(int* out) {
+  const auto cluster = cooperative_groups::this_cluster();
+  const unsigned row = blockIdx.y * gridDim.x * blockDim.x * blockDim.y;
+  out[row + blockIdx.x / 3 * cluster.num_threads() + cluster.thread_rank()] =
+      static_cast<int>(100 * cluster.num_blocks() + cluster.block_rank());
+}
+
+TEST_CASE("threads of a cluster are numbered through, block after block") {
+  const DeviceArray<int> out(2 * 6 * 64);
+  REQUIRE(launch({dim3(6, 2), dim3(32, 2), 0, false, nullptr, dim3(3)}, ranks_in_cluster,
+                 out.data()) == cudaSuccess);
+  const std::vector<int> values = out.download();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    CHECK(values[i] == 300 + static_cast<int>(i / 64 % 3));
+  }
+}
+
+// As PTX says of barrier.cluster: all threads that have not ended are waited for.
+__global__ void first_block_leaves(int* out) {
+  if (blockIdx.x == 0) return;
+  cooperative_groups::this_cluster().sync();
+  if (threadIdx.x == 0) out[blockIdx.x] = 1;
+}
+
+TEST_CASE("a cluster does not wait for blocks that have ended") {
+  under_every_schedule([&] {
+    const DeviceArray<int> out(std::vector<int>(4, 0));
+    REQUIRE(launch({4, 32, 0, false, nullptr, dim3(4)}, first_block_leaves, out.data()) ==
+            cudaSuccess);
+    CHECK(out.download() == std::vector<int>{0, 1, 1, 1});
+  });
+}
+
 __global__ void count_votes(int* out) {
   const int i = static_cast<int>(threadIdx.x);
   const int count = __syncthreads_count(i % 3 == 0);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <regex>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -330,6 +331,25 @@ font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Liberati
 )";
 }
 
+namespace {
+// Says each colour plainly before it says it by name: programs other than browsers often know no
+// custom properties, and draw nothing where they meet one. They get the light colours.
+std::string with_plain_colours(const std::string& style) {
+  static const std::regex use("([a-z-]+):var\\((--[a-z0-9]+)\\)");
+  std::string out;
+  auto rest = style.cbegin();
+  for (std::sregex_iterator it(style.begin(), style.end(), use), end; it != end; ++it) {
+    const std::string definition = (*it)[2].str() + ':';
+    const std::size_t colour = style.find(definition) + definition.size();
+    out.append(rest, it->prefix().second).append((*it)[1].str() + ':');
+    out.append(style, colour, style.find_first_of(";}", colour) - colour).append(";");
+    out.append(it->str());
+    rest = it->suffix().first;
+  }
+  return out.append(rest, style.cend());
+}
+}  // namespace
+
 std::string standalone(const std::string& svg) {
   constexpr double kMargin = 16;
   const std::string origin = "viewBox=\"0 0 ";
@@ -342,8 +362,8 @@ std::string standalone(const std::string& svg) {
       << width + 2 * kMargin << ' ' << height + 2 * kMargin
       << svg.substr(after, body - after)
       // A ground of its own: the colours follow the reader's system, the page around may not.
-      << "<style>" << plot_style() << "svg{background:var(--page)}\n</style>" << svg.substr(body)
-      << '\n';
+      << "<style>" << with_plain_colours(plot_style() + "svg{background:var(--page)}\n")
+      << "</style>" << svg.substr(body) << '\n';
   return out.str();
 }
 

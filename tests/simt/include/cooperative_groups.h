@@ -1,4 +1,4 @@
-// The part of cooperative groups that kernels use: the grid of a cooperative launch.
+// The part of cooperative groups that kernels use: the grid of a cooperative launch, and clusters.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -24,5 +24,21 @@ class grid_group {
 };
 
 inline grid_group this_grid() { return {}; }
+
+class cluster_group {
+ public:
+  static void sync(simt::Where where = simt::Where::current()) {
+    simt::running_block().barrier(simt::BarrierOp::cluster, 0, where);
+  }
+  static unsigned num_blocks() { return simt::running_block().cluster_blocks(); }
+  static unsigned block_rank() { return blockIdx.x % num_blocks(); }
+  static unsigned num_threads() { return num_blocks() * blockDim.x * blockDim.y * blockDim.z; }
+  static unsigned thread_rank() {
+    return block_rank() * (blockDim.x * blockDim.y * blockDim.z) +
+           (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
+  }
+};
+
+inline cluster_group this_cluster() { return {}; }
 
 }  // namespace cooperative_groups

@@ -1,0 +1,148 @@
+#include "bench/cuda/barriers.h"
+
+#include <cooperative_groups.h>
+
+#include "kernels/cuda/lap_paths.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/state.h"
+
+namespace nat::bench {
+namespace {
+
+using namespace nat::gpu;
+
+// ---- barriers and reductions --------------------------------------------------------------------
+
+__global__ void sync_block_kernel(int repeats) {
+  for (int i = 0; i < repeats; ++i) __syncthreads();
+}
+
+__global__ void sync_cluster_kernel(int repeats) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+  for (int i = 0; i < repeats; ++i) cooperative_groups::this_cluster().sync();
+#endif
+}
+
+__global__ void sync_grid_kernel(int repeats) {
+  for (int i = 0; i < repeats; ++i) cooperative_groups::this_grid().sync();
+}
+
+// The result is written so that it is not left out as unused.
+__global__ void reduce_warp_kernel(int repeats, int* result) {
+  int value = static_cast<int>(threadIdx.x);
+  for (int i = 0; i < repeats; ++i) value = __reduce_max_sync(kFullWarp, value ^ i);
+  result[threadIdx.x] = value;
+}
+
+// ---- path search --------------------------------------------------------------------------------
+
+constexpr std::int32_t kScore = 1000;  // of every row in every column but the last, where it is 0
+
+__global__ void prepare_kernel(LapProblem problem) {
+  for (std::int64_t i = 0; i < problem.n; ++i) {
+    std::int32_t* row = problem.scores + i * problem.columns;
+    for (std::int64_t j = threadIdx.x; j < problem.columns; j += blockDim.x) {
+      row[j] = j < problem.n - 1 ? kScore : 0;
+    }
+  }
+}
+
+// Row i sits on column i. The last row and the last column are free, and every other column is
+// nearer than the last.
+__device__ void seat_all_but_one(const LapProblem& problem) {
+  const std::int64_t last = problem.n - 1;
+  for (std::int64_t j = threadIdx.x; j < problem.columns; j += blockDim.x) {
+    problem.ask[j] = j < last ? 1 : j == last ? 0 : lap::kClosed;
+    problem.row_of_column[j] = j < last ? static_cast<std::int32_t>(j) : lap::kNone;
+    if (j < problem.n) {
+      problem.column_of_row[j] = j < last ? static_cast<std::int32_t>(j) : lap::kNone;
+    }
+  }
+  __syncthreads();
+}
+
+__global__ void __launch_bounds__(kBlockThreads, 1) search_kernel(LapProblem problem, int repeats) {
+  for (int i = 0; i < repeats; ++i) {
+    seat_all_but_one(problem);
+    place_free_rows(problem);
+  }
+}
+
+LapProblem problem_in(std::int64_t n, const Buffer& scores, const Buffer& vectors,
+                      const Buffer& control) {
+  const std::int64_t columns = lap::padded(n);
+  std::int32_t* next = vectors.as<std::int32_t>();
+  const auto vector = [&] {
+    std::int32_t* const here = next;
+    next += columns;
+    return here;
+  };
+  LapProblem problem{};
+  problem.n = n;
+  problem.columns = columns;
+  problem.scores = scores.as<std::int32_t>();
+  problem.control = control.as<LapControl>();
+  problem.column_of_row = vector();
+  problem.ask = vector();
+  problem.row_of_column = vector();
+  problem.open_ask = vector();
+  problem.distance = vector();
+  problem.closed_at = vector();
+  problem.from = vector();
+  return problem;
+}
+constexpr std::int64_t kVectors = 7;
+
+Buffer quanta(Context& ctx, std::int64_t count) {
+  return {ctx.device, static_cast<std::size_t>(count) * sizeof(std::int32_t), "path search"};
+}
+
+}  // namespace
+
+void sync_block(Context& ctx, int repeats) {
+  launch(ctx, {.grid = dim3(1), .block = dim3(kBlockThreads)}, sync_block_kernel, repeats);
+}
+
+void sync_cluster(Context& ctx, int repeats) {
+  launch(ctx,
+         {.grid = dim3(kClusterBlocks), .block = dim3(kBlockThreads), .cluster = kClusterBlocks},
+         sync_cluster_kernel, repeats);
+}
+
+void sync_grid(Context& ctx, int repeats) {
+  const auto blocks = static_cast<unsigned>(ctx.cuda->multiprocessors);
+  launch(ctx, {.grid = dim3(blocks), .block = dim3(kBlockThreads), .cooperative = true},
+         sync_grid_kernel, repeats);
+}
+
+void reduce_warp(Context& ctx, int repeats) {
+  Scratch::Frame frame(ctx.scratch);
+  launch(ctx, {.grid = dim3(1), .block = dim3(kWarp)}, reduce_warp_kernel, repeats,
+         frame.take<int>(kWarp));
+}
+
+PathSearch::PathSearch(Context& ctx, std::int64_t n)
+    : ctx_(ctx),
+      n_(n),
+      scores_(quanta(ctx, n * lap::padded(n))),
+      vectors_(quanta(ctx, kVectors * lap::padded(n))),
+      control_(ctx.device, sizeof(LapControl), "path search") {
+  launch(ctx, {.grid = dim3(1), .block = dim3(kBlockThreads)}, prepare_kernel,
+         problem_in(n, scores_, vectors_, control_));
+}
+
+void PathSearch::run(int repeats) {
+  launch(ctx_, {.grid = dim3(1), .block = dim3(kBlockThreads)}, search_kernel,
+         problem_in(n_, scores_, vectors_, control_), repeats);
+}
+
+std::int64_t PathSearch::steps_of_last() {
+  LapControl control{};
+  const Shape bytes(sizeof(LapControl));
+  copy_to_host(ctx_, ConstView(control_.data(), DType::u8, bytes),
+               View(&control, DType::u8, bytes));
+  synchronize(ctx_);
+  return control.counts.steps;
+}
+
+}  // namespace nat::bench

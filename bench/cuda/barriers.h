@@ -1,0 +1,34 @@
+// Kernels that do one thing `repeats` times: what the estimates behind the crews of kernels/lap.h
+// rest on. Each function enqueues one kernel.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/context.h"
+#include "kernels/memory.h"
+
+namespace nat::bench {
+
+inline constexpr int kBlockThreads = 1024;
+inline constexpr int kClusterBlocks = 8;
+
+void sync_block(Context& ctx, int repeats);    // __syncthreads() of one block
+void sync_cluster(Context& ctx, int repeats);  // of one cluster; from compute capability 9.0 on
+void sync_grid(Context& ctx, int repeats);     // of one block a multiprocessor
+void reduce_warp(Context& ctx, int repeats);   // __reduce_max_sync, each on the result of the last
+
+// The search of a shortest path (kernels/cuda/lap_paths.cuh) in a problem made so that it passes
+// all columns: n steps a search, by one block.
+class PathSearch {
+ public:
+  PathSearch(Context& ctx, std::int64_t n);
+  void run(int repeats);         // `repeats` searches, each from the same beginning
+  std::int64_t steps_of_last();  // of the last search; waits
+
+ private:
+  Context& ctx_;
+  std::int64_t n_;
+  Buffer scores_, vectors_, control_;
+};
+
+}  // namespace nat::bench
