@@ -196,36 +196,50 @@ nlohmann::json judge(const Asked& asked, double seconds) {
           {"mfu", flops * static_cast<double>(asked.batch) / seconds / product}};
 }
 
+Measured measure_step(Context& ctx, const Asked& asked) {
+  if (!asked.plans.empty() && std::filesystem::exists(asked.plans)) {
+    load_library_plans(ctx, asked.plans);
+  }
+  const Network network = make_network(ctx, asked, true);
+  Measured measured = asked.work == "model" ? measure_model_step(ctx, asked, *network.net)
+                                            : measure_nat_step(ctx, asked, *network.net);
+  std::sort(measured.times.steps.begin(), measured.times.steps.end());
+  return measured;
+}
+
+double median_seconds(const Measured& measured) {
+  const std::vector<double>& sorted = measured.times.steps;
+  return sorted[sorted.size() / 2];
+}
+
+nlohmann::json to_json(const Asked& asked, Device device, const Measured& measured) {
+  const Times& times = measured.times;
+  const double median = median_seconds(measured);
+  return {{"device", bench::device_name(device)},
+          {"network", asked.network},
+          {"work", asked.work},
+          {"batch", asked.batch},
+          {"dtype", asked.dtype},
+          {"threads", cpu_info().threads},
+          {"median_ms", 1e3 * median},
+          {"fastest_ms", 1e3 * times.steps.front()},
+          {"images_per_second", static_cast<double>(asked.batch) / median},
+          {"processor_per_wall", times.processor / times.wall},
+          {"peak_mib", peak_mib()},
+          {"arena_mib", static_cast<double>(measured.arena_bytes) / (1 << 20)},
+          {"stages_ms", measured.stages}};
+}
+
 nlohmann::json measure(const Asked& asked) {
   set_compute_threads(asked.threads);
-  nlohmann::json json;
-  double median = 0;
-  {
-    Context ctx(bench::device_of(asked.device), bench::math_of(asked.dtype));
-    if (!asked.plans.empty() && std::filesystem::exists(asked.plans)) {
-      load_library_plans(ctx, asked.plans);
-    }
-    const Network network = make_network(ctx, asked, true);
-    Measured measured = asked.work == "model" ? measure_model_step(ctx, asked, *network.net)
-                                              : measure_nat_step(ctx, asked, *network.net);
-    Times& times = measured.times;
-    std::sort(times.steps.begin(), times.steps.end());
-    median = times.steps[times.steps.size() / 2];
-    json = {{"device", bench::device_name(ctx.device)},
-            {"network", asked.network},
-            {"work", asked.work},
-            {"batch", asked.batch},
-            {"dtype", asked.dtype},
-            {"threads", cpu_info().threads},
-            {"median_ms", 1e3 * median},
-            {"fastest_ms", 1e3 * times.steps.front()},
-            {"images_per_second", static_cast<double>(asked.batch) / median},
-            {"processor_per_wall", times.processor / times.wall},
-            {"peak_mib", peak_mib()},
-            {"arena_mib", static_cast<double>(measured.arena_bytes) / (1 << 20)},
-            {"stages_ms", measured.stages}};
+  const Device device = bench::device_of(asked.device);
+  Measured measured;
+  {  // the memory of the step is free again when the ceilings are measured
+    Context ctx(device, bench::math_of(asked.dtype));
+    measured = measure_step(ctx, asked);
   }
-  if (asked.ceilings) json["judged"] = judge(asked, median);
+  nlohmann::json json = to_json(asked, device, measured);
+  if (asked.ceilings) json["judged"] = judge(asked, median_seconds(measured));
   return json;
 }
 

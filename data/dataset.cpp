@@ -8,6 +8,11 @@
 #include "kernels/check.h"
 
 namespace nat::data {
+namespace {
+
+bool comes_before(const BadPicture& picture, std::int32_t id) { return picture.id < id; }
+
+}  // namespace
 
 Dataset::Dataset(Catalog catalog, std::vector<BadPicture> bad)
     : catalog_(std::move(catalog)), bad_(std::move(bad)) {
@@ -49,6 +54,15 @@ std::vector<BadPicture> Dataset::bad_pictures() const {
   return bad_;
 }
 
+std::size_t Dataset::bad_count() const {
+  const std::lock_guard lock(bad_mutex_);
+  return bad_.size();
+}
+
+bool Dataset::is_usable(std::int32_t id) const {
+  return std::binary_search(usable_ids_.begin(), usable_ids_.end(), id);
+}
+
 PictureShape Dataset::extent(std::int32_t) const { return shape(); }
 
 void Dataset::read(std::int32_t id, std::uint8_t* out) const {
@@ -56,12 +70,16 @@ void Dataset::read(std::int32_t id, std::uint8_t* out) const {
   read_window(id, (whole.width - shape().width) / 2, (whole.height - shape().height) / 2, out);
 }
 
-std::int64_t Dataset::quarantine(std::int32_t id, const std::string& reason) const {
+void Dataset::quarantine(std::int32_t id, const std::string& reason) const {
   const std::lock_guard lock(bad_mutex_);
-  const auto place = std::lower_bound(bad_.begin(), bad_.end(), id,
-                                      [](const BadPicture& a, std::int32_t b) { return a.id < b; });
+  const auto place = std::lower_bound(bad_.begin(), bad_.end(), id, comes_before);
   if (place == bad_.end() || place->id != id) bad_.insert(place, {id, reason});
-  return static_cast<std::int64_t>(bad_.size());
+}
+
+bool Dataset::is_bad(std::int32_t id) const {
+  const std::lock_guard lock(bad_mutex_);
+  const auto place = std::lower_bound(bad_.begin(), bad_.end(), id, comes_before);
+  return place != bad_.end() && place->id == id;
 }
 
 std::vector<std::int64_t> evenly_spaced(std::int64_t n, std::int64_t limit,

@@ -2,7 +2,8 @@
 //
 // Ids are 0 .. size()-1, fixed when the data set is opened: each picture owns a target for the
 // whole run, so an id never moves. A picture that cannot be read keeps its id, is listed in
-// bad_pictures() and missing from usable_ids(); it is never replaced by another.
+// bad_pictures() and missing from usable_ids(); it is never replaced by another. One that goes bad
+// later, while it is read, is quarantined: mid-grey from then on, whatever becomes of its file.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,20 @@ struct BadPicture {
   std::string reason;
 };
 
+// What opening learns of a picture file; its part of the fingerprint.
+struct PictureFile {
+  int width = 0, height = 0;  // 0 when the header cannot be read
+  std::int64_t bytes = 0;
+  std::uint32_t crc = 0;  // of the first bytes
+};
+
+// A picture that went bad after a run began, with its file as it was then.
+struct Quarantined {
+  std::int32_t id = 0;
+  std::string reason;
+  PictureFile file;
+};
+
 // What is known about a data set apart from its pixels.
 struct Catalog {
   std::string format;                    // "idx", "cifar10", "cifar100" or "folder"
@@ -35,6 +50,7 @@ struct Catalog {
   std::vector<std::string> class_names;  // class_names[label]
   std::vector<std::string> paths;        // (size) relative to source; empty for record formats
   std::vector<std::int64_t> records;     // (size) position in the files; empty for folders
+  std::vector<PictureFile> files;        // (size); empty for record formats
   std::vector<std::string> remarks;      // odd but harmless: one line each, for the user
   std::uint64_t content = 0;             // hash of names and bytes
 };
@@ -53,14 +69,16 @@ class Dataset {
   std::int32_t label(std::int32_t id) const;  // -1 without labels
   std::string name(std::int32_t id) const;    // printable: a relative path, or "record 17"
 
-  // Changes whenever the pictures, their order, labels, stored size or the bad ones change; moving
-  // the whole data set to another folder changes nothing.
+  // Changes whenever the pictures, their order, labels, stored size or the ones bad from the
+  // beginning change; moving the whole data set to another folder changes nothing.
   std::uint64_t fingerprint() const { return fingerprint_; }
 
   // Ids that were good when the data set was opened, ascending. Fixed from then on.
   const std::vector<std::int32_t>& usable_ids() const { return usable_ids_; }
+  bool is_usable(std::int32_t id) const;
   // By id. May grow while pictures are read from disk (a file that turned bad later).
   std::vector<BadPicture> bad_pictures() const;
+  std::size_t bad_count() const;
 
   // Size of the whole picture behind an id, at the stored scale; at least shape() in both
   // directions.
@@ -68,7 +86,7 @@ class Dataset {
 
   // Copies the window of size shape() whose corner is (left, top) of the whole picture into
   // out (height, width, channels). May be called from several threads. A picture that turns out to
-  // be unreadable becomes mid-grey and is listed in bad_pictures().
+  // be unreadable becomes mid-grey, for good, and is listed in bad_pictures().
   virtual void read_window(std::int32_t id, int left, int top, std::uint8_t* out) const = 0;
 
   // The middle window.
@@ -77,8 +95,9 @@ class Dataset {
  protected:
   Dataset(Catalog catalog, std::vector<BadPicture> bad);
 
-  // Lists a picture as bad, once; returns the number of bad pictures.
-  std::int64_t quarantine(std::int32_t id, const std::string& reason) const;
+  // Lists a picture as bad, once.
+  void quarantine(std::int32_t id, const std::string& reason) const;
+  bool is_bad(std::int32_t id) const;
 
  private:
   Catalog catalog_;

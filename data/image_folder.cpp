@@ -108,28 +108,33 @@ void check_same_classes(const std::string& path, const std::vector<std::string>&
 
 // What the header pass learns of one file.
 struct Header {
-  PictureSize size;  // 0 x 0 when the picture is bad
-  std::int64_t bytes = 0;
-  std::uint32_t crc = 0;  // of the first kStartBytes
+  PictureFile file;
   std::string failure;
 };
 
 constexpr std::int64_t kStartBytes = 4096;
 constexpr std::int64_t kLongStartBytes = std::int64_t{16} << 20;
 
+PictureSize size_at(const std::string& path, const FileStart& start) {
+  try {
+    return read_size(start.bytes);
+  } catch (const Error&) {
+    if (start.size <= kStartBytes) throw;
+    // Long EXIF data or a colour profile in front of the size.
+    return read_size(read_start(path, kLongStartBytes).bytes);
+  }
+}
+
 Header read_header(const std::string& path) {
   Header header;
+  PictureFile& file = header.file;
   try {
     const FileStart start = read_start(path, kStartBytes);
-    header.bytes = start.size;
-    header.crc = crc32_of(start.bytes.data(), start.bytes.size());
-    try {
-      header.size = read_size(start.bytes);
-    } catch (const Error&) {
-      if (start.size <= kStartBytes) throw;
-      // Long EXIF data or a colour profile in front of the size.
-      header.size = read_size(read_start(path, kLongStartBytes).bytes);
-    }
+    file.bytes = start.size;
+    file.crc = crc32_of(start.bytes.data(), start.bytes.size());
+    const PictureSize size = size_at(path, start);
+    file.width = size.width;
+    file.height = size.height;
   } catch (const Error& error) {
     header.failure = error.what();
   }
@@ -146,12 +151,21 @@ std::vector<Header> read_headers(const std::string& root, const std::vector<std:
   return headers;
 }
 
+// A run goes on with the data that it began with: what became of a quarantined file since then is
+// no change of them.
+void recall(const std::vector<Quarantined>& quarantined, std::vector<Header>& headers) {
+  for (const Quarantined& picture : quarantined) {
+    const auto at = static_cast<std::size_t>(picture.id);
+    if (at < headers.size()) headers[at] = {picture.file, ""};
+  }
+}
+
 // Small pictures are not enlarged to ImageNet's size: take the size that the data have.
 int typical_short_side(const std::vector<Header>& headers) {
   constexpr int kImageNet = 256;
   std::vector<int> sides;
   for (const Header& header : headers) {
-    if (header.failure.empty()) sides.push_back(std::min(header.size.width, header.size.height));
+    if (header.failure.empty()) sides.push_back(std::min(header.file.width, header.file.height));
   }
   if (sides.empty()) return kImageNet;
   const auto middle = sides.begin() + static_cast<std::ptrdiff_t>(sides.size() / 2);
@@ -163,28 +177,31 @@ int typical_short_side(const std::vector<Header>& headers) {
 
 class ImageFolder : public Dataset {
  public:
-  ImageFolder(Catalog catalog, std::string root, std::vector<PictureSize> sizes,
-              std::vector<BadPicture> bad, double max_bad_percent)
+  ImageFolder(Catalog catalog, std::string root, std::vector<BadPicture> bad,
+              const FolderOptions& options)
       : Dataset(std::move(catalog), std::move(bad)),
         root_(std::move(root)),
-        sizes_(std::move(sizes)),
-        max_bad_percent_(max_bad_percent) {}
+        max_bad_percent_(options.max_bad_percent) {
+    for (const Quarantined& picture : options.quarantined) {
+      if (picture.id < size()) quarantine(picture.id, picture.reason);
+    }
+  }
 
   PictureShape extent(std::int32_t id) const override {
-    const PictureSize& native = sizes_[static_cast<std::size_t>(id)];
+    const PictureSize native = size_of(id);
     if (native.width == 0) return shape();  // a bad picture
     const PictureSize resized = resized_size(native, shape().height);
     return {resized.height, resized.width, shape().channels};
   }
 
   void read_window(std::int32_t id, int left, int top, std::uint8_t* out) const override {
-    const auto at = static_cast<std::size_t>(id);
     constexpr int kMidGrey = 128;
     std::memset(out, kMidGrey, static_cast<std::size_t>(shape().bytes()));
-    if (sizes_[at].width == 0) return;
+    if (is_bad(id)) return;
     try {
-      const Picture picture = decode(read_all(join(root_, catalog().paths[at])));
-      NAT_CHECK(picture.size == sizes_[at], ErrorKind::data, "changed while it was in use");
+      const std::string& path = catalog().paths[static_cast<std::size_t>(id)];
+      const Picture picture = decode(read_all(join(root_, path)));
+      NAT_CHECK(picture.size == size_of(id), ErrorKind::data, "changed while it was in use");
       const int side = shape().height;
       resize_window(picture.pixels.get(), picture.size, resized_size(picture.size, side), left, top,
                     side, out);
@@ -196,8 +213,12 @@ class ImageFolder : public Dataset {
   }
 
  private:
+  PictureSize size_of(std::int32_t id) const {  // as stored in the file
+    const PictureFile& file = catalog().files[static_cast<std::size_t>(id)];
+    return {file.width, file.height};
+  }
+
   std::string root_;
-  std::vector<PictureSize> sizes_;  // as stored in the files
   double max_bad_percent_;
 };
 
@@ -230,8 +251,8 @@ std::uint64_t content_hash(const Scan& found, const std::vector<Header>& headers
   Fingerprint hash;
   for (std::size_t i = 0; i < headers.size(); ++i) {
     hash.add(found.paths[i]);
-    hash.add(headers[i].bytes);
-    hash.add(headers[i].crc);
+    hash.add(headers[i].file.bytes);
+    hash.add(headers[i].file.crc);
   }
   return hash.value();
 }
@@ -260,7 +281,8 @@ std::unique_ptr<Dataset> open_image_folder(const std::string& path, Split split,
   catalog.source = path;
   catalog.remarks = remarks_on(found);
   apply_limit(found, options.limit);
-  const std::vector<Header> headers = read_headers(root, found.paths, options.threads);
+  std::vector<Header> headers = read_headers(root, found.paths, options.threads);
+  recall(options.quarantined, headers);
   const int side = options.picture_size > 0 ? options.picture_size : typical_short_side(headers);
   catalog.shape = {side, side, 3};
   catalog.size = static_cast<std::int64_t>(found.paths.size());
@@ -271,16 +293,14 @@ std::unique_ptr<Dataset> open_image_folder(const std::string& path, Split split,
     catalog.class_names.push_back(printable(class_name));
   }
 
-  std::vector<PictureSize> sizes;
   std::vector<BadPicture> bad;
   for (std::size_t i = 0; i < headers.size(); ++i) {
-    sizes.push_back(headers[i].size);
+    catalog.files.push_back(headers[i].file);
     if (!headers[i].failure.empty()) {
       bad.push_back({static_cast<std::int32_t>(i), headers[i].failure});
     }
   }
-  return std::make_unique<ImageFolder>(std::move(catalog), root, std::move(sizes), std::move(bad),
-                                       options.max_bad_percent);
+  return std::make_unique<ImageFolder>(std::move(catalog), root, std::move(bad), options);
 }
 
 }  // namespace nat::data

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "data/decode.h"
 #include "data/open.h"
@@ -27,6 +28,7 @@ struct FolderOptions {
   std::int64_t limit = -1;  // < 0: all
   int threads = 0;
   double max_bad_percent = 5;
+  std::vector<Quarantined> quarantined = {};  // by the run that goes on
 };
 
 bool image_folder_has_split(const std::string& path, Split split);

@@ -50,6 +50,11 @@ struct LoaderOptions {
   PixelMemory memory = {};             // where batches of pixels live; empty = ordinary memory
 };
 
+// Threads for who does not choose. Where the processors compute the step as well, one: more would
+// take their time from it. Beside a GPU, which one thread cannot feed, all but two of the
+// processors, at most 8, and no more than fit into 2 GiB: each thread holds a batch of its own.
+int automatic_threads(bool processors_compute, int processors, std::int64_t batch_bytes);
+
 class Loader {
  public:
   // The data set must outlive the loader. Error{usage} when an option is out of range, or when
@@ -68,6 +73,8 @@ class Loader {
   // The next batch, valid until the next call of next() or start_epoch(); null when the epoch is
   // over. What a worker threw is thrown here, in the place of its batch.
   const Batch* next();
+
+  int threads() const { return options_.threads; }
 
   // Time that next() has waited for the workers since the epoch began.
   double data_wait_seconds() const { return wait_seconds_; }

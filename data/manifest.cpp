@@ -47,6 +47,18 @@ class LineWriter {
   bool committed_ = false;
 };
 
+Json to_json(const PictureFile& file) {
+  return {{"width", file.width}, {"height", file.height}, {"bytes", file.bytes}, {"crc", file.crc}};
+}
+
+Quarantined quarantined_from(const Json& line) {
+  const Json& file = line.at("file");
+  return {line.at("id").get<std::int32_t>(),
+          line.at("reason").get<std::string>(),
+          {file.at("width").get<int>(), file.at("height").get<int>(),
+           file.at("bytes").get<std::int64_t>(), file.at("crc").get<std::uint32_t>()}};
+}
+
 }  // namespace
 
 void write_manifest(const Dataset& dataset, const std::string& path) {
@@ -77,11 +89,37 @@ void write_manifest(const Dataset& dataset, const std::string& path) {
 void write_bad_pictures(const Dataset& dataset, const std::string& path) {
   LineWriter out(path);
   for (const BadPicture& picture : dataset.bad_pictures()) {
-    out.write({{"id", picture.id},
-               {"name", dataset.name(picture.id)},
-               {"reason", printable(picture.reason)}});
+    Json line{{"id", picture.id},
+              {"name", dataset.name(picture.id)},
+              {"reason", printable(picture.reason)}};
+    if (dataset.is_usable(picture.id)) {
+      line["file"] = to_json(dataset.catalog().files[static_cast<std::size_t>(picture.id)]);
+    }
+    out.write(line);
   }
   out.commit();
+}
+
+std::vector<Quarantined> read_quarantined(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  NAT_CHECK(in.is_open(), ErrorKind::checkpoint, printable(path),
+            ": cannot be opened; the run folder is incomplete, start a new run");
+  std::vector<Quarantined> quarantined;
+  bool is_sound = true;
+  try {
+    for (std::string line; std::getline(in, line);) {
+      const Json json = Json::parse(line);
+      if (!json.contains("file")) continue;  // bad from the beginning
+      quarantined.push_back(quarantined_from(json));
+      is_sound = is_sound && quarantined.back().id >= 0 && quarantined.back().file.width > 0 &&
+                 quarantined.back().file.height > 0;
+    }
+  } catch (const Json::exception&) {
+    is_sound = false;
+  }
+  NAT_CHECK(is_sound, ErrorKind::checkpoint, printable(path),
+            ": is not a list of unreadable pictures; the file is damaged, start a new run");
+  return quarantined;
 }
 
 std::string fingerprint_text(std::uint64_t fingerprint) {

@@ -2,13 +2,15 @@
 //
 //   manifest.jsonl    a header line: format, source, pictures, height, width, channels, classes,
 //                     fingerprint; then one line a picture: id, path or record, label (if any)
-//   bad_images.jsonl  one line a picture that cannot be read: id, name, reason
+//   bad_images.jsonl  one line a picture that cannot be read: id, name, reason; and file (width,
+//                     height, bytes, crc of its start when the run began) when it went bad later
 //
 // Both replace an older file in one step. Names are printable: odd bytes are written \xNN.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "data/dataset.h"
 
@@ -16,6 +18,10 @@ namespace nat::data {
 
 void write_manifest(const Dataset& dataset, const std::string& path);
 void write_bad_pictures(const Dataset& dataset, const std::string& path);
+
+// The pictures that bad_images.jsonl says went bad after the run began, for
+// OpenOptions::quarantined. Error{checkpoint} when the file is missing or damaged.
+std::vector<Quarantined> read_quarantined(const std::string& path);
 
 // The fingerprint as 16 hexadecimal digits.
 std::string fingerprint_text(std::uint64_t fingerprint);

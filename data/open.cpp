@@ -55,8 +55,12 @@ bool fits_memory(const Dataset& pictures, const OpenOptions& options) {
 
 std::unique_ptr<Dataset> open_folder(const std::string& path, Split split, std::int64_t limit,
                                      const OpenOptions& options) {
-  std::unique_ptr<Dataset> pictures = open_image_folder(
-      path, split, {options.picture_size, limit, options.threads, options.max_bad_percent});
+  std::unique_ptr<Dataset> pictures = open_image_folder(path, split,
+                                                        {.picture_size = options.picture_size,
+                                                         .limit = limit,
+                                                         .threads = options.threads,
+                                                         .max_bad_percent = options.max_bad_percent,
+                                                         .quarantined = options.quarantined});
   check_bad_share(*pictures, options.max_bad_percent);
   if (!fits_memory(*pictures, options)) return pictures;
   std::unique_ptr<Dataset> stored = load_into_memory(*pictures, options.threads);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "data/dataset.h"
 
@@ -48,6 +49,9 @@ struct OpenOptions {
   Keep keep = Keep::automatic;
   std::int64_t memory_limit = std::int64_t{2} << 30;  // bytes
   double max_bad_percent = 5;                         // more unreadable pictures are an error
+  // Folders only: pictures that went bad while the run used them (read_quarantined). They stay grey
+  // and count as the files they were, so that the run may go on.
+  std::vector<Quarantined> quarantined = {};
 };
 
 // Whether the data set has this split. A folder without train/ and test/ (or val/) below it, and a

@@ -132,8 +132,14 @@ void MetricsLog::adopt() {
   }
   NAT_CHECK(csv.substr(0, header_.size()) == header_, ErrorKind::checkpoint, csv_.path().string(),
             ": its columns are not those of this version; move it away or use another run folder");
+  truncate_to_rows(count_lines(csv) - 1);
+}
+
+void MetricsLog::truncate_to_rows(std::uint64_t wanted) {
+  const std::string csv_text = csv_.content(), jsonl_text = jsonl_.content();
+  const std::string_view csv = whole_lines(csv_text), jsonl = whole_lines(jsonl_text);
   // A kill between the two writes leaves the CSV one row ahead; the shorter file counts.
-  const std::uint64_t rows = std::min(count_lines(csv) - 1, count_lines(jsonl));
+  const std::uint64_t rows = std::min({wanted, count_lines(csv) - 1, count_lines(jsonl)});
   const auto bytes_of = [](std::string_view text, std::uint64_t lines) {
     std::uint64_t bytes = 0;
     for (; lines > 0; --lines) bytes = text.find('\n', bytes) + 1;

@@ -42,7 +42,8 @@ class MetricsLog {
   void flush();                        // returns once everything is on disk
 
   LogSizes sizes() const { return sizes_; }
-  void truncate_to(const LogSizes& sizes);  // {} = no rows: only the CSV's header line stays
+  void truncate_to(const LogSizes& sizes);    // {} = no rows: only the CSV's header line stays
+  void truncate_to_rows(std::uint64_t rows);  // the first of them, or all where there are fewer
 
  private:
   class File {

@@ -21,13 +21,13 @@ std::atomic<long> allocations{0};
 }  // namespace
 
 // Counts every allocation of this program.
-void* operator new(std::size_t size) {
+[[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
   if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace nat::data {
 namespace {
@@ -155,6 +155,16 @@ TEST_CASE("one worker and four deliver the same bytes") {
   CHECK(one == epoch_bytes(pictures, training(16, 4), 3));
   CHECK(one == epoch_bytes(pictures, training(16, 7), 3));
   CHECK(one != epoch_bytes(pictures, training(16, 1), 4));
+}
+
+TEST_CASE("who does not choose gets one worker beside computing processors, several beside a GPU") {
+  constexpr std::int64_t kMiB = 1 << 20;
+  CHECK(automatic_threads(true, 64, kMiB) == 1);
+  CHECK(automatic_threads(false, 64, kMiB) == 8);
+  CHECK(automatic_threads(false, 6, kMiB) == 4);
+  CHECK(automatic_threads(false, 1, kMiB) == 1);
+  CHECK(automatic_threads(false, 64, 600 * kMiB) == 3);  // three batches of 600 MiB in 2 GiB
+  CHECK(automatic_threads(false, 64, 9000 * kMiB) == 1);
 }
 
 TEST_CASE("an epoch resumed in its middle continues with the same batches") {

@@ -83,6 +83,76 @@ TEST_CASE("data that changed since the manifest was written are refused") {
       "the data changed since the run began (2 pictures");
 }
 
+TEST_CASE("a picture that went bad while it was read is no change of the data; all else is") {
+  const TemporaryFolder folder;
+  const auto path = [&](int i) { return "set/" + std::to_string(i) + ".png"; };
+  for (int i = 0; i < 6; ++i) folder.write(path(i), png(4 + i, 5, plain({40 * i, 0, 0})));
+  folder.write(path(0), "bad from the beginning");
+  const std::string manifest = folder.at("manifest.jsonl"), list = folder.at("bad_images.jsonl");
+  const OpenOptions options{.keep = Keep::disk, .max_bad_percent = 50};
+  const auto began = open_path(folder.at("set"), options);
+  write_manifest(*began, manifest);
+  folder.write(path(3), "bad while the run reads it");
+  const auto side = static_cast<std::size_t>(began->shape().height);
+  const Bytes grey(side * side * 3, 128);
+  Bytes pixels(grey.size());
+  began->read(3, pixels.data());
+  CHECK(pixels == grey);
+  write_bad_pictures(*began, list);
+
+  const auto reopen = [&] {
+    OpenOptions again = options;
+    again.quarantined = read_quarantined(list);
+    return open_path(folder.at("set"), again);
+  };
+  // Whatever lies under its name now, even a good picture, is not what the run knew.
+  for (const Bytes& now : {Bytes{'n', 'o'}, Bytes{}, png(9, 9, plain({1, 2, 3}))}) {
+    folder.write(path(3), now);
+    CHECK_THROWS_AS(check_same_data(*open_path(folder.at("set"), options), manifest), Error);
+    const auto resumed = reopen();
+    check_same_data(*resumed, manifest);
+    CHECK(resumed->usable_ids() == began->usable_ids());
+    CHECK(resumed->extent(3) == began->extent(3));
+    CHECK(resumed->bad_count() == 2);
+    pixels.assign(pixels.size(), 0);
+    resumed->read(3, pixels.data());
+    CHECK(pixels == grey);
+    resumed->read(5, pixels.data());
+    CHECK(pixels[0] == 200);
+    const std::string before = test::read_file(list);
+    write_bad_pictures(*resumed, list);
+    CHECK(test::read_file(list) == before);
+  }
+  const auto refused = [&] {
+    CHECK_CONTAINS(message_of(ErrorKind::data, [&] { check_same_data(*reopen(), manifest); }),
+                   "the data changed since the run began");
+  };
+  folder.write(path(5), png(9, 5, plain({201, 0, 0})));
+  refused();
+  folder.write(path(5), png(9, 5, plain({200, 0, 0})));
+  check_same_data(*reopen(), manifest);
+  folder.write("set/6.png", png(4, 5, plain({0, 0, 0})));
+  refused();
+  std::filesystem::remove(folder.at("set/6.png"));
+  std::filesystem::remove(folder.at(path(3)));  // ids would move
+  refused();
+}
+
+TEST_CASE("a missing or damaged list of bad pictures is an unusable run folder") {
+  const TemporaryFolder folder;
+  CHECK_CONTAINS(message_of(ErrorKind::checkpoint, [&] { read_quarantined(folder.at("none")); }),
+                 "cannot be opened");
+  const std::string rest = R"(,"reason":"","file":{"width":0,"height":3,"bytes":1,"crc":2}})";
+  for (const std::string& text : {std::string("{"), R"({"file":{}})" + std::string(),
+                                  R"({"id":1)" + rest, R"({"id":-1)" + rest}) {
+    CAPTURE(text);
+    const std::string file = folder.write("bad_images.jsonl", text);
+    CHECK_CONTAINS(message_of(ErrorKind::checkpoint, [&] { read_quarantined(file); }),
+                   "not a list of unreadable pictures");
+  }
+  CHECK(read_quarantined(folder.write("empty", std::string_view())).empty());
+}
+
 TEST_CASE("a missing or damaged manifest is an unusable run folder") {
   const TemporaryFolder folder;
   CHECK_CONTAINS(

@@ -1,5 +1,5 @@
-// Small data sets that the data tests write for themselves: temporary folders, IDX, CIFAR, and
-// picture files of known pixels.
+// Small data sets that the data tests write for themselves: IDX, CIFAR, and picture files of known
+// pixels.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -7,9 +7,6 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -17,55 +14,15 @@
 
 #include "data/dataset.h"
 #include "kernels/check.h"
+#include "tests/error_message.h"
+#include "tests/temporary_folder.h"
 
 namespace nat::data {
 
 using Bytes = std::vector<std::uint8_t>;
 
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "nat-data-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::string& path() const { return path_; }
-  std::string at(const std::string& name) const { return path_ + "/" + name; }
-
-  // Writes path/name, creating the folders above it.
-  std::string write(const std::string& name, const Bytes& bytes) const {
-    const std::filesystem::path file = at(name);
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file, std::ios::binary)
-        .write(reinterpret_cast<const char*>(bytes.data()),
-               static_cast<std::streamsize>(bytes.size()));
-    return file.string();
-  }
-  std::string write(const std::string& name, std::string_view text) const {
-    return write(name, Bytes(text.begin(), text.end()));
-  }
-
- private:
-  std::string path_;
-};
-
-// Runs `action`, which must throw Error of this kind; returns its message, which must be one line.
-inline std::string message_of(ErrorKind kind, const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    CHECK(error.kind() == kind);
-    const std::string message = error.what();
-    CHECK(message.find('\n') == std::string::npos);
-    return message;
-  }
-  FAIL("no error was thrown");
-  return "";
-}
+using test::message_of;
+using test::TemporaryFolder;
 
 #define CHECK_CONTAINS(text, part)                                                                \
   do {                                                                                            \

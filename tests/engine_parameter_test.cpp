@@ -1,17 +1,17 @@
 // Parameters between memory and files, and their initial values.
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <set>
 
 #include "engine/execution.h"
 #include "engine/init.h"
 #include "engine/parameter_file.h"
 #include "kernels/cast.h"
+#include "tests/error_message.h"
 #include "tests/opcases/tensor.h"
+#include "tests/temporary_folder.h"
 #include "tests/tiny_network.h"
 
 using namespace nat;
@@ -68,19 +68,6 @@ std::vector<float> initial(Init init, std::uint64_t seed, ParameterSet& set) {
   Context ctx;
   initialize(ctx, init, seed, set);
   return file_values(set, 0);
-}
-
-// What an error says; the test fails when its kind is not `kind` or nothing is thrown.
-template <class F>
-std::string refusal(ErrorKind kind, F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    CHECK(error.kind() == kind);
-    return error.what();
-  }
-  FAIL("nothing was thrown");
-  return "";
 }
 
 }  // namespace
@@ -183,11 +170,9 @@ TEST_CASE("parameters, statistics and momenta survive a checkpoint bit for bit")
   fill_random(from.parameters().statistic(0), 100);
   Checkpoint checkpoint;
   put_parameters(ctx, from.parameters(), checkpoint);
-  const auto path = std::filesystem::temp_directory_path() /
-                    ("nat_parameter_test_" + std::to_string(getpid()) + ".safetensors");
-  checkpoint.save(path);
-  const Checkpoint loaded = Checkpoint::load(path);
-  std::filesystem::remove(path);
+  const test::TemporaryFolder folder;
+  checkpoint.save(folder.at("a.safetensors"));
+  const Checkpoint loaded = Checkpoint::load(folder.at("a.safetensors"));
 
   const auto same = [](View a, View b) {
     return std::equal(a.as<float>(), a.as<float>() + a.shape[0], b.as<float>());
@@ -225,13 +210,13 @@ TEST_CASE("a checkpoint of another network is refused by the name of what does n
   Sequential small = tiny_network(ctx, {}), large = tiny_network(ctx, {.dimension = 17});
   Checkpoint checkpoint;
   put_parameters(ctx, small.parameters(), checkpoint);
-  const std::string wrong = refusal(ErrorKind::checkpoint, [&] {
+  const std::string wrong = message_of(ErrorKind::checkpoint, [&] {
     read_parameters(ctx, checkpoint, Momenta::skip, large.parameters());
   });
   CHECK(wrong.find("fc4.weight") != std::string::npos);
   CHECK(wrong.find('\n') == std::string::npos);
 
-  const std::string missing = refusal(ErrorKind::checkpoint, [&] {
+  const std::string missing = message_of(ErrorKind::checkpoint, [&] {
     read_parameters(ctx, Checkpoint{}, Momenta::skip, small.parameters());
   });
   CHECK(missing.find("conv1.weight") != std::string::npos);

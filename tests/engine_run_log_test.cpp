@@ -14,28 +14,14 @@
 
 #include "engine/progress.h"
 #include "kernels/check.h"
+#include "tests/temporary_folder.h"
 
 namespace fs = std::filesystem;
 using nat::MetricsLog;
+using nat::test::read_file;
+using nat::test::TemporaryFolder;
 
 namespace {
-
-struct TemporaryFolder {
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "nat-log-XXXXXX").string();
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  ~TemporaryFolder() { fs::remove_all(path); }
-  fs::path path;
-};
-
-std::string read_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -44,21 +30,21 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 TEST_CASE("rows appear in both files, absent and NaN as empty and null") {
   const TemporaryFolder folder;
-  MetricsLog log(folder.path / "metrics", {"epoch", "loss", "knn"});
+  MetricsLog log(folder.at("metrics"), {"epoch", "loss", "knn"});
   log.append({{"epoch", 0}, {"loss", 1.953125}});
   log.append({{"loss", kInfinity}, {"knn", 0.1}});
   log.append({{"epoch", 100000}, {"loss", kNan}, {"knn", -2.5e-9}});
   log.flush();
-  CHECK(read_file(folder.path / "metrics.csv") ==
+  CHECK(read_file(folder.at("metrics.csv")) ==
         "epoch,loss,knn\n0,1.953125,\n,inf,0.1\n100000,,-2.5e-09\n");
-  CHECK(read_file(folder.path / "metrics.jsonl") ==
+  CHECK(read_file(folder.at("metrics.jsonl")) ==
         "{\"epoch\": 0, \"loss\": 1.953125, \"knn\": null}\n"
         "{\"epoch\": null, \"loss\": null, \"knn\": 0.1}\n"
         "{\"epoch\": 100000, \"loss\": null, \"knn\": -2.5e-09}\n");
-  std::ifstream lines(folder.path / "metrics.jsonl");
+  std::ifstream lines(folder.at("metrics.jsonl"));
   for (std::string line; std::getline(lines, line);) CHECK(nlohmann::json::accept(line));
 
-  const std::vector<nat::MetricsRow> rows = nat::read_csv(folder.path / "metrics.csv");
+  const std::vector<nat::MetricsRow> rows = nat::read_csv(folder.at("metrics.csv"));
   REQUIRE(rows.size() == 3);
   CHECK(rows[0] == nat::MetricsRow{{"epoch", 0}, {"loss", 1.953125}});
   CHECK(rows[1] == nat::MetricsRow{{"loss", kInfinity}, {"knn", 0.1}});
@@ -86,26 +72,41 @@ TEST_CASE("printed numbers read back to the same double") {
   CHECK(nat::shortest(1e-9) == "1e-09");
 }
 
+TEST_CASE("a log keeps its first rows and goes on behind them") {
+  const TemporaryFolder folder;
+  MetricsLog log(folder.at("m"), {"step"});
+  for (int step = 0; step < 5; ++step) log.append({{"step", step}});
+  log.truncate_to_rows(9);
+  CHECK(log.sizes().rows == 5);
+  log.truncate_to_rows(2);
+  log.append({{"step", 7}});
+  CHECK(read_file(folder.at("m.csv")) == "step\n0\n1\n7\n");
+  CHECK(read_file(folder.at("m.jsonl")) == "{\"step\": 0}\n{\"step\": 1}\n{\"step\": 7}\n");
+  log.truncate_to_rows(0);
+  CHECK(read_file(folder.at("m.csv")) == "step\n");
+  CHECK(read_file(folder.at("m.jsonl")).empty());
+}
+
 TEST_CASE("a resumed log equals an uninterrupted one byte for byte") {
   const TemporaryFolder folder;
   const auto row = [](int step) {
     return nat::MetricsRow{{"step", step}, {"loss", 2.0 / (step + 3)}};
   };
   {
-    MetricsLog log(folder.path / "whole", {"step", "loss"});
+    MetricsLog log(folder.at("whole"), {"step", "loss"});
     for (int step = 0; step < 10; ++step) log.append(row(step));
   }
   std::string saved;
   {
-    MetricsLog log(folder.path / "resumed", {"step", "loss"});
+    MetricsLog log(folder.at("resumed"), {"step", "loss"});
     for (int step = 0; step < 4; ++step) log.append(row(step));
     log.flush();
     saved = to_string(log.sizes());
     for (int step = 4; step < 7; ++step) log.append(row(step));
   }
-  std::ofstream(folder.path / "resumed.csv", std::ios::app) << "7,0.";  // killed while writing
+  std::ofstream(folder.at("resumed.csv"), std::ios::app) << "7,0.";  // killed while writing
   {
-    MetricsLog log(folder.path / "resumed", {"step", "loss"});
+    MetricsLog log(folder.at("resumed"), {"step", "loss"});
     CHECK(log.sizes().rows == 7);
     log.truncate_to(nat::parse_log_sizes(saved));
     CHECK(to_string(log.sizes()) == saved);
@@ -113,68 +114,67 @@ TEST_CASE("a resumed log equals an uninterrupted one byte for byte") {
     CHECK(log.sizes().rows == 10);
   }
   for (const char* suffix : {".csv", ".jsonl"}) {
-    CHECK(read_file(folder.path / ("whole" + std::string(suffix))) ==
-          read_file(folder.path / ("resumed" + std::string(suffix))));
+    CHECK(read_file(folder.at("whole" + std::string(suffix))) ==
+          read_file(folder.at("resumed" + std::string(suffix))));
   }
 }
 
 TEST_CASE("a log that was killed between its two files goes on with whole rows") {
   const TemporaryFolder folder;
   {
-    MetricsLog log(folder.path / "m", {"a"});
+    MetricsLog log(folder.at("m"), {"a"});
     log.append({{"a", 1}});
     log.append({{"a", 2}});
   }
-  fs::resize_file(folder.path / "m.jsonl", fs::file_size(folder.path / "m.jsonl") - 3);
+  fs::resize_file(folder.at("m.jsonl"), fs::file_size(folder.at("m.jsonl")) - 3);
   {
-    MetricsLog log(folder.path / "m", {"a"});
+    MetricsLog log(folder.at("m"), {"a"});
     CHECK(log.sizes().rows == 1);
     log.append({{"a", 3}});
   }
-  CHECK(read_file(folder.path / "m.csv") == "a\n1\n3\n");
-  CHECK(read_file(folder.path / "m.jsonl") == "{\"a\": 1}\n{\"a\": 3}\n");
+  CHECK(read_file(folder.at("m.csv")) == "a\n1\n3\n");
+  CHECK(read_file(folder.at("m.jsonl")) == "{\"a\": 1}\n{\"a\": 3}\n");
 
-  std::ofstream(folder.path / "n.csv") << "fir";
-  MetricsLog log(folder.path / "n", {"first", "second"});
-  CHECK(read_file(folder.path / "n.csv") == "first,second\n");
+  std::ofstream(folder.at("n.csv")) << "fir";
+  MetricsLog log(folder.at("n"), {"first", "second"});
+  CHECK(read_file(folder.at("n.csv")) == "first,second\n");
 }
 
 TEST_CASE("a log cut back to nothing still has its header") {
   const TemporaryFolder folder;
-  MetricsLog log(folder.path / "m", {"a", "b"});
+  MetricsLog log(folder.at("m"), {"a", "b"});
   log.append({{"a", 1}});
   log.truncate_to({});
   CHECK(log.sizes() == nat::LogSizes{0, 4, 0});
   log.append({{"b", 2}});
-  CHECK(read_file(folder.path / "m.csv") == "a,b\n,2\n");
-  CHECK(read_file(folder.path / "m.jsonl") == "{\"a\": null, \"b\": 2}\n");
+  CHECK(read_file(folder.at("m.csv")) == "a,b\n,2\n");
+  CHECK(read_file(folder.at("m.jsonl")) == "{\"a\": null, \"b\": 2}\n");
 }
 
 TEST_CASE("a log of another run is refused") {
   const TemporaryFolder folder;
   nat::LogSizes sizes;
   {
-    MetricsLog log(folder.path / "m", {"a", "b"});
+    MetricsLog log(folder.at("m"), {"a", "b"});
     log.append({{"a", 1}});
     sizes = log.sizes();
   }
-  CHECK_THROWS_WITH_AS(MetricsLog(folder.path / "m", {"a", "c"}),
+  CHECK_THROWS_WITH_AS(MetricsLog(folder.at("m"), {"a", "c"}),
                        doctest::Contains("its columns are not those of this version"), nat::Error);
-  MetricsLog log(folder.path / "m", {"a", "b"});
+  MetricsLog log(folder.at("m"), {"a", "b"});
   sizes.csv_bytes += 5;
   CHECK_THROWS_WITH_AS(log.truncate_to(sizes), doctest::Contains("put the file back"), nat::Error);
   CHECK_THROWS_WITH_AS(log.append({{"z", 1}}), doctest::Contains("no column 'z'"), nat::Error);
   CHECK_THROWS_AS(nat::parse_log_sizes("1 2"), nat::Error);
   CHECK_THROWS_AS(nat::parse_log_sizes("1 2 3 4"), nat::Error);
-  CHECK_THROWS_AS(MetricsLog(folder.path / "missing" / "m", {"a"}), nat::Error);
+  CHECK_THROWS_AS(MetricsLog(folder.at("missing/m"), {"a"}), nat::Error);
 }
 
 TEST_CASE("a row that does not fit on the disk is in neither file") {
   const TemporaryFolder folder;
-  MetricsLog log(folder.path / "m", {"value"});
+  MetricsLog log(folder.at("m"), {"value"});
   log.append({{"value", 1}});
-  const std::string csv = read_file(folder.path / "m.csv"),
-                    jsonl = read_file(folder.path / "m.jsonl");
+  const std::string csv = read_file(folder.at("m.csv")), jsonl = read_file(folder.at("m.jsonl"));
 
   // The CSV line still fits under this limit, the longer JSON line does not.
   rlimit old_limit{};
@@ -187,15 +187,15 @@ TEST_CASE("a row that does not fit on the disk is in neither file") {
   setrlimit(RLIMIT_FSIZE, &old_limit);
   std::signal(SIGXFSZ, old_handler);
 
-  CHECK(read_file(folder.path / "m.csv") == csv);
-  CHECK(read_file(folder.path / "m.jsonl") == jsonl);
+  CHECK(read_file(folder.at("m.csv")) == csv);
+  CHECK(read_file(folder.at("m.jsonl")) == jsonl);
   log.append({{"value", 3}});
-  CHECK(read_file(folder.path / "m.csv") == "value\n1\n3\n");
+  CHECK(read_file(folder.at("m.csv")) == "value\n1\n3\n");
 }
 
 TEST_CASE("reading a CSV that was edited or is missing is a clear error") {
   const TemporaryFolder folder;
-  const fs::path path = folder.path / "m.csv";
+  const fs::path path = folder.at("m.csv");
   CHECK_THROWS_WITH_AS(nat::read_csv(path), doctest::Contains("cannot open"), nat::Error);
   std::ofstream(path) << "a,b\n1,x\n";
   CHECK_THROWS_WITH_AS(nat::read_csv(path), doctest::Contains("'x' is not a number"), nat::Error);

@@ -13,8 +13,10 @@
 #include "kernels/parallel.h"
 #include "kernels/random.h"
 #include "nat/evaluate/standardize.h"
+#include "tests/error_message.h"
 
 using namespace nat;
+using nat::test::message_of;
 
 namespace {
 
@@ -110,18 +112,6 @@ std::int32_t reference_vote(const std::vector<Neighbour>& sorted, int k,
     }
   }
   return best;
-}
-
-template <class F>
-ErrorKind error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    CHECK(std::string(error.what()).find('\n') == std::string::npos);
-    return error.kind();
-  }
-  FAIL("no error");
-  return ErrorKind::unexpected;
 }
 
 }  // namespace
@@ -292,26 +282,26 @@ TEST_CASE("impossible requests of the kNN judge are one clear error") {
   const auto accuracy = [&](const std::vector<std::int32_t>& truth, std::vector<int> k) {
     return knn_accuracy(ctx, {bank, labels}, {test, truth}, 2, {.k = std::move(k)});
   };
-  CHECK(error_of([&] { nearest_neighbours(ctx, bank, test, 11); }) == ErrorKind::usage);
-  CHECK(error_of([&] { nearest_neighbours(ctx, bank, test, 0); }) == ErrorKind::usage);
-  CHECK(error_of([&] { nearest_neighbours(ctx, bank, narrow, 1); }) == ErrorKind::usage);
-  CHECK(error_of([&] { nearest_neighbours(ctx, bank, FeatureMatrix(), 1); }) == ErrorKind::usage);
-  CHECK(error_of([&] { nearest_neighbours(ctx, FeatureMatrix(), test, 1); }) == ErrorKind::usage);
-  CHECK(error_of([&] { accuracy(test_labels, {1, 11}); }) == ErrorKind::usage);
-  CHECK(error_of([&] { accuracy(test_labels, {}); }) == ErrorKind::usage);
-  CHECK(error_of([&] { accuracy(test_labels, {1}).for_k(20); }) == ErrorKind::usage);
-  CHECK(error_of([&] { accuracy(wrong, {1}); }) == ErrorKind::data);
-  CHECK(error_of([&] { accuracy({0, 1, -1, 0}, {1}); }) == ErrorKind::data);
-  CHECK(error_of([&] { accuracy({0, 1}, {1}); }) == ErrorKind::data);
+  message_of(ErrorKind::usage, [&] { nearest_neighbours(ctx, bank, test, 11); });
+  message_of(ErrorKind::usage, [&] { nearest_neighbours(ctx, bank, test, 0); });
+  message_of(ErrorKind::usage, [&] { nearest_neighbours(ctx, bank, narrow, 1); });
+  message_of(ErrorKind::usage, [&] { nearest_neighbours(ctx, bank, FeatureMatrix(), 1); });
+  message_of(ErrorKind::usage, [&] { nearest_neighbours(ctx, FeatureMatrix(), test, 1); });
+  message_of(ErrorKind::usage, [&] { accuracy(test_labels, {1, 11}); });
+  message_of(ErrorKind::usage, [&] { accuracy(test_labels, {}); });
+  message_of(ErrorKind::usage, [&] { accuracy(test_labels, {1}).for_k(20); });
+  message_of(ErrorKind::data, [&] { accuracy(wrong, {1}); });
+  message_of(ErrorKind::data, [&] { accuracy({0, 1, -1, 0}, {1}); });
+  message_of(ErrorKind::data, [&] { accuracy({0, 1}, {1}); });
 
   FeatureMatrix broken = test;
   broken.row(2)[1] = std::numeric_limits<float>::quiet_NaN();
-  CHECK(error_of([&] { nearest_neighbours(ctx, bank, broken, 1); }) == ErrorKind::not_finite);
-  CHECK(error_of([&] { Standardizer{broken}; }) == ErrorKind::not_finite);
-  CHECK(error_of([&] {
-          FeatureMatrix copy = narrow;
-          Standardizer(bank).apply(copy);
-        }) == ErrorKind::usage);
+  message_of(ErrorKind::not_finite, [&] { nearest_neighbours(ctx, bank, broken, 1); });
+  message_of(ErrorKind::not_finite, [&] { Standardizer{broken}; });
+  message_of(ErrorKind::usage, [&] {
+    FeatureMatrix copy = narrow;
+    Standardizer(bank).apply(copy);
+  });
 }
 
 TEST_CASE("standardised columns have mean 0 and variance 1, constant columns become 0") {

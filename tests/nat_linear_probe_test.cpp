@@ -13,8 +13,10 @@
 #include "kernels/random.h"
 #include "nat/evaluate/lbfgs.h"
 #include "nat/evaluate/standardize.h"
+#include "tests/error_message.h"
 
 using namespace nat;
+using nat::test::message_of;
 
 namespace {
 
@@ -82,18 +84,6 @@ double reference_loss(const FeatureMatrix& x, const std::vector<std::int32_t>& l
   return loss;
 }
 
-template <class F>
-ErrorKind error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    CHECK(std::string(error.what()).find('\n') == std::string::npos);
-    return error.kind();
-  }
-  FAIL("no error");
-  return ErrorKind::unexpected;
-}
-
 }  // namespace
 
 TEST_CASE("L-BFGS finds the minimum of Rosenbrock's valley") {
@@ -133,7 +123,7 @@ TEST_CASE("L-BFGS keeps to its iterations, stops at a minimum and refuses a NaN"
   CHECK(at_rest.evaluations == 1);
 
   std::vector<double> broken = {std::numeric_limits<double>::quiet_NaN()};
-  CHECK(error_of([&] { minimise_lbfgs(bowl, broken, {}); }) == ErrorKind::not_finite);
+  message_of(ErrorKind::not_finite, [&] { minimise_lbfgs(bowl, broken, {}); });
 }
 
 TEST_CASE("the probe reaches the optimum of plain gradient descent in double") {
@@ -313,8 +303,8 @@ TEST_CASE("a balanced subset has equal classes and depends on the seed alone") {
   CHECK(std::includes(more.begin(), more.end(), chosen.begin(), chosen.end()));
   const std::vector<std::int32_t> six = {0, 1, 1, 0, 2, 2};
   CHECK(balanced_subset(six, 3, 6, 9) == std::vector<std::int64_t>{0, 1, 2, 3, 4, 5});
-  CHECK(error_of([&] { balanced_subset(six, 3, 7, 9); }) == ErrorKind::usage);
-  CHECK(error_of([&] { balanced_subset(six, 2, 2, 9); }) == ErrorKind::data);
+  message_of(ErrorKind::usage, [&] { balanced_subset(six, 3, 7, 9); });
+  message_of(ErrorKind::data, [&] { balanced_subset(six, 2, 2, 9); });
 }
 
 TEST_CASE("the few-labels judge is the mean over its subsets") {
@@ -357,19 +347,18 @@ TEST_CASE("impossible requests of the linear judge are one clear error") {
   const auto judge = [&](const FeatureMatrix& x, const std::vector<std::int32_t>& y, int classes) {
     linear_probe(ctx, {train, y}, {x, test_labels}, classes);
   };
-  CHECK(error_of([&] { judge(narrow, labels, 2); }) == ErrorKind::usage);
-  CHECK(error_of([&] { judge(FeatureMatrix(), labels, 2); }) == ErrorKind::usage);
-  CHECK(error_of([&] { judge(test, wrong, 2); }) == ErrorKind::data);
-  CHECK(error_of([&] { judge(test, {0, 1}, 2); }) == ErrorKind::data);
+  message_of(ErrorKind::usage, [&] { judge(narrow, labels, 2); });
+  message_of(ErrorKind::usage, [&] { judge(FeatureMatrix(), labels, 2); });
+  message_of(ErrorKind::data, [&] { judge(test, wrong, 2); });
+  message_of(ErrorKind::data, [&] { judge(test, {0, 1}, 2); });
   const std::vector<std::int32_t> single(6, 0);
-  CHECK(error_of([&] { fit_linear_probe(ctx, {train, single}, 1); }) == ErrorKind::usage);
-  CHECK(error_of([&] {
-          few_labels_probe(ctx, {train, labels}, {test, test_labels}, 2, {.labels = 8});
-        }) == ErrorKind::usage);
-  CHECK(
-      error_of([&] {
-        few_labels_probe(ctx, {train, labels}, {test, test_labels}, 2, {.labels = 2, .subsets = 0});
-      }) == ErrorKind::usage);
+  message_of(ErrorKind::usage, [&] { fit_linear_probe(ctx, {train, single}, 1); });
+  message_of(ErrorKind::usage, [&] {
+    few_labels_probe(ctx, {train, labels}, {test, test_labels}, 2, {.labels = 8});
+  });
+  message_of(ErrorKind::usage, [&] {
+    few_labels_probe(ctx, {train, labels}, {test, test_labels}, 2, {.labels = 2, .subsets = 0});
+  });
   train.row(3)[1] = std::numeric_limits<float>::infinity();
-  CHECK(error_of([&] { judge(test, labels, 2); }) == ErrorKind::not_finite);
+  message_of(ErrorKind::not_finite, [&] { judge(test, labels, 2); });
 }

@@ -1,6 +1,8 @@
 // nat lap: every format of input, values against other solvers, and what it refuses.
 #include <zlib.h>
 
+#include <bit>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "tests/reference/lap.h"
@@ -53,6 +55,16 @@ std::string npy(const std::string& shape, const char* type, const std::vector<st
     bytes.append(reinterpret_cast<const char*>(&element), sizeof element);
   }
   return bytes;
+}
+
+// The file with every number of its data turned round.
+std::string big_endian(std::string file, std::size_t size, std::size_t count) {
+  const auto data = file.end() - static_cast<std::ptrdiff_t>(size * count);
+  for (std::size_t k = 0; k < count; ++k) {
+    const auto number = data + static_cast<std::ptrdiff_t>(size * k);
+    std::reverse(number, number + static_cast<std::ptrdiff_t>(size));
+  }
+  return file;
 }
 
 void write_gzip(const std::string& path, const std::string& text) {
@@ -110,6 +122,58 @@ TEST_CASE("one matrix in every format has one smallest and one largest sum") {
     CHECK(lap(workspace, {workspace.at(name), "--min"}).at("value") == least.at("value"));
     CHECK(lap(workspace, {workspace.at(name), "--max"}).at("value") == largest_sum(n, values));
   }
+}
+
+TEST_CASE("an .npy file may hold any type, byte order and order of axes") {
+  const Workspace workspace;
+  const std::size_t n = 13;
+  const std::vector<std::int64_t> values = random_matrix(n, 5, 128);
+  std::vector<std::int64_t> by_columns(n * n), halves(n * n);
+  for (std::size_t k = 0; k < n * n; ++k) {
+    by_columns[k % n * n + k / n] = values[k];
+    // 1 <= m 2^e < 2 of value = m 2^e 2^x: exponent x + 15, fraction m - 1 in units of 2^-10.
+    const std::int64_t value = values[k];
+    const int x =
+        value == 0 ? 0 : static_cast<int>(std::bit_width(static_cast<std::uint64_t>(value))) - 1;
+    halves[k] = value == 0 ? 0 : (x + 15) * 1024 + (value << (10 - x)) - 1024;
+  }
+  const char* shape = "(13, 13)";
+  const std::pair<const char*, std::string> files[] = {
+      {"u1", npy<std::uint8_t>(shape, "|u1", values)},
+      {"i1", npy<std::int8_t>(shape, "|i1", values)},
+      {"u2", npy<std::uint16_t>(shape, "<u2", values)},
+      {"i2", npy<std::int16_t>(shape, "<i2", values)},
+      {"u4", npy<std::uint32_t>(shape, "<u4", values)},
+      {"u8", npy<std::uint64_t>(shape, "<u8", values)},
+      {"f2", npy<std::uint16_t>(shape, "<f2", halves)},
+      {"i2, big-endian", big_endian(npy<std::int16_t>(shape, ">i2", values), 2, n * n)},
+      {"f4, big-endian", big_endian(npy<float>(shape, ">f4", values), 4, n * n)},
+      {"i8, big-endian", big_endian(npy<std::int64_t>(shape, ">i8", values), 8, n * n)},
+      {"f8, by columns", npy<double>(shape, "<f8", by_columns, "True")},
+      {"u2, by columns, big-endian",
+       big_endian(npy<std::uint16_t>(shape, ">u2", by_columns, "True"), 2, n * n)},
+  };
+  const std::string file = workspace.at("a.npy"), out = workspace.at("assignment.txt");
+  for (const auto& [what, bytes] : files) {
+    CAPTURE(what);
+    write_file(file, bytes);
+    CHECK(lap(workspace, {file, "--max"}).at("value") == largest_sum(n, values));
+    // The value alone would be that of the transposed matrix, too.
+    CHECK(lap(workspace, {file, "--out", out}).at("value") == smallest_sum(n, values));
+    std::istringstream columns(read_file(out));
+    std::int64_t sum = 0;
+    std::size_t column = 0;
+    for (std::size_t i = 0; i < n && columns >> column; ++i) sum += values[i * n + column];
+    CHECK(sum == smallest_sum(n, values));
+  }
+  // Negative and fractional: -3, 2^-24 (the smallest half), -1.5 and 65504 (the largest).
+  write_file(file, npy<std::uint16_t>("(2, 2)", "<f2", {0xC200, 0x0001, 0xBE00, 0x7BFF}));
+  CHECK(lap(workspace, {file}).at("value") == 0x1p-24 - 1.5);
+  CHECK(lap(workspace, {file, "--max"}).at("value") == 65501);
+  write_file(file, npy<std::int8_t>("(1, 1)", "|i1", {-128}));
+  CHECK(lap(workspace, {file}).at("value") == -128);
+  write_file(file, npy<std::int64_t>("(1, 1)", "<i8", {-(1LL << 53)}));
+  CHECK(lap(workspace, {file}).at("value") == -0x1p53);
 }
 
 TEST_CASE("the assignment that is written has the value that is printed") {
@@ -237,12 +301,25 @@ TEST_CASE("what is no square matrix of numbers is refused in one line with exit 
       {"magic.npy", good.substr(0, 6), {"ends inside its .npy header"}},
       {"more.npy", good + "x", {"33 bytes"}},
       {"cube.npy", npy<double>("(2, 2, 1)", "<f8", four), {"two dimensions"}},
-      {"vector.npy", npy<double>("(4,)", "<f8", four), {"4 x 0", "square"}},
+      {"vector.npy", npy<double>("(4,)", "<f8", four), {"shape (4,)", "two dimensions"}},
+      {"number.npy", npy<double>("()", "<f8", {1}), {"shape ()", "two dimensions"}},
       {"rectangle.npy", npy<double>("(1, 4)", "<f8", four), {"1 x 4", "square"}},
       {"large.npy", npy<double>("(99999, 99999)", "<f8", four), {"99999", "32768"}},
-      {"half.npy", npy<std::int16_t>("(2, 2)", "<f2", four), {"'<f2'", "'<f4'"}},
-      {"swapped.npy", npy<double>("(2, 2)", ">f8", four), {"'>f8'"}},
-      {"fortran.npy", npy<double>("(2, 2)", "<f8", four, "True"), {"Fortran", "ascontiguousarray"}},
+      {"complex.npy", npy<double>("(2, 2)", "<c8", four), {"'<c8'", "f8"}},
+      {"bool.npy", npy<std::int8_t>("(2, 2)", "|b1", four), {"'|b1'"}},
+      {"f1.npy", npy<std::int8_t>("(2, 2)", "<f1", four), {"'<f1'"}},
+      {"order.npy", npy<double>("(2, 2)", "<f8", four, "Maybe"), {"fortran_order", "Maybe"}},
+      {"halves.npy", npy<std::int16_t>("(2, 2)", "<f2", {0, 0, 0, 0x7C00}), {"row 1", "inf"}},
+      {"nans.npy", npy<std::int16_t>("(2, 2)", "<f2", {0, 0x7E00, 0, 0}), {"column 1", "nan"}},
+      {"i8.npy",
+       npy<std::int64_t>("(2, 2)", "<i8", {0, -(1LL << 53) - 1, 2, 3}),
+       {"-9007199254740993", "2^53"}},
+      {"least.npy",
+       npy<std::int64_t>("(2, 2)", "<i8", {0, std::numeric_limits<std::int64_t>::min(), 2, 3}),
+       {"-9223372036854775808", "2^53"}},
+      {"u8.npy",
+       npy<std::int64_t>("(2, 2)", "<u8", {0, 1, -1, 3}),
+       {"18446744073709551615", "2^53"}},
   };
   for (const Case& bad : cases) {
     CAPTURE(bad.name);

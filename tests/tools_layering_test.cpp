@@ -200,7 +200,7 @@ TEST_CASE("planted violations are caught") {
       {"nat/trainer.cpp", "../kernels/view.h", true},            // not root-relative
       {"kernels/cpu/conv2d.cpp", "kernels/cuda/state.h", true},
       {"kernels/memory.cpp", "kernels/cuda/state.h", true},
-      {"kernels/cuda/conv2d.cu", "kernels/cpu/dispatch.h", true},
+      {"kernels/cuda/conv2d.cu", "kernels/cpu/stored.h", true},
       {"kernels/cpu/gemm.cpp", "dnnl.hpp", false},
       {"engine/layer.h", "oneapi/dnnl/dnnl.hpp", false},
       {"kernels/memory.cpp", "cuda_runtime.h", false},

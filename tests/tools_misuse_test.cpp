@@ -92,6 +92,38 @@ TEST_CASE("a picture that is damaged while a run reads it is listed, and the run
   CHECK(outcome.code == 143);
   CHECK(outcome.err.find("3 of 82 pictures cannot be read any more") != std::string::npos);
   CHECK(read_file(run + "/bad_images.jsonl").find("dark/7.pgm") != std::string::npos);
+
+  // The run has given that picture up; any other change is one of the data.
+  const std::vector<std::string> resume = {"resume", run, "--stop-after-steps", "3"};
+  const Outcome resumed = nat::tools::nat(workspace, resume);
+  CHECK_MESSAGE(resumed.code == 75, resumed.err);
+  CHECK(resumed.err.find("3 of 82 pictures cannot be read") != std::string::npos);
+  const std::string other = data + "/train/dark/8.pgm", intact = read_file(other);
+  write_file(other, intact.substr(0, 100));
+  check_refused(workspace, resume, 3, {"the data changed since the run began"});
+  write_file(other, intact);
+  CHECK(nat::tools::nat(workspace, resume).code == 75);
+}
+
+TEST_CASE("a run that gave up a picture resumes to the same end, whatever becomes of the file") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), run = workspace.at("run");
+  const std::string file = data + "/train/striped/5.pgm", intact = read_file(file);
+  const auto arguments = [&](const std::string& out) {
+    return small_run(data, out, {"--crop", "shift", "--stored-size", "20", "--batch", "16"});
+  };
+  write_file(file, intact.substr(0, 200));  // its header is whole
+  const std::string undisturbed = workspace.at("undisturbed");
+  REQUIRE(nat::tools::nat(workspace, arguments(undisturbed)).code == 0);
+  std::vector<std::string> first = arguments(run);
+  first.insert(first.end(), {"--stop-after-steps", "7"});
+  REQUIRE(nat::tools::nat(workspace, first).code == 75);
+  write_file(file, "not even a header");
+  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "5"}).code == 75);
+  write_file(file, intact);
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  CHECK(read_file(run + "/metrics.csv") == read_file(undisturbed + "/metrics.csv"));
+  CHECK(read_file(run + "/bad_images.jsonl") == read_file(undisturbed + "/bad_images.jsonl"));
 }
 
 TEST_CASE("a config file needs no preset, and a missing one is named") {
@@ -150,7 +182,7 @@ TEST_CASE("a number is taken as it is written or refused") {
               small_run(data, out, {"--seed", "9223372036854775807", "--stop-after-steps", "3"}))
               .code == 75);
   check_refused(workspace, {"resume", out, "--threads", "-3"}, 2, {"--threads", "-3"});
-  check_refused(workspace, {"resume", out, "--loaders", "0"}, 2, {"--loaders", "0"});
+  check_refused(workspace, {"resume", out, "--loaders", "-1"}, 2, {"--loaders", "-1"});
   check_refused(workspace, {"resume", out, "--stop-after-steps", "-1"}, 2, {"-1"});
   check_refused(workspace, {"eval", "knn", out, "--threads", "-1"}, 2, {"--threads", "-1"});
   check_refused(workspace, {"embed", out, "--output", "x", "--threads", "5000"}, 2, {"5000"});

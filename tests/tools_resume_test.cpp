@@ -79,6 +79,51 @@ TEST_CASE("stopping after any number of steps exits with 75 and resumes to the s
   check_same_end(run, undisturbed);
 }
 
+TEST_CASE("a run that falls back to an older checkpoint times no epoch twice") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run)).code == 0);
+  const auto epochs = [&](const std::string& file) {
+    std::istringstream lines(read_file(run + file));
+    std::string seen;
+    for (std::string line; std::getline(lines, line);) {
+      if (line.front() != 'e') seen += line.substr(0, line.find(','));
+    }
+    return seen;
+  };
+  REQUIRE(epochs("/timing.csv") == "0123");
+  // Damaged: those of the last two epochs. The third newest ends epoch 1.
+  for (int newest = 0; newest < 2; ++newest) std::filesystem::remove(newest_checkpoint(run));
+  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "5"}).code == 75);
+  CHECK(epochs("/timing.csv") == "01");
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  CHECK(epochs("/timing.csv") == "0123");
+  CHECK(epochs("/metrics.csv") == "0123");
+  const std::string jsonl = read_file(run + "/timing.jsonl");
+  CHECK(std::count(jsonl.begin(), jsonl.end(), '\n') == 4);
+  // Where no checkpoint is left the run begins again.
+  std::filesystem::remove_all(run + "/checkpoints");
+  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "20"}).code == 75);
+  CHECK(epochs("/timing.csv") == "0");
+}
+
+TEST_CASE("timing.csv has the time of a step wherever it is measured") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run");
+  REQUIRE(
+      nat::tools::nat(workspace, small_run(make_data(workspace), run, {"--epochs", "1"})).code ==
+      0);
+  const std::string line = read_file(run + "/timing.jsonl");
+  const auto row = nlohmann::json::parse(line.substr(0, line.find('\n')));
+  // On CUDA a step is one recorded sequence, elsewhere the sum of its stages.
+  const double stages = row.at("preprocess").get<double>() + row.at("forward").get<double>() +
+                        row.at("assign").get<double>() + row.at("head").get<double>() +
+                        row.at("backward").get<double>() + row.at("update").get<double>();
+  const double recorded = row.at("recorded").get<double>();
+  CHECK((stages > 0) != (recorded > 0));
+  CHECK(stages + recorded <= row.at("seconds").get<double>());
+}
+
 TEST_CASE("a run stopped in the middle of a pool resumes to the same end") {
   const Workspace workspace;
   const std::string data = make_data(workspace);
@@ -158,8 +203,15 @@ TEST_CASE("one loader thread gives the same run as four") {
   const std::string data = make_data(workspace);
   const std::string one = workspace.at("one"), four = workspace.at("four");
   REQUIRE(nat::tools::nat(workspace, small_run(data, one, {"--loaders", "1"})).code == 0);
-  REQUIRE(nat::tools::nat(workspace, small_run(data, four, {"--loaders", "4"})).code == 0);
+  const Outcome outcome = nat::tools::nat(workspace, small_run(data, four, {"--loaders", "4"}));
+  REQUIRE(outcome.code == 0);
+  CHECK(outcome.err.find("loader threads 4\n") != std::string::npos);
   check_same_end(one, four);
+  // The number is automatic where nobody chooses it, and that is one beside computing processors.
+  const std::string free = workspace.at("free");
+  const Outcome chosen = nat::tools::nat(workspace, small_run(data, free, {"--device", "cpu"}));
+  CHECK(chosen.err.find("loader threads 1\n") != std::string::npos);
+  CHECK(chosen.err.find("loaders = 0\n") != std::string::npos);
 }
 
 TEST_CASE("the seed decides the run") {

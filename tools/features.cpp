@@ -21,13 +21,14 @@ std::int64_t batch_of(std::int64_t wanted, const data::Dataset& pictures) {
   return std::min<std::int64_t>(wanted, std::ssize(pictures.usable_ids()));
 }
 
-data::LoaderOptions evaluation_loading(const Options& options, const data::Dataset& pictures) {
+data::LoaderOptions evaluation_loading(const Context& ctx, const Options& options,
+                                       const data::Dataset& pictures) {
   data::LoaderOptions loading;
   loading.batch_size = static_cast<int>(batch_of(kEvaluationBatch, pictures));
   loading.shuffle = false;
   loading.drop_last = false;
   loading.augmentation = data::evaluation_view(augmentation(options, pictures.shape()));
-  loading.threads = options.loaders;
+  loading.threads = loader_threads(options, ctx.device, loading.batch_size, pictures.shape());
   return loading;
 }
 
@@ -92,7 +93,7 @@ FeatureSet extract_features(Context& ctx, const Options& options, Network& netwo
                             const data::Dataset& pictures, const std::vector<std::string>& taps) {
   std::vector<std::string> layers;
   for (const std::string& tap : taps) layers.push_back(network.tap_layer(tap));
-  data::Loader loader(pictures, evaluation_loading(options, pictures));
+  data::Loader loader(pictures, evaluation_loading(ctx, options, pictures));
   const std::int64_t batch_size = batch_of(kEvaluationBatch, pictures);
   Execution execution(ctx, *network.net, batch_size, Mode::eval, layers);
   PictureMemory memory(ctx, batch_size, pictures.shape());
@@ -120,7 +121,7 @@ FeatureSet extract_features(Context& ctx, const Options& options, Network& netwo
 }
 
 FeatureSet raw_pixels(Context& ctx, const Options& options, const data::Dataset& pictures) {
-  data::Loader loader(pictures, evaluation_loading(options, pictures));
+  data::Loader loader(pictures, evaluation_loading(ctx, options, pictures));
   const std::int64_t batch_size = batch_of(kEvaluationBatch, pictures);
   PictureMemory memory(ctx, batch_size, pictures.shape());
   const Shape shape(batch_size, options.size, options.size, pictures.shape().channels);
@@ -147,6 +148,7 @@ void calibrate(Context& ctx, const Options& options, Network& network,
   loading.batch_size = static_cast<int>(batch_of(options.batch, pictures));
   loading.augmentation = augmentation(options, pictures.shape());
   loading.seed = options.seed;
+  loading.threads = loader_threads(options, ctx.device, loading.batch_size, pictures.shape());
   data::Loader loader(pictures, loading);
   Execution execution(ctx, *network.net, loading.batch_size, Mode::train);
   PictureMemory memory(ctx, loading.batch_size, pictures.shape());

@@ -33,7 +33,7 @@ nlohmann::json describe(const data::Dataset& pictures) {
           {"height", pictures.shape().height},
           {"channels", pictures.shape().channels},
           {"classes", pictures.catalog().class_names},
-          {"unreadable", pictures.bad_pictures().size()},
+          {"unreadable", pictures.bad_count()},
           {"remarks", pictures.catalog().remarks}};
 }
 

@@ -1,8 +1,10 @@
 #include "tools/matrix_file.h"
 
+#include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
-#include <cstring>
+#include <iterator>
 #include <string_view>
 
 #include "data/files.h"
@@ -128,34 +130,92 @@ std::string_view header_entry(const Source& source, std::string_view header, con
 }
 
 std::int64_t npy_rows(const Source& source, std::string_view shape) {
-  double sizes[2] = {0, 0};
-  std::size_t count = 0;
-  shape.remove_prefix(shape.empty() ? 0 : 1);
-  while (!shape.empty()) {
-    const std::string_view size = trimmed(take_until(shape, ','));
-    if (size.empty()) continue;
-    source.require(count < 2, "has more than two dimensions; give one square matrix");
-    sizes[count++] = parse_number(source, 1, size);
+  std::vector<double> sizes;
+  std::string_view rest = shape.substr(shape.empty() ? 0 : 1);
+  while (!rest.empty()) {
+    const std::string_view size = trimmed(take_until(rest, ','));
+    if (!size.empty()) sizes.push_back(parse_number(source, 1, size));
   }
-  source.require(count == 2 && sizes[0] == sizes[1], "has shape ", sizes[0], " x ", sizes[1],
+  source.require(sizes.size() == 2, "has shape ", data::printable(shape),
+                 "), which is not two dimensions; give one square matrix");
+  source.require(sizes[0] == sizes[1], "has shape ", sizes[0], " x ", sizes[1],
                  "; an assignment needs a square matrix, so pad it with a constant");
   require_rows(source, sizes[0]);
   return static_cast<std::int64_t>(sizes[0]);
 }
 
-template <class Element>
-std::vector<double> widen(const char* bytes, std::int64_t count) {
-  std::vector<double> values(static_cast<std::size_t>(count));
-  for (double& value : values) {
-    Element element;
-    std::memcpy(&element, bytes, sizeof element);
-    bytes += sizeof element;
-    value = static_cast<double>(element);
-  }
-  return values;
+// How NumPy writes one number: '<f8', '>i4', '|u1', ...
+struct NpyType {
+  bool is_big_endian = false;
+  char kind = 'f';  // f, i or u
+  std::size_t size = 8;
+};
+
+NpyType npy_type(const Source& source, std::string_view text) {
+  const bool has_form = text.size() == 5 && text.front() == text.back() &&
+                        std::string_view("'\"").find(text[0]) != std::string_view::npos &&
+                        std::string_view("<>|").find(text[1]) != std::string_view::npos;
+  const std::string_view number = has_form ? text.substr(2, 2) : "";
+  constexpr std::string_view kKnown[] = {"f2", "f4", "f8", "i1", "i2", "i4",
+                                         "i8", "u1", "u2", "u4", "u8"};
+  const bool is_known = std::find(std::begin(kKnown), std::end(kKnown), number) != std::end(kKnown);
+  source.require(is_known, "holds numbers of type ", data::printable(text),
+                 "; known are f2, f4, f8, i1 to i8 and u1 to u8 of either byte order");
+  return {text[1] == '>', number[0], static_cast<std::size_t>(number[1] - '0')};
 }
 
-SquareMatrix read_npy(const Source& source) {
+std::uint64_t npy_bits(const NpyType& type, const char* bytes) {
+  std::uint64_t bits = 0;
+  for (std::size_t i = 0; i < type.size; ++i) {
+    const char byte = bytes[type.is_big_endian ? i : type.size - 1 - i];
+    bits = bits << 8 | static_cast<unsigned char>(byte);
+  }
+  return bits;
+}
+
+// IEEE 754 binary16: a sign, 5 bits of exponent, 10 of fraction.
+double half_value(std::uint64_t bits) {
+  const auto exponent = static_cast<int>(bits >> 10 & 31);
+  const auto fraction = static_cast<int>(bits & 1023);
+  double magnitude =
+      exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
+  if (exponent == 31) magnitude = fraction == 0 ? HUGE_VAL : NAN;
+  return bits >> 15 != 0 ? -magnitude : magnitude;
+}
+
+double float_value(std::size_t size, std::uint64_t bits) {
+  if (size == 2) return half_value(bits);
+  return size == 4 ? static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits)))
+                   : std::bit_cast<double>(bits);
+}
+
+std::int64_t sign_extended(std::size_t size, std::uint64_t bits) {
+  const std::size_t unused = 64 - 8 * size;
+  return static_cast<std::int64_t>(bits << unused) >> unused;
+}
+
+// Error(data) where rounding to a double would change the problem.
+double whole_value(const Source& source, const NpyType& type, std::uint64_t bits) {
+  constexpr std::uint64_t kExact = std::uint64_t{1} << 53;
+  const bool is_negative = type.kind == 'i' && sign_extended(type.size, bits) < 0;
+  const std::uint64_t magnitude =
+      is_negative ? -static_cast<std::uint64_t>(sign_extended(type.size, bits)) : bits;
+  source.require(magnitude <= kExact, "holds ", is_negative ? "-" : "", magnitude,
+                 "; whole numbers beyond 2^53 have no exact double, so scale them down");
+  return is_negative ? -static_cast<double>(magnitude) : static_cast<double>(magnitude);
+}
+
+bool is_fortran_order(const Source& source, std::string_view text) {
+  source.require(text == "True" || text == "False", "damaged .npy header, fortran_order is ",
+                 data::printable(text));
+  return text == "True";
+}
+
+struct NpyFile {
+  std::string_view header, data;
+};
+
+NpyFile split_npy(const Source& source) {
   const std::string_view bytes = source.bytes;
   const auto byte = [&](std::size_t i) {
     source.require(i < bytes.size(), "ends inside its .npy header");
@@ -167,23 +227,22 @@ SquareMatrix read_npy(const Source& source) {
   const std::size_t length =
       byte(8) + (byte(9) << 8) + (is_long ? (byte(10) << 16) + (byte(11) << 24) : 0);
   source.require(begin + length <= bytes.size(), "ends inside its .npy header");
-  const std::string_view header = bytes.substr(begin, length);
-  const std::string_view type = header_entry(source, header, "descr");
-  source.require(header_entry(source, header, "fortran_order") == "False",
-                 "is in Fortran order; save numpy.ascontiguousarray of it");
+  return {bytes.substr(begin, length), bytes.substr(begin + length)};
+}
+
+SquareMatrix read_npy(const Source& source) {
+  const auto [header, data] = split_npy(source);
+  const NpyType type = npy_type(source, header_entry(source, header, "descr"));
+  const bool by_columns = is_fortran_order(source, header_entry(source, header, "fortran_order"));
   SquareMatrix matrix{npy_rows(source, header_entry(source, header, "shape")), {}};
-  const bool is_known = type == "'<f4'" || type == "'<f8'" || type == "'<i4'" || type == "'<i8'";
-  source.require(is_known, "holds numbers of type ", data::printable(type),
-                 "; known are '<f4', '<f8', '<i4' and '<i8'");
-  const std::int64_t count = matrix.n * matrix.n, size = type[3] - '0';
-  const auto present = static_cast<std::int64_t>(bytes.size() - begin - length);
-  source.require(present == count * size, "should hold ", count, " numbers of ", size,
-                 " bytes after its header, and has ", present, " bytes");
-  const char* data = bytes.data() + begin + length;
-  if (type[2] == 'f') {
-    matrix.values = size == 4 ? widen<float>(data, count) : widen<double>(data, count);
-  } else {
-    matrix.values = size == 4 ? widen<std::int32_t>(data, count) : widen<std::int64_t>(data, count);
+  const auto n = static_cast<std::size_t>(matrix.n), count = n * n;
+  source.require(data.size() == count * type.size, "should hold ", count, " numbers of ", type.size,
+                 " bytes after its header, and has ", data.size(), " bytes");
+  matrix.values.resize(count);
+  for (std::size_t k = 0; k < count; ++k) {
+    const std::uint64_t bits = npy_bits(type, data.data() + k * type.size);
+    matrix.values[by_columns ? k % n * n + k / n : k] =
+        type.kind == 'f' ? float_value(type.size, bits) : whole_value(source, type, bits);
   }
   return matrix;
 }

@@ -1,7 +1,8 @@
 // Square matrices of numbers, read from files for nat lap:
 //
 //   csv        rows of numbers between commas; recognised by its commas or the name *.csv[.gz]
-//   npy        NumPy's: '<f4', '<f8', '<i4' or '<i8', C order
+//   npy        NumPy's: floats of 2, 4 or 8 bytes, whole numbers of 1 to 8 with or without sign (up
+//              to 2^53 in magnitude: beyond, doubles have gaps), either byte order, C or Fortran
 //   OR-Library text: n, then n n numbers between blanks and line ends, row by row
 //
 // Any of them may be gzip-compressed.

@@ -210,7 +210,7 @@ void validate(const Options& options) {
   require_range<std::int64_t>("t0", options.t0, 0, std::int64_t{1} << 40);
   require_range<std::uint64_t>("seed", options.seed, 0, std::numeric_limits<std::int64_t>::max());
   require_threads(options.threads);
-  require_range("loaders", options.loaders, 1, 256);
+  require_range("loaders", options.loaders, 0, 256);
   require_range("keep-checkpoints", options.keep_checkpoints, 1, 1000000);
   require_range<std::int64_t>("checkpoint-every-steps", options.checkpoint_every_steps, 0,
                               std::int64_t{1} << 40);

@@ -23,7 +23,7 @@ struct Options : Recipe {
   std::string device = "auto";
   std::string dtype = "auto";
   int threads = 0;
-  int loaders = 1;
+  int loaders = 0;
   std::int64_t checkpoint_every_steps = 0;
   int keep_checkpoints = 3;
   std::int64_t knn_every = 0;
@@ -66,7 +66,8 @@ void visit_options(OptionsType& o, Visit&& visit) {
   visit("device", o.device, "auto, cpu or cuda");
   visit("dtype", o.dtype, "activations: f32, tf32 (CUDA only), bf16 or auto");
   visit("threads", o.threads, "compute threads; 0 = one a core");
-  visit("loaders", o.loaders, "threads that prepare batches");
+  visit("loaders", o.loaders,
+        "threads that prepare batches; 0 = automatic: 1 on the CPU, up to 8 on CUDA");
   visit("checkpoint-every-steps", o.checkpoint_every_steps,
         "save every N steps as well as after every epoch; 0 = epochs only");
   visit("keep-checkpoints", o.keep_checkpoints, "how many checkpoints stay on disk");

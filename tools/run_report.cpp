@@ -74,7 +74,7 @@ void add_timing(const RunFolder& folder, report::ReportData& data) {
   if (!std::filesystem::exists(path)) return;
   const auto rows = read_csv(path);
   for (const char* stage : {"preprocess", "forward", "assign", "head", "backward", "update",
-                            "data_wait", "judging_and_checkpoints"}) {
+                            "recorded", "data_wait", "judging_and_checkpoints"}) {
     double seconds = 0;
     for (const MetricsRow& row : rows) {
       if (const auto found = row.find(stage); found != row.end()) seconds += found->second;

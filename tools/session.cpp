@@ -1,16 +1,21 @@
 #include "tools/session.h"
 
+#include "data/parallel.h"
 #include "engine/init.h"
 #include "kernels/cpu_info.h"
 #include "kernels/memory.h"
 
 namespace nat::tools {
 
-std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split split,
-                                         const std::string& data) {
-  const std::string& path = data.empty() ? options.data : data;
+namespace {
+
+data::DatasetSpec spec_of(const std::string& path) {
   NAT_CHECK(!path.empty(), ErrorKind::usage,
             "--data is missing; give [idx:|cifar10:|cifar100:|folder:]PATH");
+  return data::parse_spec(path);
+}
+
+data::OpenOptions opening(const Options& options, data::Split split) {
   data::OpenOptions open;
   open.picture_size = options.stored_size;
   if (options.limit >= 0 && split == data::Split::train) open.limit = options.limit;
@@ -19,10 +24,9 @@ std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split spl
   // A shifted crop may lie anywhere in the resized picture, as in the official recipe; pictures
   // kept in memory are squares already.
   if (options.crop == "shift") open.keep = data::Keep::disk;
-  return data::open_dataset(data::parse_spec(path), split, open);
+  return open;
 }
 
-namespace {
 // bfloat16 unless asked otherwise: the tensor cores' fast format.
 Math cuda_math(const std::string& dtype) {
   return dtype == "f32" ? Math::f32 : dtype == "tf32" ? Math::tf32 : Math::bf16;
@@ -34,7 +38,21 @@ Math cpu_math(const std::string& dtype) {
   const bool bf16 = dtype == "bf16" || (dtype == "auto" && cpu_info().amx);
   return bf16 ? Math::bf16 : Math::f32;
 }
+
 }  // namespace
+
+std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split split,
+                                         const std::string& data) {
+  return data::open_dataset(spec_of(data.empty() ? options.data : data), split,
+                            opening(options, split));
+}
+
+std::unique_ptr<data::Dataset> reopen_data(const Options& options,
+                                           std::vector<data::Quarantined> quarantined) {
+  data::OpenOptions open = opening(options, data::Split::train);
+  open.quarantined = std::move(quarantined);
+  return data::open_dataset(spec_of(options.data), data::Split::train, open);
+}
 
 std::unique_ptr<Context> make_context(const Options& options) {
   require_threads(options.threads);
@@ -57,6 +75,13 @@ Context planning_context(const Options& options) {
       options.device == "cuda" || (options.device == "auto" && cuda_device().usable());
   return cuda ? Context::for_planning(Device::cuda, cuda_math(options.dtype))
               : Context::for_planning(Device::cpu, cpu_math(options.dtype));
+}
+
+int loader_threads(const Options& options, Device device, std::int64_t batch,
+                   const data::PictureShape& pictures) {
+  if (options.loaders > 0) return options.loaders;
+  return data::automatic_threads(device == Device::cpu, data::worker_count(0),
+                                 batch * pictures.bytes());
 }
 
 data::PixelMemory page_locked(Device device) {

@@ -18,11 +18,19 @@ namespace nat::tools {
 std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split split,
                                          const std::string& data = "");
 
+// The training pictures of a run that goes on, without those that it had to give up.
+std::unique_ptr<data::Dataset> reopen_data(const Options& options,
+                                           std::vector<data::Quarantined> quarantined);
+
 // Device and precision as asked for; "auto" chooses and the choice is printed by the caller.
 std::unique_ptr<Context> make_context(const Options& options);
 
 // The same for a device that may be missing: sizes can be planned, nothing can run.
 Context planning_context(const Options& options);
+
+// Threads of a loader of such batches: options.loaders, or an automatic number.
+int loader_threads(const Options& options, Device device, std::int64_t batch,
+                   const data::PictureShape& pictures);
 
 // Where a loader keeps its pictures: memory that the device can copy from at full speed.
 data::PixelMemory page_locked(Device device);

@@ -77,9 +77,9 @@ Command resume_command(CLI::App& nat) {
   const CLI::Option* threads = add_value(*app, "--threads", given->threads,
                                          "compute threads, if not those of the run; 0 = one a core")
                                    ->default_str("");
-  const CLI::Option* loaders =
-      add_value(*app, "--loaders", given->loaders, "loader threads, if not those of the run")
-          ->default_str("");
+  const CLI::Option* loaders = add_value(*app, "--loaders", given->loaders,
+                                         "loader threads, if not those of the run; 0 = automatic")
+                                   ->default_str("");
   add_running(*app, *running);
   return {app, [=] {
             validate(*running);

@@ -1,5 +1,6 @@
 #include "tools/training.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -16,6 +17,8 @@
 namespace nat::tools {
 
 namespace {
+
+constexpr const char* kBadPictures = "bad_images.jsonl";
 
 volatile std::sig_atomic_t received_signal = 0;
 
@@ -40,17 +43,9 @@ const std::vector<std::string> kMetrics = {"epoch",
                                            "solver_paths",
                                            "solver_gap",
                                            "knn"};
-const std::vector<std::string> kTiming = {"epoch",
-                                          "seconds",
-                                          "images_per_second",
-                                          "data_wait",
-                                          "preprocess",
-                                          "forward",
-                                          "assign",
-                                          "head",
-                                          "backward",
-                                          "update",
-                                          "judging_and_checkpoints"};
+const std::vector<std::string> kTiming = {
+    "epoch",  "seconds", "images_per_second", "data_wait", "preprocess", "forward",
+    "assign", "head",    "backward",          "update",    "recorded",   "judging_and_checkpoints"};
 
 Schedule make_schedule(const Options& options) {
   Schedule schedule;
@@ -76,7 +71,7 @@ data::LoaderOptions training_loading(const Context& ctx, const Options& options,
   loading.batch_size = static_cast<int>(std::max(options.batch, options.assign_pool));
   loading.augmentation = augmentation(options, pictures.shape());
   loading.seed = options.seed;
-  loading.threads = options.loaders;
+  loading.threads = loader_threads(options, ctx.device, loading.batch_size, pictures.shape());
   return loading;
 }
 
@@ -97,6 +92,12 @@ TrainerOptions trainer_options(const Options& options) {
   trainer.sgd.weight_decay = static_cast<float>(options.weight_decay);
   trainer.seed = options.seed;
   return trainer;
+}
+
+// As they were when the run began.
+std::unique_ptr<data::Dataset> reopen_pictures(const Options& options) {
+  const RunFolder folder = RunFolder::open(options.out);
+  return reopen_data(options, data::read_quarantined(folder.file(kBadPictures)));
 }
 
 Shape batch_shape(std::int64_t n, const data::PictureShape& picture) {
@@ -135,7 +136,8 @@ void catch_signals() {
 
 Training::Training(Options options, Start start)
     : options_(std::move(options)),
-      pictures_(open_data(options_, data::Split::train)),
+      pictures_(start == Start::fresh ? open_data(options_, data::Split::train)
+                                      : reopen_pictures(options_)),
       ctx_(make_context(options_)),
       network_(make_network(*ctx_, options_, pictures_->shape())),
       targets_(*ctx_, options_.seed, pictures_->size(), options_.dimension),
@@ -152,7 +154,7 @@ Training::Training(Options options, Start start)
     begin_folder();
   } else {
     data::check_same_data(*pictures_, folder_.file("manifest.jsonl"));
-    listed_bad_ = pictures_->bad_pictures().size();
+    listed_bad_ = pictures_->bad_count();
     restore();
   }
   first_step_ = step_;
@@ -167,8 +169,17 @@ void Training::begin_folder() {
 }
 
 void Training::list_bad_pictures() {
-  data::write_bad_pictures(*pictures_, folder_.file("bad_images.jsonl"));
-  listed_bad_ = pictures_->bad_pictures().size();
+  listed_bad_ = pictures_->bad_count();  // first: loaders may find one more at any moment
+  data::write_bad_pictures(*pictures_, folder_.file(kBadPictures));
+}
+
+// At once: a run that is killed may go on only without the pictures that it has listed.
+void Training::list_new_bad_pictures() {
+  const std::size_t bad = pictures_->bad_count();
+  if (bad == listed_bad_) return;
+  progress_.note(str(bad, " of ", pictures_->size(),
+                     " pictures cannot be read any more: ", folder_.file(kBadPictures).string()));
+  list_bad_pictures();
 }
 
 std::string Training::summary() const {
@@ -182,10 +193,11 @@ std::string Training::summary() const {
       << "), " << name(ctx_->math) << '\n'
       << "data " << pictures_->size() << " pictures " << pictures_->shape().width << "x"
       << pictures_->shape().height << "x" << pictures_->shape().channels << " from "
-      << pictures_->catalog().source << '\n';
-  if (const std::size_t bad = pictures_->bad_pictures().size(); bad > 0) {
-    out << bad << " of " << pictures_->size() << " pictures cannot be read and are left out: "
-        << folder_.file("bad_images.jsonl").string() << '\n';
+      << pictures_->catalog().source << ", loader threads " << loader_->threads() << '\n';
+  if (const std::size_t bad = pictures_->bad_count(); bad > 0) {
+    out << bad << " of " << pictures_->size()
+        << " pictures cannot be read and are left out: " << folder_.file(kBadPictures).string()
+        << '\n';
   }
   out << "network " << network_.architecture << ", " << network_.net->parameters().size()
       << " parameters, " << steps_per_epoch() << " steps an epoch\n";
@@ -219,6 +231,7 @@ void Training::train_epoch(std::int64_t stop_after) {
     ++step_;
     ++step_in_epoch_;
     count(report, options_.batch);
+    list_new_bad_pictures();
     progress_.update({.epoch = static_cast<int>(epoch_),
                       .epochs = static_cast<int>(options_.epochs),
                       .done = step_ * options_.batch,
@@ -312,6 +325,7 @@ void Training::write_timing(std::int64_t epoch, double trained) {
                   {"head", now.head - then.head},
                   {"backward", now.backward - then.backward},
                   {"update", now.update - then.update},
+                  {"recorded", now.recorded - then.recorded},
                   {"judging_and_checkpoints", seconds_now() - trained}});
 }
 
@@ -366,11 +380,7 @@ double Training::online_knn() {
 }
 
 void Training::save() {
-  if (const std::size_t bad = pictures_->bad_pictures().size(); bad > listed_bad_) {
-    progress_.note(str(bad, " of ", pictures_->size(), " pictures cannot be read any more: ",
-                       folder_.file("bad_images.jsonl").string()));
-    list_bad_pictures();
-  }
+  list_new_bad_pictures();
   Checkpoint checkpoint;
   put_parameters(*ctx_, network_.net->parameters(), checkpoint);
   const std::vector<std::int32_t> permutation = targets_.permutation(*ctx_);
@@ -398,6 +408,7 @@ void Training::restore() {
               " has no usable checkpoint: ", newest.skipped.front(),
               "; delete its checkpoints folder to begin again");
     metrics_.truncate_to({});  // stopped before the first checkpoint: begin again
+    timing_.truncate_to({});
     std::filesystem::create_directories(folder_.checkpoints());
     return;
   }
@@ -417,6 +428,18 @@ void Training::restore() {
   epoch_ = std::stoll(checkpoint.metadata_value("epoch"));
   step_in_epoch_ = std::stoll(checkpoint.metadata_value("step_in_epoch"));
   metrics_.truncate_to(parse_log_sizes(checkpoint.metadata_value("metrics")));
+  forget_later_timing();
+}
+
+// Epochs that are trained once more get a row once more. The checkpoint cannot know the size of
+// this log, because the row of an epoch holds the time of its checkpoint.
+void Training::forget_later_timing() {
+  const std::vector<MetricsRow> rows = read_csv(folder_.file("timing.csv"));
+  const auto later = std::find_if(rows.begin(), rows.end(), [this](const MetricsRow& row) {
+    const auto epoch = row.find("epoch");
+    return epoch == row.end() || epoch->second >= static_cast<double>(epoch_);
+  });
+  timing_.truncate_to_rows(static_cast<std::uint64_t>(later - rows.begin()));
 }
 
 // Half a run with one recipe and half with another would be a run of neither.

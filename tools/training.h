@@ -43,7 +43,9 @@ class Training {
 
   void begin_folder();
   void list_bad_pictures();
+  void list_new_bad_pictures();
   void restore();
+  void forget_later_timing();
   void check_recipe(const Checkpoint& checkpoint);
   void train_epoch(std::int64_t stop_after);
   std::int64_t steps_per_epoch() const;

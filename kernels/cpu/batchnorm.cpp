@@ -8,7 +8,8 @@
 
 #include "kernels/batchnorm_check.h"
 #include "kernels/cpu/channel_grid.h"
-#include "kernels/cpu/dispatch.h"
+#include "kernels/cpu/stored.h"
+#include "kernels/dispatch.h"
 #include "kernels/random.h"
 
 namespace nat::cpu {

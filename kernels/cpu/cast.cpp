@@ -5,7 +5,8 @@
 #include <numeric>
 #include <type_traits>
 
-#include "kernels/cpu/dispatch.h"
+#include "kernels/cpu/stored.h"
+#include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 
 namespace nat::cpu {

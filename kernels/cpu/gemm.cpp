@@ -2,9 +2,10 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/onednn/onednn.h"
 #include "kernels/cpu/plain_operand.h"
+#include "kernels/cpu/stored.h"
+#include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 #include "nat_config.h"
 

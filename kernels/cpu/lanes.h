@@ -16,7 +16,7 @@
 #include <immintrin.h>
 #endif
 
-#include "kernels/cpu/dispatch.h"
+#include "kernels/cpu/stored.h"
 
 namespace nat::cpu {
 
@@ -113,7 +113,7 @@ Vector<Compute<T>> load_lanes(const T* data, Count lanes) {
   }
 }
 
-// Rounds to T as store<T> of kernels/cpu/dispatch.h does, all lanes at once.
+// Rounds to T as store<T> of kernels/cpu/stored.h does, all lanes at once.
 template <class T, class Count>
 void store_lanes(const Vector<Compute<T>>& value, T* data, Count lanes) {
   if constexpr (std::is_same_v<T, BFloat16>) {

@@ -4,8 +4,8 @@
 #include <cassert>
 #include <cmath>
 
-#include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/dot.h"
+#include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 
 namespace nat::cpu {

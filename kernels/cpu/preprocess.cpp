@@ -3,7 +3,8 @@
 #include <cmath>
 
 #include "kernels/bilinear.h"
-#include "kernels/cpu/dispatch.h"
+#include "kernels/cpu/stored.h"
+#include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 #include "kernels/preprocess_check.h"
 

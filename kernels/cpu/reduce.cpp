@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
-#include "kernels/cpu/dispatch.h"
 #include "kernels/cpu/dot.h"
+#include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 
 namespace nat::cpu {

@@ -9,7 +9,7 @@
 #include "kernels/batchnorm_check.h"
 #include "kernels/cuda/batchnorm_backward.cuh"
 #include "kernels/cuda/batchnorm_forward.cuh"
-#include "kernels/cuda/dispatch.cuh"
+#include "kernels/dispatch.h"
 
 namespace nat::gpu {
 

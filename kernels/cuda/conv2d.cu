@@ -1,12 +1,12 @@
 #include "kernels/conv2d.h"
 
 #include "kernels/cuda/conv2d_plain.h"
-#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/flat.cuh"
 #include "kernels/cuda/libraries/libraries.h"
 #include "kernels/cuda/operand.h"
 #include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/space_to_depth.h"
+#include "kernels/dispatch.h"
 
 namespace nat::gpu {
 

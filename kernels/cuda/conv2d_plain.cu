@@ -1,8 +1,8 @@
 #include "kernels/cuda/conv2d_plain.h"
 
-#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/pack.cuh"
+#include "kernels/dispatch.h"
 
 namespace nat::gpu::plain {
 

@@ -1,10 +1,10 @@
 #include "kernels/gemm.h"
 
-#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/libraries/libraries.h"
 #include "kernels/cuda/operand.h"
 #include "kernels/cuda/pack.cuh"
+#include "kernels/dispatch.h"
 
 namespace nat::gpu {
 

@@ -7,9 +7,9 @@
 #include <limits>
 
 #include "kernels/bilinear.h"
-#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/team.cuh"
+#include "kernels/dispatch.h"
 #include "kernels/preprocess_check.h"
 
 namespace nat::gpu {

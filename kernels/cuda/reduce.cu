@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cassert>
 
-#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/team.cuh"
+#include "kernels/dispatch.h"
 
 namespace nat::gpu {
 namespace {

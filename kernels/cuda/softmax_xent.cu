@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/team.cuh"
+#include "kernels/dispatch.h"
 
 namespace nat::gpu {
 namespace {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/divisor.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/pack.cuh"
+#include "kernels/dispatch.h"
 
 namespace nat::gpu {
 

@@ -3,8 +3,8 @@
 #include <cassert>
 #include <cmath>
 
-#include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/dispatch.h"
 #include "kernels/random.h"
 
 namespace nat::gpu {

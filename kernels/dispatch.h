@@ -1,9 +1,9 @@
-// The one place of the CUDA backend where a run-time dtype becomes a C++ type.
+// The one place where a run-time dtype becomes a C++ type, on every device.
 #pragma once
 
 #include "kernels/view.h"
 
-namespace nat::gpu {
+namespace nat {
 
 template <class T>
 struct Tag {
@@ -31,4 +31,4 @@ void dispatch_storage(DType dtype, const char* operation, F&& f) {
   dispatch_real(dtype, operation, f);
 }
 
-}  // namespace nat::gpu
+}  // namespace nat
