@@ -32,11 +32,11 @@ Range range_of(const float* scores, std::int64_t count) {
   return {low, high, magnitude < 0x7f800000};
 }
 
-Range range_of_all(const float* scores, std::int64_t count) {
+Range range_of_all(const float* scores, std::int64_t n) {
   constexpr std::int64_t kMostChunks = 64;
-  const Chunks chunks(count, kMostChunks);
+  const Chunks chunks(n * n, kMostChunks);
   Range parts[kMostChunks];
-  parallel_for(chunks.count, scan_work(count), [&](std::int64_t k) {
+  parallel_for(chunks.count, scan_work(n, n), [&](std::int64_t k) {
     parts[k] = range_of(scores + chunks.begin(k), chunks.end(k) - chunks.begin(k));
   });
   return std::accumulate(parts + 1, parts + chunks.count, parts[0], [](Range a, const Range& b) {
@@ -88,7 +88,7 @@ void solve(Scratch::Frame& frame, const LapOptions& options, std::int64_t n, con
   std::iota(column, column + n, 0);
   std::fill(price, price + n, 0);
   if (n == 0) return;
-  const Range range = range_of_all(scores, n * n);
+  const Range range = range_of_all(scores, n);
   if (!range.finite) {
     report.status = LapStatus::bad_input;
     return;

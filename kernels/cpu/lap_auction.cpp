@@ -53,7 +53,7 @@ class Auction {
 
   void place_bids(std::int32_t raise) {
     const std::int32_t* ask = problem_.ask;
-    parallel_for(bidder_count_, scan_work(bidder_count_ * problem_.columns), [&](std::int64_t k) {
+    parallel_for(bidder_count_, scan_work(problem_.n, bidder_count_), [&](std::int64_t k) {
       const std::int32_t i = bidders_[k];
       const std::int32_t* score = problem_.row(i);
       const lap::TopTwo top = top_two(score, ask, problem_.columns);
@@ -112,7 +112,7 @@ void quantise_all(Scratch::Frame& frame, const float* scores, const lap::Quantis
   const std::int64_t n = problem.n, columns = problem.columns;
   const std::int64_t groups = (n + kRows - 1) / kRows;
   auto* const sums = frame.take<std::int32_t>(groups * columns);
-  parallel_for(groups, scan_work(n * columns), [&](std::int64_t group) {
+  parallel_for(groups, scan_work(n, n), [&](std::int64_t group) {
     std::int32_t* sum = sums + group * columns;
     std::fill(sum, sum + columns, 0);
     for (std::int64_t i = group * kRows; i < std::min(n, (group + 1) * kRows); ++i) {
@@ -121,7 +121,7 @@ void quantise_all(Scratch::Frame& frame, const float* scores, const lap::Quantis
       for (std::int64_t j = 0; j < columns; ++j) sum[j] += row[j];
     }
   });
-  parallel_for(columns / lap::kRowMultiple, scan_work(groups * columns), [&](std::int64_t block) {
+  parallel_for(columns / lap::kRowMultiple, scan_work(n, groups), [&](std::int64_t block) {
     std::int64_t total[lap::kRowMultiple] = {};
     const std::int64_t begin = block * lap::kRowMultiple;
     for (std::int64_t group = 0; group < groups; ++group) {

@@ -80,7 +80,7 @@ std::int64_t LapProblem::bound_quanta() const {
   constexpr std::int64_t kMostChunks = 64;
   const Chunks chunks(n, kMostChunks);
   std::int64_t doubled[kMostChunks] = {};
-  parallel_for(chunks.count, scan_work(n * columns), [&](std::int64_t chunk) {
+  parallel_for(chunks.count, scan_work(n, n), [&](std::int64_t chunk) {
     for (std::int64_t i = chunks.begin(chunk); i < chunks.end(chunk); ++i) {
       doubled[chunk] += lap::even(most_profit(row(i), ask, columns)) + std::int64_t{price(i)};
     }
