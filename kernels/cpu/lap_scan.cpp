@@ -20,8 +20,8 @@ constexpr int kLanes = 4;
 #endif
 static_assert(lap::kRowMultiple % kLanes == 0);
 
-// Elements that are asked for ahead of their use: rows come in no order that hardware could guess,
-// and it begins anew at each page.
+// How far ahead elements of a row are asked for. Rows come in no order that the processor could
+// guess, and its own prefetching begins anew at each page. Asking behind the last row does no harm.
 constexpr std::int64_t kAhead = 512;
 
 using Lanes __attribute__((vector_size(kLanes * sizeof(std::int32_t)))) = std::int32_t;
@@ -88,8 +88,9 @@ TopTwo top_two(const std::int32_t* score, const std::int32_t* ask, std::int64_t 
 
 std::int32_t most_profit(const std::int32_t* score, const std::int32_t* ask, std::int64_t columns) {
   Lanes most = all(-kClosed);
-  for (std::int64_t j = 0; j < columns; j += kLanes)
+  for (std::int64_t j = 0; j < columns; j += kLanes) {
     most = max(most, load(score + j) - load(ask + j));
+  }
   return -minimum(-most)[0];
 }
 
