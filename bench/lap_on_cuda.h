@@ -10,6 +10,7 @@
 #include "bench/measure.h"
 #include "bench/tensors.h"
 #include "kernels/lap.h"
+#include "kernels/lap_auction.h"
 #include "nat/assigner.h"
 #include "tests/opcases/determinism.h"
 
@@ -158,7 +159,7 @@ class LapComparison {
         timer_(cuda),
         on_cuda_(cuda, count, n, scores),
         on_cpu_(cpu, count, n, scores) {
-    on_cpu_.solve({.solver = LapSolver::auction});
+    on_cpu_.solve(lap::resolved(Device::cuda, on_cpu_.n(), {.solver = LapSolver::auction}));
     expected_ = on_cpu_.read();
   }
 

@@ -12,8 +12,9 @@
 // - gap() is 0, with one exception: where only the rounding to quanta prefers another permutation,
 //   the identity is kept and the gap is at most n (half a quantum for each score compared).
 // - NaN or infinity in the scores is refused: status bad_input, the identity, prices and values 0.
-// - Deterministic: the same on every machine, independent of threads and vector width, and with one
-//   solver the same on the CPU and on CUDA: permutation, prices and every field of the report.
+// - Deterministic: the same on every machine, independent of threads, vector width and crew. The
+//   auction is the same on the CPU and on CUDA, permutation, prices and every field of the report,
+//   where its options are: lap::resolved() of kernels/lap_auction.h tells what 0 stands for.
 // - Bounded: at most phases * round_cap rounds, paths <= n and steps <= n paths.
 //
 //   lap_solve        scores (n, n) f32, column_of_row (n) i32, prices (n) i32, n >= 0
@@ -51,13 +52,14 @@ enum class LapCrew { automatic, block, cluster, grid };
 inline constexpr std::int32_t kLapLevels = 1 << 24;  // as many as a float32 has bits
 inline constexpr std::int64_t kLapAuctionFrom = 1024;
 
-// Of the auction; 0 chooses by n. They change how long a solution takes, never its value; `crew`
-// changes nothing else at all.
+// Of the auction; 0 chooses by n and device. They change how long a solution takes, never its
+// value; `crew` changes nothing else at all.
 struct LapOptions {
   LapSolver solver = LapSolver::automatic;
-  int alpha = 0;      // >= 2: each phase bids with 1/alpha of the least raise of the one before
-  int cut_div = 0;    // a phase ends when n / cut_div rows are left without a column
-  int round_cap = 0;  // or after so many rounds
+  int alpha = 0;       // >= 2: each phase bids with 1/alpha of the least raise of the one before
+  int cut_div = 0;     // a phase ends when n / cut_div rows are left without a column
+  int round_cap = 0;   // or after so many rounds
+  int finest_div = 0;  // <= kLapLevels: the least raise is 1/finest_div of the range of the scores
   LapCrew crew = LapCrew::automatic;
 };
 

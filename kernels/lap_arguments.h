@@ -27,11 +27,13 @@ inline void check_arguments(const LapOptions& options, const ConstView& scores,
             name(column_of_row.dtype), " and prices ", to_string(prices.shape), " ",
             name(prices.dtype), "; both must be i32 of ", shape[0], " elements");
   NAT_CHECK(report != nullptr, ErrorKind::usage, "lap_solve: there is nowhere to report to");
-  NAT_CHECK(
-      (options.alpha == 0 || options.alpha >= 2) && options.cut_div >= 0 && options.round_cap >= 0,
-      ErrorKind::usage, "lap_solve: alpha is ", options.alpha, ", cut_div ", options.cut_div,
-      ", round_cap ", options.round_cap,
-      "; alpha must be at least 2, the others positive, or 0 for automatic");
+  NAT_CHECK((options.alpha == 0 || options.alpha >= 2) && options.cut_div >= 0 &&
+                options.round_cap >= 0 && options.finest_div >= 0 &&
+                options.finest_div <= kLapLevels,
+            ErrorKind::usage, "lap_solve: alpha is ", options.alpha, ", cut_div ", options.cut_div,
+            ", round_cap ", options.round_cap, ", finest_div ", options.finest_div,
+            "; alpha must be at least 2, the others positive, finest_div at most ", kLapLevels,
+            ", or 0 for automatic");
 }
 
 }  // namespace nat::lap

@@ -17,7 +17,8 @@
 // everybody starts without a column, from the prices of the phase before, and it ends early: when
 // only few rows are free, since the last ones take most of the rounds.
 //   trial   raise 0, four rounds from the column means: rows that lean to their own column are done
-//   scaled  raise Q/64, then 1/alpha of it each time: prices come close to final ones
+//   scaled  raise Q/64, then 1/alpha of it each time, down to Q/finest_div: prices come close to
+//           final ones
 //   exact   raise 0: whoever has a column is content
 // The rows still free, a few in a hundred, are placed one by one along the cheapest chain of
 // exchanges that ends in a free column, found by Dijkstra's algorithm over what each row loses by
@@ -33,8 +34,8 @@
 //   second best profit is at least what that column offers). Prices never fall, so they always lie
 //   within Q + raise of each other. While a column stays untouched in a phase, its old price limits
 //   the bids, and when none is left no row is free; so a phase adds Q + raise at most to the
-//   highest price. Column means are at most Q, there are at most 9 phases, and prices stay below
-//   11 Q.
+//   highest price. Column means are at most Q, there are at most 21 phases (alpha 2, finest_div
+//   2^24), and prices stay below 23 Q; the padding, at kClosed = 32 Q, stays the worst choice.
 // - The least price is subtracted before the chains, so that prices start in [0, R], R = Q + Q/64;
 //   for jv they start in [0, Q]. A price stays while its column is free. While some column k is
 //   free, a content row i on column j has score_ij - price_j >= score_ik - price_k >= -R, hence
@@ -116,31 +117,48 @@ struct Phase {
   std::int32_t round_cap;  // or after so many rounds
 };
 
+// What an option of 0 stands for. A round costs a CPU what its bidders take, and a GPU the latency
+// of memory and of two barriers, however many bid: there, many small rounds are cheaper than the
+// few long chains that they save (docs/decisions/0008-the-assignment-on-a-gpu.md). From 2,048 rows
+// on the CPU saves chains too, which one thread follows alone.
+constexpr LapOptions resolved(Device device, std::int64_t n, LapOptions options) {
+  const bool cuda = device == Device::cuda;
+  if (options.alpha == 0) options.alpha = 8;
+  if (options.round_cap == 0) options.round_cap = cuda ? 256 : 64;
+  if (options.finest_div == 0) {
+    options.finest_div = cuda ? (n <= 1024 ? 1 << 15 : 1 << 18) : n <= 2048 ? 1 << 12 : 1 << 15;
+  }
+  if (options.cut_div == 0) {
+    options.cut_div = cuda ? (n <= 256    ? 16
+                              : n <= 512  ? 64
+                              : n <= 1024 ? 128
+                                          : 512)
+                           : (n <= 512    ? 16
+                              : n <= 2048 ? 32
+                                          : 128);
+  }
+  return options;
+}
+
 class Schedule {
  public:
+  // `options` are resolved().
   Schedule(std::int64_t n, const LapOptions& options)
-      : alpha_(options.alpha != 0 ? options.alpha : 8),
-        round_cap_(options.round_cap != 0 ? options.round_cap : 64),
-        cut_(static_cast<std::int32_t>(n / (options.cut_div != 0 ? options.cut_div : cut_div(n)))) {
-  }
+      : alpha_(options.alpha),
+        round_cap_(options.round_cap),
+        least_raise_(kLargest / options.finest_div),
+        cut_(static_cast<std::int32_t>(n / options.cut_div)) {}
 
   NAT_HOST_DEVICE Phase trial() const { return {0, cut_ / 4, 4}; }
   NAT_HOST_DEVICE Phase first_scaled() const { return {kLargest / 64, cut_, round_cap_}; }
   NAT_HOST_DEVICE Phase next_scaled(const Phase& phase) const {
     return {price_of(phase.raise / alpha_), cut_, round_cap_};
   }
-  NAT_HOST_DEVICE bool is_scaled(const Phase& phase) const { return phase.raise >= kLastRaise; }
+  NAT_HOST_DEVICE bool is_scaled(const Phase& phase) const { return phase.raise >= least_raise_; }
   NAT_HOST_DEVICE Phase exact() const { return {0, cut_ / 4, round_cap_}; }
 
  private:
-  // After smaller raises the exact phase and the chains are not shorter by what they cost.
-  static constexpr std::int32_t kLastRaise = kLargest >> 12;
-  // A chain costs more than a round where rows are long.
-  static constexpr std::int64_t cut_div(std::int64_t n) {
-    return n <= 512 ? 16 : n <= 2048 ? 32 : 64;
-  }
-
-  std::int32_t alpha_, round_cap_, cut_;
+  std::int32_t alpha_, round_cap_, least_raise_, cut_;
 };
 
 // ---- quantisation -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/lap.h"
+#include "kernels/lap_auction.h"
 #include "kernels/recording.h"
 #include "tests/opcases/determinism.h"
 #include "tests/opcases/lap_check.h"
@@ -180,7 +181,9 @@ TEST_CASE("the counts of fixed problems are what they were") {
     CAPTURE(expected.n);
     CAPTURE(expected.levels);
     const LapReport report =
-        solve(ctx, expected.n, random_scores(expected.n, 1, expected.levels), kAuction).report;
+        solve(ctx, expected.n, random_scores(expected.n, 1, expected.levels),
+              lap::resolved(Device::cpu, static_cast<std::int64_t>(expected.n), kAuction))
+            .report;
     CHECK(report.rounds == expected.rounds);
     CHECK(report.bids == expected.bids);
     CHECK(report.paths == expected.paths);
@@ -196,10 +199,13 @@ TEST_CASE("options change the way but never the value") {
   for (const LapOptions& options :
        {LapOptions{LapSolver::auction, 2, 0, 0}, LapOptions{LapSolver::auction, 1000000, 0, 0},
         LapOptions{LapSolver::auction, 0, 1, 0}, LapOptions{LapSolver::auction, 0, 1000000, 0},
-        LapOptions{LapSolver::auction, 0, 0, 1}, LapOptions{LapSolver::auction, 0, 0, 1000}}) {
+        LapOptions{LapSolver::auction, 0, 0, 1}, LapOptions{LapSolver::auction, 0, 0, 1000},
+        LapOptions{LapSolver::auction, 0, 0, 0, 1},
+        LapOptions{LapSolver::auction, 2, 1000000, 1000000, kLapLevels}}) {
     CAPTURE(options.alpha);
     CAPTURE(options.cut_div);
     CAPTURE(options.round_cap);
+    CAPTURE(options.finest_div);
     const Solution solution = solve(ctx, n, scores, options);
     CHECK(is_permutation_of_columns(solution.column));
     CHECK(solution.report.value_quanta == value);
@@ -216,10 +222,12 @@ void check_same(const Solution& actual, const Solution& expected) {
   CHECK(actual.report == expected.report);
 }
 
+// With the options that the device chooses.
 Solution solve_on_one_cpu_thread(std::size_t n, const Scores& scores) {
   Context ctx;
   Solution solution;
-  with_threads(1, [&] { solution = solve(ctx, n, scores, kAuction); });
+  const LapOptions options = lap::resolved(kDevice, static_cast<std::int64_t>(n), kAuction);
+  with_threads(1, [&] { solution = solve(ctx, n, scores, options); });
   return solution;
 }
 

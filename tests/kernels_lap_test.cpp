@@ -367,6 +367,9 @@ TEST_CASE("matrices that are not square or not f32, and results of another size,
   CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::auction, 1, 0, 0}), Error);
   CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::auction, 0, -1, 0}), Error);
   CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::auction, 0, 0, -1}), Error);
+  CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::auction, 0, 0, 0, -1}), Error);
+  CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::auction, 0, 0, 0, kLapLevels + 1}),
+                  Error);
   CHECK_THROWS_AS(lap_solve(ctx, LapOptions{}, scores.view(), four.view(), four.view(), nullptr),
                   Error);
   CHECK_THROWS_AS(

@@ -61,10 +61,19 @@ __device__ void seat_all_but_one(const LapProblem& problem) {
   __syncthreads();
 }
 
-__global__ void __launch_bounds__(kBlockThreads, 1) search_kernel(LapProblem problem, int repeats) {
+__global__ void __launch_bounds__(kBlockThreads, 1)
+    search_kernel(LapProblem given, int repeats) {
+  __shared__ LapProblem problem, desk;
+  __shared__ LapLists lists;
+  if (threadIdx.x == 0) {
+    problem = given;
+    desk = on_desk(problem, lists);
+  }
+  __syncthreads();
   for (int i = 0; i < repeats; ++i) {
     seat_all_but_one(problem);
-    place_free_rows(problem);
+    place_free_rows(problem, desk);
+    __syncthreads();
   }
 }
 
@@ -132,8 +141,11 @@ PathSearch::PathSearch(Context& ctx, std::int64_t n)
 }
 
 void PathSearch::run(int repeats) {
-  launch(ctx_, {.grid = dim3(1), .block = dim3(kBlockThreads)}, search_kernel,
-         problem_in(n_, scores_, vectors_, control_), repeats);
+  LapProblem problem = problem_in(n_, scores_, vectors_, control_);
+  const std::size_t desk = desk_bytes(problem.columns, ctx_.cuda->shared_bytes_block);
+  problem.has_desk = desk > 0;
+  launch(ctx_, {.grid = dim3(1), .block = dim3(kBlockThreads), .shared_bytes = desk}, search_kernel,
+         problem, repeats);
 }
 
 std::int64_t PathSearch::steps_of_last() {

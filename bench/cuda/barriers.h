@@ -9,7 +9,7 @@
 
 namespace nat::bench {
 
-inline constexpr int kBlockThreads = 1024;
+inline constexpr int kBlockThreads = 512;  // as many as lap_kernel has
 inline constexpr int kClusterBlocks = 8;
 
 void sync_block(Context& ctx, int repeats);    // __syncthreads() of one block

@@ -101,7 +101,8 @@ void solve(Scratch::Frame& frame, const LapOptions& options, std::int64_t n, con
   LapProblem problem(frame, n, column);
   const lap::Quantiser quantise(range.low, range.high);
   if (use_auction(options.solver, n)) {
-    open_auction(frame, scores, quantise, lap::Schedule(n, options), problem, report);
+    const lap::Schedule schedule(n, lap::resolved(Device::cpu, n, options));
+    open_auction(frame, scores, quantise, schedule, problem, report);
   } else {
     open_jv(frame, scores, quantise, problem, report);
   }

@@ -14,7 +14,7 @@
 namespace nat::gpu {
 namespace {
 
-constexpr int kThreads = 1024;
+constexpr int kThreads = 512;  // more have too few registers to keep several loads under way
 constexpr unsigned kClusterBlocks = 8;  // the largest cluster that every device with clusters takes
 
 // ---- before and after the auction ---------------------------------------------------------------
@@ -29,33 +29,46 @@ __device__ void reset(const Crew& crew, const LapProblem& problem) {
   }
 }
 
-// The loops of these sums are not unrolled: with 1024 threads a block there are 64 registers, and
-// ptxas spills for compute capability 12.0 where it unrolls them.
-
 // The order of additions that kernels/lap_auction.h fixes; by one warp.
 template <class Element>
 __device__ double ordered_sum(std::int64_t n, Element element) {
   double partial = 0;
-#pragma unroll 1
+#pragma unroll 4
   for (std::int64_t i = lane(); i < n; i += lap::kPartialSums) partial += element(i);
   return warp_sum(partial);
 }
 static_assert(lap::kPartialSums == kWarp);
 
-// Sums of floats, by the first warp, into control.
+// The scores of the solution and of the identity, side by side where the sums find them.
+struct LapValues {
+  float *solution, *identity;
+
+  __device__ explicit LapValues(const LapProblem& problem)
+      : solution(reinterpret_cast<float*>(problem.distance)),
+        identity(reinterpret_cast<float*>(problem.from)) {}
+};
+
+template <class Crew>
+__device__ void gather_values(const Crew& crew, const LapProblem& problem) {
+  const LapValues values(problem);
+  for (std::int64_t i = crew.rank(); i < problem.n; i += crew.size()) {
+    values.solution[i] = problem.input[i * problem.n + problem.column_of_row[i]];
+    values.identity[i] = problem.input[i * problem.n + i];
+  }
+}
+
+// Of floats, into control, by a warp each.
 template <class Crew>
 __device__ void sum_floats(const Crew& crew, const LapProblem& problem) {
-  if (warp_of(crew) != 0) return;
-  const std::int64_t n = problem.n;
-  const double value = ordered_sum(n, [&](std::int64_t i) {
-    return static_cast<double>(problem.input[i * n + problem.column_of_row[i]]);
-  });
-  const double identity =
-      ordered_sum(n, [&](std::int64_t i) { return static_cast<double>(problem.input[i * n + i]); });
-  if (lane() == 0) {
-    problem.control->float_value = value;
-    problem.control->float_identity = identity;
-  }
+  const LapValues values(problem);
+  const auto sum = [&](unsigned warp, const float* addends, double* to) {
+    if (warp_of(crew) != warp % warps_of(crew)) return;
+    const double total =
+        ordered_sum(problem.n, [&](std::int64_t i) { return static_cast<double>(addends[i]); });
+    if (lane() == 0) *to = total;
+  };
+  sum(0, values.solution, &problem.control->float_value);
+  sum(1, values.identity, &problem.control->float_identity);
 }
 
 __device__ inline void add_for_warp(LapSum part, LapSum* sum) {
@@ -67,7 +80,6 @@ __device__ inline void add_for_warp(LapSum part, LapSum* sum) {
 template <class Crew>
 __device__ void sum_quanta(const Crew& crew, const LapProblem& problem) {
   LapSum value = 0, identity = 0, bound = 0;
-#pragma unroll 1
   for (std::int64_t i = crew.rank(); i < problem.n; i += crew.size()) {
     value += static_cast<LapSum>(problem.row(i)[problem.column_of_row[i]]);
     identity += static_cast<LapSum>(problem.row(i)[i]);
@@ -127,7 +139,8 @@ __device__ void report_identity(const Crew& crew, const LapProblem& problem, boo
 }
 
 template <class Crew>
-__device__ void solve(const Crew& crew, const lap::Schedule& schedule, const LapProblem& problem) {
+__device__ void solve(const Crew& crew, const lap::Schedule& schedule, const LapProblem& problem,
+                      const LapProblem& desk) {
   reset(crew, problem);
   crew.sync();
   find_range(crew, problem);
@@ -141,11 +154,13 @@ __device__ void solve(const Crew& crew, const lap::Schedule& schedule, const Lap
   quantise(crew, lap::Quantiser(low, high), problem);
   crew.sync();
   start_prices(crew, problem);
-  hold_auction(crew, schedule, problem);
-  if (crew.has_first_block()) place_free_rows(problem);
+  hold_auction(crew, schedule, problem, desk);
+  if (crew.has_first_block()) place_free_rows(problem, desk);
+  crew.sync();
+  gather_values(crew, problem);
+  sum_quanta(crew, problem);
   crew.sync();
   sum_floats(crew, problem);
-  sum_quanta(crew, problem);
   crew.sync();
   report_solution(crew, problem);
 }
@@ -154,31 +169,25 @@ __device__ void solve(const Crew& crew, const lap::Schedule& schedule, const Lap
 template <class Crew>
 __global__ void __launch_bounds__(kThreads, 1)
     lap_kernel(lap::Schedule schedule, LapProblem problems) {
-  __shared__ LapProblem problem;
+  __shared__ LapProblem problem, desk;
+  __shared__ LapLists lists;
   const Crew crew;
-  if (threadIdx.x == 0) problem = problems.at(crew.problem());
+  if (threadIdx.x == 0) {
+    problem = problems.at(crew.problem());
+    desk = on_desk(problem, lists);
+  }
   __syncthreads();
-  solve(crew, schedule, problem);
+  solve(crew, schedule, problem, desk);
 }
 
 // ---- launches -----------------------------------------------------------------------------------
 
-// The crew that should be fastest for one problem. Nothing of this has been measured on a GPU yet:
-// it is counted from the rounds of the CPU's auction and from estimates of what a GPU takes.
-// A solution passes over all scores some twenty times, about 5 instructions a score: 2 us at n =
-// 256 on one multiprocessor, growing with n^2. And the crew meets 120 times (n = 256) to 400 times
-// (n = 4096), next to free in a block, 0.15 us each in a cluster, 1.5 us in a grid.
-//   n       passes: block, cluster of 8, grid     meetings: cluster, grid     (us)
-//   256       40       5      <1                    20     180
-//   512      160      20       1                    25     240
-//   1024     640      80       5                    30     320
-//   2048    2600     320      20                    45     450
-//   4096   10000    1300      80                    60     600
-// What is nearly even goes to the smaller crew, which leaves multiprocessors to others.
+// The crew that is fastest for one problem (bench/results/assignment.md). A cluster meets in 0.4 to
+// 0.7 us, a grid in 1.1 us, but it scans rows with all multiprocessors.
 LapCrew automatic_crew(bool clusters, std::int64_t n) {
-  constexpr std::int64_t kBlockRows = 256, kClusterRows = 2048, kBlockRowsWithoutClusters = 512;
-  if (!clusters) return n <= kBlockRowsWithoutClusters ? LapCrew::block : LapCrew::grid;
-  return n <= kBlockRows ? LapCrew::block : n <= kClusterRows ? LapCrew::cluster : LapCrew::grid;
+  constexpr std::int64_t kClusterRows = 1024, kBlockRowsWithoutClusters = 256;
+  if (clusters) return n <= kClusterRows ? LapCrew::cluster : LapCrew::grid;
+  return n <= kBlockRowsWithoutClusters ? LapCrew::block : LapCrew::grid;
 }
 
 // Problems, one below the other.
@@ -220,10 +229,13 @@ unsigned threads_for(std::int64_t warps) {
 }
 
 template <class Crew>
-void launch_crew(Context& ctx, const LapOptions& options, const LaunchShape& shape,
-                 const LapTask& task) {
+void launch_crew(Context& ctx, const LapOptions& options, LaunchShape shape, const LapTask& task) {
   Scratch::Frame frame(ctx.scratch);
-  launch(ctx, shape, lap_kernel<Crew>, lap::Schedule(task.n, options), borrow(frame, task));
+  LapProblem problems = borrow(frame, task);
+  shape.shared_bytes = desk_bytes(problems.columns, ctx.cuda->shared_bytes_block);
+  problems.has_desk = shape.shared_bytes > 0;
+  const lap::Schedule schedule(task.n, lap::resolved(Device::cuda, task.n, options));
+  launch(ctx, shape, lap_kernel<Crew>, schedule, problems);
 }
 
 // A warp for each row.
@@ -232,10 +244,10 @@ void launch_blocks(Context& ctx, const LapOptions& options, const LapTask& task)
   launch_crew<BlockCrew>(ctx, options, {.grid = grid, .block = dim3(threads_for(task.n))}, task);
 }
 
-// A warp for each row.
+// A thread for each column: the first block has the most to do, and smaller blocks meet sooner.
 void launch_clusters(Context& ctx, const LapOptions& options, const LapTask& task) {
   const dim3 grid(static_cast<unsigned>(task.count) * kClusterBlocks);
-  const dim3 block(threads_for(blocks_for(task.n, kClusterBlocks)));
+  const dim3 block(threads_for(blocks_for(task.n, kWarp)));
   launch_crew<ClusterCrew>(ctx, options, {.grid = grid, .block = block, .cluster = kClusterBlocks},
                            task);
 }

@@ -1,8 +1,10 @@
 // The phases of the auction (kernels/lap_auction.h) by a crew: the same steps as in
-// kernels/cpu/lap_auction.cpp, a warp for each bidder, then a thread for each.
+// kernels/cpu/lap_auction.cpp, a warp for each bidder, then a thread for each. Most rounds of a
+// phase have few bidders, and meeting takes a crew longer than such a round takes a block: the
+// first block holds them alone, while the others wait for the end of the phase.
 #pragma once
 
-#include "kernels/cuda/lap_problem.cuh"
+#include "kernels/cuda/lap_desk.cuh"
 
 namespace nat::gpu {
 
@@ -18,34 +20,67 @@ __device__ void clear_seats(const Crew& crew, const LapProblem& problem) {
     problem.bidders[i] = static_cast<std::int32_t>(i);
   }
   if (crew.rank() == 0) {
-    problem.control->bidders[0] = static_cast<int>(problem.n);
-    problem.control->bidders[1] = 0;
+    problem.bidder_counts[1] = 0;
     problem.control->waiting = 0;
     ++problem.control->counts.phases;
   }
 }
 
+// By a warp, for row i, the k-th bidder, once the two best of its columns are known.
+__device__ inline void place_bid(const LapProblem& problem, const lap::TopTwo& top, std::int32_t i,
+                                 std::int32_t raise, lap::Bid& placed) {
+  const std::int32_t* score = problem.row(i);
+  const std::int32_t column = lap::preferred_column(top, i, score[i], problem.ask[i]);
+  const lap::Bid bid = lap::bid_for(top, column, score[column], raise);
+  if (lane() != 0) return;
+  placed = bid;
+  if (bid.column != lap::kNone) atomicMax(&problem.offers[column], lap::offer(bid.price, i));
+}
+
+// The bidders of a round are bidders_of(round); accept_bids() lists those of the next. The order in
+// which they are listed is left to chance and changes nothing.
+
 template <class Crew>
-__device__ void place_bids(const Crew& crew, const LapProblem& problem, const std::int32_t* bidders,
-                           int count, std::int32_t raise) {
+__device__ void place_bids(const Crew& crew, const LapProblem& problem, int round, int count,
+                           std::int32_t raise) {
+  const std::int32_t* bidders = problem.bidders_of(round);
   for (auto k = static_cast<int>(warp_of(crew)); k < count; k += static_cast<int>(warps_of(crew))) {
     const std::int32_t i = bidders[k];
-    const std::int32_t* score = problem.row(i);
-    const lap::TopTwo top = top_two(score, problem.ask, problem.columns);
-    const std::int32_t column = lap::preferred_column(top, i, score[i], problem.ask[i]);
-    const lap::Bid bid = lap::bid_for(top, column, score[column], raise);
-    if (lane() != 0) continue;
-    problem.bids[k] = bid;
-    if (bid.column != lap::kNone) atomicMax(&problem.offers[column], lap::offer(bid.price, i));
+    place_bid(problem, top_two(problem.row(i), problem.ask, problem.columns), i, raise,
+              problem.bids[k]);
   }
 }
 
+// The same by one block for at most half as many bidders as it has warps: several share a row.
+__device__ inline void place_few_bids(const LapProblem& problem, int round, int count,
+                                      std::int32_t raise) {
+  __shared__ lap::TopTwo seen[kWarp];  // by each warp
+  const int warp = static_cast<int>(threadIdx.x / kWarp);
+  int team = 2;
+  while (2 * team * count <= static_cast<int>(blockDim.x / kWarp)) team *= 2;
+  const int k = warp / team;
+  const bool bids = k < count;
+  const std::int32_t i = bids ? problem.bidders_of(round)[k] : 0;
+  if (bids) {
+    const lap::TopTwo top =
+        warp_top_two(scan_share(problem.row(i), problem.ask, problem.columns, warp % team, team));
+    if (lane() == 0) seen[warp] = top;
+  }
+  __syncthreads();
+  if (!bids || warp % team != 0) return;
+  const bool is_member = static_cast<int>(lane()) < team;
+  const lap::TopTwo top =
+      warp_top_two(is_member ? seen[warp + static_cast<int>(lane())] : none_seen());
+  place_bid(problem, top, i, raise, problem.bids[k]);
+}
+
 // A column has one winner, who alone writes to it. Offers of earlier rounds need no clearing: a
-// column once taken in a phase is only given away for more.
+// column once taken in a phase is only given away for more. The count of the round after the next
+// is cleared while that of the next grows.
 template <class Crew>
-__device__ void accept_bids(const Crew& crew, const LapProblem& problem,
-                            const std::int32_t* bidders, int count, std::int32_t* still_free,
-                            int* still_free_count) {
+__device__ void accept_bids(const Crew& crew, const LapProblem& problem, int round, int count) {
+  const std::int32_t* bidders = problem.bidders_of(round);
+  if (crew.rank() == 0) problem.bidder_counts[(round + 2) % 3] = 0;
   for (auto k = static_cast<int>(crew.rank()); k < count; k += static_cast<int>(crew.size())) {
     const lap::Bid bid = problem.bids[k];
     const std::int32_t i = bidders[k];
@@ -58,33 +93,86 @@ __device__ void accept_bids(const Crew& crew, const LapProblem& problem,
       if (loser != lap::kNone) problem.column_of_row[loser] = lap::kNone;
       problem.assign(i, bid.column, bid.price);
     }
-    if (loser != lap::kNone) still_free[atomicAdd(still_free_count, 1)] = loser;
+    if (loser != lap::kNone) {
+      const int at = atomicAdd(&problem.bidder_counts[(round + 1) % 3], 1);
+      problem.bidders_of(round + 1)[at] = loser;
+    }
   }
 }
 
-// Returns whether the phase ended with no more free rows than it wants. The order in which a round
-// lists its bidders is left to chance and changes nothing.
+// Where a phase is; every thread of the crew knows.
+struct LapProgress {
+  int round = 0, count = 0;  // rounds held, and bidders of the next
+  std::int64_t bids = 0;
+
+  __device__ bool goes_on(const lap::Phase& phase) const {
+    return round < phase.round_cap && count > phase.free_rows;
+  }
+  __device__ void end_round(const LapProblem& problem) {
+    bids += count;
+    count = problem.bidder_counts[(round + 1) % 3];
+    ++round;
+  }
+};
+
+// So few that one block alone is done with a round before a crew of several would meet.
+__device__ inline int few_bidders(std::int64_t columns) {
+  constexpr std::int64_t kScores = 1 << 15;
+  const std::int64_t fitting = kScores / columns;
+  return fitting < kFewBidders ? static_cast<int>(fitting) : kFewBidders;
+}
+
+// The rounds from `progress` to the end of the phase, by one block at its desk.
+__device__ inline void hold_last_rounds(const lap::Phase& phase, const LapProblem& problem,
+                                        const LapProblem& desk, LapProgress& progress) {
+  const BlockCrew block;
+  for (auto k = static_cast<int>(block.rank()); k < progress.count;
+       k += static_cast<int>(block.size())) {
+    desk.bidders_of(progress.round)[k] = problem.bidders_of(progress.round)[k];
+  }
+  if (problem.has_desk) {
+    for (std::int64_t j = block.rank(); j < desk.columns; j += block.size()) desk.offers[j] = 0;
+  }
+  if (block.rank() == 0) desk.bidder_counts[(progress.round + 1) % 3] = 0;
+  take_to_desk(problem, desk);
+  while (progress.goes_on(phase)) {
+    if (2 * progress.count <= static_cast<int>(warps_of(block))) {
+      place_few_bids(desk, progress.round, progress.count, phase.raise);
+    } else {
+      place_bids(block, desk, progress.round, progress.count, phase.raise);
+    }
+    block.sync();
+    accept_bids(block, desk, progress.round, progress.count);
+    block.sync();
+    progress.end_round(desk);
+  }
+  bring_back(desk, problem);
+}
+
+// Returns whether the phase ended with no more free rows than it wants.
 template <class Crew>
-__device__ bool hold(const Crew& crew, const lap::Phase& phase, const LapProblem& problem) {
-  int* const bidder_count = problem.control->bidders;
+__device__ bool hold(const Crew& crew, const lap::Phase& phase, const LapProblem& problem,
+                     const LapProblem& desk) {
   clear_seats(crew, problem);
   crew.sync();
-  int count = static_cast<int>(problem.n);
-  for (int round = 0; round < phase.round_cap && count > phase.free_rows; ++round) {
-    const std::int32_t* bidders = problem.bidders + round % 2 * problem.n;
-    std::int32_t* still_free = problem.bidders + (round + 1) % 2 * problem.n;
-    place_bids(crew, problem, bidders, count, phase.raise);
+  LapProgress progress{.count = static_cast<int>(problem.n)};
+  while (progress.goes_on(phase) && progress.count > few_bidders(problem.columns)) {
+    place_bids(crew, problem, progress.round, progress.count, phase.raise);
     crew.sync();
-    if (crew.rank() == 0) {
-      bidder_count[(round + 2) % 3] = 0;
-      problem.control->counts.bids += count;
-      ++problem.control->counts.rounds;
-    }
-    accept_bids(crew, problem, bidders, count, still_free, &bidder_count[(round + 1) % 3]);
+    accept_bids(crew, problem, progress.round, progress.count);
     crew.sync();
-    count = bidder_count[(round + 1) % 3];
+    progress.end_round(problem);
   }
-  const bool done = count + problem.control->waiting <= phase.free_rows;
+  if (crew.has_first_block()) {
+    if (progress.goes_on(phase)) hold_last_rounds(phase, problem, desk, progress);
+    if (crew.rank() == 0) {
+      problem.control->free_rows = progress.count;
+      problem.control->counts.rounds += progress.round;
+      problem.control->counts.bids += progress.bids;
+    }
+  }
+  crew.sync();
+  const bool done = problem.control->free_rows + problem.control->waiting <= phase.free_rows;
   crew.sync();
   return done;
 }
@@ -106,13 +194,12 @@ __device__ void lower_prices(const Crew& crew, const LapProblem& problem) {
 
 template <class Crew>
 __device__ void hold_auction(const Crew& crew, const lap::Schedule& schedule,
-                             const LapProblem& problem) {
-  if (!hold(crew, schedule.trial(), problem)) {
-    for (lap::Phase phase = schedule.first_scaled(); schedule.is_scaled(phase);
-         phase = schedule.next_scaled(phase)) {
-      hold(crew, phase, problem);
-    }
-    hold(crew, schedule.exact(), problem);
+                             const LapProblem& problem, const LapProblem& desk) {
+  lap::Phase phase = schedule.trial();
+  bool done = hold(crew, phase, problem, desk);
+  for (phase = schedule.first_scaled(); !done; phase = schedule.next_scaled(phase)) {
+    done = !schedule.is_scaled(phase);
+    hold(crew, done ? schedule.exact() : phase, problem, desk);
   }
   lower_prices(crew, problem);
 }

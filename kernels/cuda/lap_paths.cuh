@@ -5,7 +5,7 @@
 // ...; one barrier a step.
 #pragma once
 
-#include "kernels/cuda/lap_problem.cuh"
+#include "kernels/cuda/lap_desk.cuh"
 
 namespace nat::gpu {
 
@@ -90,18 +90,19 @@ __device__ inline void place(const LapProblem& problem, std::int32_t start, std:
 
 // In the order of the rows. Every warp looks for itself which rows are free: no row becomes free
 // here, and place() begins and ends with all threads of the block.
-__device__ inline void place_free_rows(const LapProblem& problem) {
+__device__ inline void place_free_rows(const LapProblem& problem, const LapProblem& desk) {
   std::int64_t paths = 0, steps = 0;
-  for (std::int64_t begin = 0; begin < problem.n; begin += kWarp) {
+  take_to_desk(problem, desk);
+  for (std::int64_t begin = 0; begin < desk.n; begin += kWarp) {
     const std::int64_t i = begin + lane();
     unsigned free_rows =
-        __ballot_sync(kFullWarp, i < problem.n && problem.column_of_row[i] == lap::kNone ? 1 : 0);
+        __ballot_sync(kFullWarp, i < desk.n && desk.column_of_row[i] == lap::kNone ? 1 : 0);
     for (; free_rows != 0; free_rows &= free_rows - 1) {
-      place(problem, static_cast<std::int32_t>(begin) + __ffs(static_cast<int>(free_rows)) - 1,
-            steps);
+      place(desk, static_cast<std::int32_t>(begin) + __ffs(static_cast<int>(free_rows)) - 1, steps);
       ++paths;
     }
   }
+  bring_back(desk, problem);
   if (threadIdx.x == 0) {
     problem.control->counts.paths = paths;
     problem.control->counts.steps = steps;

@@ -67,7 +67,8 @@ struct LapCounts {
 struct LapControl {
   unsigned low, high;  // of the scores, as ordered()
   int not_finite;
-  int bidders[3];  // of this round, the next and the one after, by turns
+  int bidder_counts[3];
+  int free_rows;  // at the end of a phase, beside those that wait
   int waiting;
   int least_price;
   LapSum value, identity, bound;  // doubled quanta
@@ -87,11 +88,14 @@ struct LapProblem {
   std::int32_t* row_of_column;  // (columns) or kNone
   LapSum* offers;               // (columns) highest of the phase; before that, column sums
   lap::Bid* bids;               // (n) of the bidders of a round
-  std::int32_t* bidders;        // (2, n) of a round and of the next
+  std::int32_t* bidders;        // (2, listed) of a round and of the next, by turns
+  std::int64_t listed;          // most bidders of a round
+  int* bidder_counts;           // of a round, the next and the one after, by turns
   std::int32_t* open_ask;       // (columns) of a search: ask, or kClosed once passed
   std::int32_t* distance;       // (columns) of a search, + taken
   std::int32_t* closed_at;      // (columns) distance at which a column was passed
   std::int32_t* from;           // (columns) row from which the distance was reached
+  bool has_desk;                // a block alone keeps its vectors in shared memory (lap_desk.cuh)
 
   // The k-th of several problems, one below the other.
   __device__ LapProblem at(std::int64_t k) const {
@@ -108,12 +112,16 @@ struct LapProblem {
             offers + k * columns,
             bids + k * n,
             bidders + k * 2 * n,
+            n,
+            control[k].bidder_counts,
             open_ask + k * columns,
             distance + k * columns,
             closed_at + k * columns,
-            from + k * columns};
+            from + k * columns,
+            has_desk};
   }
   __device__ const std::int32_t* row(std::int64_t i) const { return scores + i * columns; }
+  __device__ std::int32_t* bidders_of(int round) const { return bidders + round % 2 * listed; }
   __device__ void assign(std::int32_t i, std::int32_t column, std::int32_t price) const {
     column_of_row[i] = column;
     row_of_column[column] = i;
@@ -131,13 +139,18 @@ __device__ inline void consider(std::int32_t profit, std::int32_t column, lap::T
   }
 }
 
-// The two largest of score - ask over the columns of a row, by a warp; every lane gets them.
-__device__ inline lap::TopTwo top_two(const std::int32_t* score, const std::int32_t* ask,
-                                      std::int64_t columns) {
+__device__ inline lap::TopTwo none_seen() { return {INT_MIN, INT_MIN, INT_MAX}; }
+
+// The two largest of score - ask over a share of the columns of a row: those that this lane takes
+// as one of the `team` warps that scan the row, the `member`-th.
+__device__ inline lap::TopTwo scan_share(const std::int32_t* score, const std::int32_t* ask,
+                                         std::int64_t columns, int member, int team) {
   constexpr std::int32_t kPack = 4;  // one 16-byte load; columns are a multiple of 8
-  lap::TopTwo top{INT_MIN, INT_MIN, INT_MAX};
-#pragma unroll 2
-  for (auto j = static_cast<std::int32_t>(lane()) * kPack; j < columns; j += kWarp * kPack) {
+  const std::int32_t stride = static_cast<std::int32_t>(kWarp) * kPack * team;
+  lap::TopTwo top = none_seen();
+#pragma unroll 4
+  for (auto j = static_cast<std::int32_t>(member * kWarp + lane()) * kPack; j < columns;
+       j += stride) {
     const int4 s = *reinterpret_cast<const int4*>(score + j);
     const int4 a = *reinterpret_cast<const int4*>(ask + j);
     consider(s.x - a.x, j, top);
@@ -145,11 +158,22 @@ __device__ inline lap::TopTwo top_two(const std::int32_t* score, const std::int3
     consider(s.z - a.z, j + 2, top);
     consider(s.w - a.w, j + 3, top);
   }
+  return top;
+}
+
+// Of what all lanes have seen; every lane gets it.
+__device__ inline lap::TopTwo warp_top_two(const lap::TopTwo& top) {
   const std::int32_t best = __reduce_max_sync(kFullWarp, top.best);
   const std::int32_t column = __reduce_min_sync(kFullWarp, top.best == best ? top.column : INT_MAX);
   const std::int32_t second =
       __reduce_max_sync(kFullWarp, top.column == column ? top.second : top.best);
   return {best, second, column};
+}
+
+// Over all columns of a row, by a warp.
+__device__ inline lap::TopTwo top_two(const std::int32_t* score, const std::int32_t* ask,
+                                      std::int64_t columns) {
+  return warp_top_two(scan_share(score, ask, columns, 0, 1));
 }
 
 // ---- quantisation -------------------------------------------------------------------------------
@@ -168,6 +192,7 @@ template <class Crew>
 __device__ void find_range(const Crew& crew, const LapProblem& problem) {
   unsigned low = UINT_MAX, high = 0;
   bool finite = true;
+#pragma unroll 4
   for (std::int64_t e = crew.rank(); e < problem.n * problem.n; e += crew.size()) {
     const float score = problem.input[e];
     const unsigned key = ordered(score);
@@ -185,18 +210,20 @@ __device__ void find_range(const Crew& crew, const LapProblem& problem) {
   }
 }
 
-// Scores to doubled quanta, and their column sums to `offers`. A warp takes tiles of 32 rows and 32
-// columns: sums of 32 doubled scores fit into 31 bits.
+// Scores to doubled quanta, and their column sums to `offers`. A warp takes tiles of 32 columns and
+// up to 32 rows, of which sums of doubled scores fit into 31 bits; low ones where there are fewer
+// tiles than warps.
 template <class Crew>
 __device__ void quantise(const Crew& crew, const lap::Quantiser& quantiser,
                          const LapProblem& problem) {
   const std::int64_t n = problem.n, columns = problem.columns;
   const std::int64_t tiles_across = (columns + kWarp - 1) / kWarp;
-  const std::int64_t tiles = (n + kWarp - 1) / kWarp * tiles_across;
+  const std::int64_t height = n < 1024 ? 8 : 32;
+  const std::int64_t tiles = (n + height - 1) / height * tiles_across;
   for (std::int64_t tile = warp_of(crew); tile < tiles; tile += warps_of(crew)) {
     const std::int64_t j = tile % tiles_across * kWarp + lane();
-    const std::int64_t begin = tile / tiles_across * kWarp;
-    const std::int64_t end = begin + kWarp < n ? begin + kWarp : n;
+    const std::int64_t begin = tile / tiles_across * height;
+    const std::int64_t end = begin + height < n ? begin + height : n;
     if (j >= columns) continue;
     std::int32_t sum = 0;
 #pragma unroll 4
