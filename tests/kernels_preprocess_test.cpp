@@ -125,8 +125,9 @@ TEST_CASE("Images larger than any tile of a kernel equal the double reference") 
 
 TEST_CASE("The bits do not depend on the alignment of the images") {
   Context ctx(kDevice);
-  const Tensor pictures = random_pictures(11, Shape(1, 20, 20, 3));
-  const std::vector<CropBox> boxes = {{.x = 1.5f, .y = 2, .width = 17, .height = 16}};
+  const Tensor pictures = random_pictures(11, Shape(2, 20, 20, 3));
+  const std::vector<CropBox> boxes = {{.x = 1.5f, .y = 2, .width = 17, .height = 16},
+                                      {.x = 3, .y = 2, .width = 15, .height = 15}};
   const Tensor box_tensor = as_tensor(boxes);
   for (const FrontEnd front : {FrontEnd::clean, FrontEnd::sobel, FrontEnd::high_pass}) {
     for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
@@ -135,6 +136,46 @@ TEST_CASE("The bits do not depend on the alignment of the images") {
       preprocess(ctx, front, bytes.view(), box_tensor.view(), shifted.view());
       CHECK(same_bits(shifted.aligned(), images));
       CHECK(shifted.canaries_intact());
+    }
+  }
+}
+
+// A picture of its own with no bytes around it, and a crop that a kernel may read with some of
+// them.
+TEST_CASE("The bits of a copied crop do not depend on what lies around it") {
+  for (const std::int64_t channels : {1, 3}) {
+    const Tensor pictures = random_pictures(12, Shape(3, 70, 77, channels));
+    for (const std::int64_t size : {1, 2, 9, 56, 60, 67}) {
+      for (const std::int64_t x : {0, 1, 2, 3, 7}) {
+        const std::int64_t y = x % 4;
+        Tensor alone(Shape(1, size, size, channels), DType::u8);
+        for (std::int64_t i = 0; i < size; ++i) {
+          const std::int64_t row = ((70 + y + i) * 77 + x) * channels;  // of the second picture
+          for (std::int64_t j = 0; j < size * channels; ++j) {
+            alone.set(i * size * channels + j, pictures.get(row + j));
+          }
+        }
+        CropBox box{.width = static_cast<float>(size), .height = static_cast<float>(size)};
+        CropBox inside = box;
+        inside.x = static_cast<float>(x);
+        inside.y = static_cast<float>(y);
+        box.flip = inside.flip = static_cast<float>(x % 2);
+        for (const FrontEnd front : {FrontEnd::clean, FrontEnd::sobel, FrontEnd::high_pass}) {
+          for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+            const Tensor want = run(front, alone, {box}, size, dtype);
+            const Tensor got = run(front, pictures, {inside, inside, inside}, size, dtype);
+            const std::int64_t row = want.size();
+            std::int64_t different = 0;
+            for (std::int64_t i = 0; i < row; ++i) different += got.get(row + i) != want.get(i);
+            CAPTURE(channels);
+            CAPTURE(size);
+            CAPTURE(x);
+            CAPTURE(static_cast<int>(front));
+            CAPTURE(name(dtype));
+            CHECK(different == 0);
+          }
+        }
+      }
     }
   }
 }

@@ -59,6 +59,21 @@ inline unsigned long long __umul64hi(unsigned long long x, unsigned long long y)
   return static_cast<unsigned long long>((Wide{x} * y) >> 64);
 }
 
+// c plus the products of the bytes of a and b.
+inline unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
+  for (unsigned shift = 0; shift < 32; shift += 8) c += (a >> shift & 255u) * (b >> shift & 255u);
+  return c;
+}
+// Four bytes of the eight of a and b, picked by the lowest three bits of each digit.
+inline unsigned __byte_perm(unsigned a, unsigned b, unsigned digits) {
+  unsigned picked = 0;
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned byte = digits >> 4 * i & 7u;
+    picked |= ((byte < 4 ? a : b) >> 8 * (byte % 4) & 255u) << 8 * i;
+  }
+  return picked;
+}
+
 inline int min(int x, int y) { return std::min(x, y); }
 inline unsigned min(unsigned x, unsigned y) { return std::min(x, y); }
 inline long min(long x, long y) { return std::min(x, y); }
