@@ -1,6 +1,5 @@
 # The tests of tests/simt once more, for a real GPU: programs gpu_<test>, label gpu, skipped where
-# there is no device. Test tensors are page-locked host memory and the host does not wait for
-# kernels before it reads them, hence CUDA_LAUNCH_BLOCKING.
+# there is no device.
 add_library(nat_test_support_gpu STATIC ${reference_sources})
 target_compile_definitions(nat_test_support_gpu PUBLIC NAT_TEST_DEVICE=cuda)
 target_link_libraries(nat_test_support_gpu PUBLIC nat_kernels)
@@ -16,5 +15,5 @@ foreach(test IN LISTS NAT_DEVICE_TESTS)
   add_dependencies(gpu_tests gpu_${test})
   add_test(NAME gpu_${test} COMMAND gpu_${test})
   set_tests_properties(gpu_${test} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 TIMEOUT 240
-    ENVIRONMENT "CUDA_LAUNCH_BLOCKING=1;OMP_WAIT_POLICY=passive")
+    ENVIRONMENT "OMP_WAIT_POLICY=passive")
 endforeach()

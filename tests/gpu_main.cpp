@@ -3,10 +3,14 @@
 #include <doctest/doctest.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "kernels/context.h"
 
+// Test tensors are page-locked host memory, and the host does not wait for kernels before it reads
+// them: every launch has to wait for itself.
 int main(int argc, char** argv) {
+  setenv("CUDA_LAUNCH_BLOCKING", "1", 1);
   constexpr int kSkipped = 77;  // ctest's SKIP_RETURN_CODE
   const nat::CudaDevice device = nat::cuda_device();
   if (!device.usable()) {

@@ -61,8 +61,7 @@ __device__ void seat_all_but_one(const LapProblem& problem) {
   __syncthreads();
 }
 
-__global__ void __launch_bounds__(kBlockThreads, 1)
-    search_kernel(LapProblem given, int repeats) {
+__global__ void __launch_bounds__(kBlockThreads, 1) search_kernel(LapProblem given, int repeats) {
   __shared__ LapProblem problem, desk;
   __shared__ LapLists lists;
   if (threadIdx.x == 0) {

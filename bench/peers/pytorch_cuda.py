@@ -384,6 +384,7 @@ def compare(arguments, script, time_ours):
         for name in arguments.rungs.split(","):
             for assignment in assignments:
                 command = [sys.executable, script, "--rung", name, "--check", check]
+                command += ["--bench", arguments.bench]
                 command += ["--dtype", arguments.dtype]
                 for option in options:
                     command += [f"--{option}", str(getattr(arguments, option))]
