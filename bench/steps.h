@@ -32,7 +32,7 @@ class ModelStep {
       : net_(net),
         rule_(rule),
         batch_(batch),
-        execution_(ctx, net, batch, Mode::train),
+        execution_(ctx, net, batch, Mode::train, {Execution::kInput}),
         targets_(ctx, Shape(batch, net.output_features()), DType::f32),
         z_(ctx, Shape(batch, net.output_features()), DType::f32),
         inv_norm_(ctx, Shape(batch), DType::f32),
@@ -49,7 +49,7 @@ class ModelStep {
     synchronize(ctx);
   }
 
-  // The pictures stay here from step to step: the gradient of the first weights reads them last.
+  // The pictures stay here from step to step.
   View input() const { return execution_.input(); }
   ConstView targets() const { return targets_.view(); }
   const MemoryPlan& memory_plan() const { return execution_.memory_plan(); }

@@ -25,7 +25,7 @@ Execution::Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mod
     }
   }
   for (std::size_t i = 0; i < saved_slots_.size(); ++i) {
-    const Needs needs = net.layers()[i]->needs(specs[i], specs[i + 1]);
+    const Needs needs = net.layers()[i]->needs(ctx, specs[i], specs[i + 1]);
     saved_.emplace_back();
     for (std::size_t s = 0; s < needs.saved.size(); ++s) {
       saved_.back().push_back(place(saved_slots_[i][s], needs.saved[s]));
@@ -38,8 +38,8 @@ Execution::Execution(PlanOnly, const Context& ctx, Sequential& net, std::int64_t
     : net_(net), batch_(batch), mode_(mode), kept_(keep) {
   NAT_CHECK(batch >= 1, ErrorKind::usage, "--batch ", batch, " is not positive");
   const std::vector<TensorSpec> specs = net.activations(ctx, batch);
-  plan_forward(specs, keep);
-  if (mode == Mode::train) plan_backward(specs);
+  plan_forward(ctx, specs, keep);
+  if (mode == Mode::train) plan_backward(ctx, specs);
   plan_.place(sharing == Sharing::on);
 }
 
@@ -47,21 +47,25 @@ MemoryPlan Execution::plan(const Context& ctx, Sequential& net, std::int64_t bat
   return Execution(PlanOnly{}, ctx, net, batch, mode, {}, Sharing::on).plan_;
 }
 
-void Execution::plan_forward(const std::vector<TensorSpec>& specs,
+void Execution::plan_forward(const Context& ctx, const std::vector<TensorSpec>& specs,
                              const std::vector<std::string>& keep) {
   const auto& layers = net_.layers();
   const int count = static_cast<int>(layers.size());
   for (std::size_t i = 0; i < specs.size(); ++i) {
-    const std::string name = i == 0 ? "input" : layers[i - 1]->name();
+    const std::string name = i == 0 ? kInput : layers[i - 1]->name();
     const int time = static_cast<int>(i);
     activation_slots_.push_back(plan_.add(name, specs[i].bytes(), std::max(0, time - 1), time));
   }
   for (const std::string& name : keep) {
-    plan_.extend(activation_slots_[net_.layer_index(name) + 1], count);
+    if (name == kInput) {
+      plan_.extend(activation_slots_.front(), mode_ == Mode::train ? 2 * count - 1 : count);
+    } else {
+      plan_.extend(activation_slots_[net_.layer_index(name) + 1], count);
+    }
   }
   for (std::size_t i = 0; i < layers.size(); ++i) {
     saved_slots_.emplace_back();
-    for (const TensorSpec& spec : layers[i]->needs(specs[i], specs[i + 1]).saved) {
+    for (const TensorSpec& spec : layers[i]->needs(ctx, specs[i], specs[i + 1]).saved) {
       const int time = static_cast<int>(i);
       const int last = mode_ == Mode::train ? 2 * count - 1 - time : time;
       saved_slots_.back().push_back(
@@ -70,7 +74,7 @@ void Execution::plan_forward(const std::vector<TensorSpec>& specs,
   }
 }
 
-void Execution::plan_backward(const std::vector<TensorSpec>& specs) {
+void Execution::plan_backward(const Context& ctx, const std::vector<TensorSpec>& specs) {
   const auto& layers = net_.layers();
   const int count = static_cast<int>(layers.size());
   const auto backward_time = [&](std::size_t layer) {
@@ -78,7 +82,7 @@ void Execution::plan_backward(const std::vector<TensorSpec>& specs) {
   };
   gradient_slots_.resize(specs.size());
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Needs needs = layers[i]->needs(specs[i], specs[i + 1]);
+    const Needs needs = layers[i]->needs(ctx, specs[i], specs[i + 1]);
     if (needs.x) plan_.extend(activation_slots_[i], backward_time(i));
     if (needs.y) plan_.extend(activation_slots_[i + 1], backward_time(i));
   }
@@ -87,7 +91,7 @@ void Execution::plan_backward(const std::vector<TensorSpec>& specs) {
   for (std::size_t i = 1; i < specs.size(); ++i) {
     const bool is_output = i == layers.size();
     const int last_read = backward_time(i - 1);
-    if (!is_output && layers[i]->needs(specs[i], specs[i + 1]).dx_may_replace_x) {
+    if (!is_output && layers[i]->needs(ctx, specs[i], specs[i + 1]).dx_may_replace_x) {
       gradient_slots_[i] = activation_slots_[i];
       plan_.extend(activation_slots_[i], last_read);
     } else {

@@ -15,7 +15,9 @@ enum class Sharing {
 class Execution {
  public:
   // Mode::eval plans forward only. The outputs of the layers named in `keep` stay readable after
-  // forward; other outputs may be overwritten.
+  // forward; other outputs may be overwritten. With kInput among them the input stays for another
+  // pass over the same pictures.
+  static constexpr const char* kInput = "input";
   Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
             const std::vector<std::string>& keep = {}, Sharing sharing = Sharing::on);
 
@@ -37,8 +39,9 @@ class Execution {
   struct PlanOnly {};
   Execution(PlanOnly, const Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
             const std::vector<std::string>& keep, Sharing sharing);
-  void plan_forward(const std::vector<TensorSpec>& specs, const std::vector<std::string>& keep);
-  void plan_backward(const std::vector<TensorSpec>& specs);
+  void plan_forward(const Context& ctx, const std::vector<TensorSpec>& specs,
+                    const std::vector<std::string>& keep);
+  void plan_backward(const Context& ctx, const std::vector<TensorSpec>& specs);
   LayerMemory memory_of(std::size_t layer) const;
 
   Sequential& net_;

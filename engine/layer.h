@@ -46,7 +46,7 @@ class Layer {
   // The output for an input like x, stored as `dtype` where the layer is free to choose. Pure.
   virtual TensorSpec output(const Context&, const TensorSpec& x, DType dtype) const = 0;
   // What backward needs, given input and output.
-  virtual Needs needs(const TensorSpec& x, const TensorSpec& y) const = 0;
+  virtual Needs needs(const Context&, const TensorSpec& x, const TensorSpec& y) const = 0;
   // Declares parameters for inputs like x; called once.
   virtual void declare(const TensorSpec& x, const TensorSpec& y, ParameterSet& parameters) = 0;
 

@@ -79,11 +79,8 @@ std::vector<Convolution> step(const Layer (&layers)[kLayers], Math math) {
                   y,
                   math == Math::bf16 ? DType::bf16 : DType::f32,
                   math};
-    if (can_fold(layer.conv, layer.x)) {
-      const Folded folded = fold(layer.conv, layer.x, y);
-      c.conv = folded.conv;
-      c.x = folded.x;
-    }
+    c.x = conv2d_folded(Device::cuda, layer.conv, layer.x);
+    if (c.x != layer.x) c.conv = folded_conv(layer.conv);
     all.push_back(c);
     c.direction = Direction::backward_weights;
     all.push_back(c);

@@ -2,6 +2,7 @@
 // train and eval mode, dropout.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
@@ -265,6 +266,32 @@ TEST_CASE("sharing memory changes no bit of outputs and gradients") {
     }
     CHECK(on.execution.memory_plan().total() < off.execution.memory_plan().total());
   }
+}
+
+// CUDA folds such pictures, keeps what they are folded to, and forgets them unless told otherwise.
+TEST_CASE("a strided first layer has the right gradients, whether memory is shared or not") {
+  const TinySizes sizes{.picture = Shape(1, 12, 12, 2),
+                        .conv1 = 3,
+                        .conv2 = 2,
+                        .hidden = 5,
+                        .dimension = 4,
+                        .first = {.kernel = 5, .stride = 2, .pad = 2}};
+  const std::vector<std::string> keep = {Execution::kInput};
+  Training on(sizes, DType::f64, Math::f32, Sharing::on, keep);
+  Training off(sizes, DType::f64, Math::f32, Sharing::off);
+  CHECK(on.forward_backward() == off.forward_backward());
+  CHECK(same_bits(on, on.net.parameters().gradients(), off, off.net.parameters().gradients()));
+  CHECK(worst_gradient_error(on) <= 1e-6);
+
+  const int end = 2 * static_cast<int>(on.net.layers().size()) - 1;
+  CHECK(on.execution.memory_plan().slots().front().last == end);
+  const MemoryPlan plan = Execution::plan(on.ctx, on.net, kBatch, Mode::train);
+  const auto slot = [&](const std::string& name) {
+    return std::find_if(plan.slots().begin(), plan.slots().end(),
+                        [&](const MemoryPlan::Slot& s) { return s.name == name; });
+  };
+  CHECK((slot("conv1 saved") != plan.slots().end()) == kOnCuda);
+  CHECK(slot("input")->last == (kOnCuda ? 0 : end));
 }
 
 TEST_CASE("after the first step a training step allocates nothing of tensor size") {

@@ -194,6 +194,45 @@ TEST_CASE("convolutions equal the formula in float64, plain and blocked") {
   }
 }
 
+TEST_CASE("x that was folded before gives the same bits, forward and for the weights") {
+  if (!kOnCuda) {
+    const Case& first = kCases[0];
+    CHECK(conv2d_folded(Device::cpu, first.conv, first.x) == first.x);
+    MESSAGE("skipped: only CUDA folds");
+    return;
+  }
+  int folds = 0;
+  for (const Case& c : kCases) {
+    const Shape shape = conv2d_folded(kDevice, c.conv, c.x);
+    if (shape == c.x) continue;
+    ++folds;
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+      CAPTURE(c.what);
+      CAPTURE(name(dtype));
+      Context ctx(kDevice, dtype == DType::bf16 ? Math::bf16 : Math::f32);
+      const ConvProblem p = problem(c);
+      Tensor x(p.x, dtype), folded(shape, dtype), y(p.y, dtype), y_folded(p.y, dtype);
+      Tensor w(p.w, weight_dtype(dtype)), dw(p.w, weight_dtype(dtype)),
+          dw_folded(p.w, weight_dtype(dtype));
+      x.fill_uniform(1, -1, 1);
+      w.fill_uniform(2, -1, 1);
+      conv2d_fold(ctx, c.conv, x.view(), folded.view());
+      CHECK(folded.canaries_intact());
+      conv2d_forward(ctx, c.conv, x.view(), w.view(), y.view());
+      conv2d_forward(ctx, c.conv, folded.view(), w.view(), y_folded.view());
+      CHECK(same_bits(y, y_folded));
+      conv2d_backward_weights(ctx, c.conv, x.view(), y.view(), Grad::overwrite, dw.view());
+      conv2d_backward_weights(ctx, c.conv, folded.view(), y.view(), Grad::overwrite,
+                              dw_folded.view());
+      CHECK(same_bits(dw, dw_folded));
+    }
+    Context ctx(kDevice);
+    Tensor x(c.x, DType::f32), wrong(c.x, DType::f32);
+    CHECK_THROWS_AS(conv2d_fold(ctx, c.conv, x.view(), wrong.view()), Error);
+  }
+  CHECK(folds == 4);
+}
+
 TEST_CASE("float64 gradients of the convolution equal central differences") {
   for (const Case& c :
        {Case{"3x3", {3, 1, 1}, {2, 5, 4, 3}, 4}, Case{"5x5/2", {5, 2, 2}, {2, 7, 7, 2}, 3}}) {

@@ -17,6 +17,7 @@ namespace nat::test {
 struct TinySizes {
   Shape picture{1, 12, 12, 2};
   std::int64_t conv1 = 16, conv2 = 32, hidden = 24, dimension = 16;
+  Conv2d first{.kernel = 3, .stride = 1, .pad = 1};
   float dropout = 0;
   bool smooth = false;  // batch norms without pool and ReLU
 };
@@ -26,7 +27,7 @@ inline Sequential tiny_network(Context& ctx, const TinySizes& sizes, DType real 
   const bool kinks = !sizes.smooth;
   const BatchNorm pooled{.pool = kinks ? 2 : 0, .pool_stride = kinks ? 2 : 0, .relu = kinks};
   std::vector<std::unique_ptr<Layer>> layers;
-  layers.push_back(std::make_unique<Conv2dLayer>("conv1", sizes.conv1, conv));
+  layers.push_back(std::make_unique<Conv2dLayer>("conv1", sizes.conv1, sizes.first));
   layers.push_back(std::make_unique<BatchNormLayer>("bn1", pooled, 1));
   layers.push_back(std::make_unique<Conv2dLayer>("conv2", sizes.conv2, conv));
   layers.push_back(std::make_unique<BatchNormLayer>("bn2", BatchNorm{.relu = kinks}, 2));

@@ -20,7 +20,7 @@ TensorSpec BatchNormLayer::output(const Context&, const TensorSpec& x, DType) co
   return {batchnorm_output(norm_, x.shape), x.dtype, x.block};
 }
 
-Needs BatchNormLayer::needs(const TensorSpec& x, const TensorSpec& y) const {
+Needs BatchNormLayer::needs(const Context&, const TensorSpec& x, const TensorSpec& y) const {
   Needs needs;
   needs.x = true;
   needs.y = norm_.relu && norm_.pool == 0;

@@ -15,7 +15,7 @@ class BatchNormLayer : public Layer {
       : Layer(std::move(name)), norm_(norm), index_(index) {}
 
   TensorSpec output(const Context&, const TensorSpec& x, DType dtype) const override;
-  Needs needs(const TensorSpec& x, const TensorSpec& y) const override;
+  Needs needs(const Context&, const TensorSpec& x, const TensorSpec& y) const override;
   void declare(const TensorSpec& x, const TensorSpec& y, ParameterSet& parameters) override;
   void forward(Context&, const Pass&, const ParameterSet&, const LayerMemory&) const override;
   void backward(Context&, const Pass&, const ParameterSet&, const LayerMemory&) const override;

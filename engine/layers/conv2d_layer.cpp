@@ -19,9 +19,11 @@ TensorSpec Conv2dLayer::output(const Context& ctx, const TensorSpec& x, DType dt
   return {conv2d_output(conv_, x.shape, channels_), dtype, channel_block(ctx, x, dtype, channels_)};
 }
 
-Needs Conv2dLayer::needs(const TensorSpec&, const TensorSpec&) const {
+Needs Conv2dLayer::needs(const Context& ctx, const TensorSpec& x, const TensorSpec&) const {
   Needs needs;
-  needs.x = true;
+  const Shape folded = conv2d_folded(ctx.device, conv_, x.shape);
+  needs.x = folded == x.shape;
+  if (!needs.x) needs.saved.emplace_back(folded, x.dtype);
   return needs;
 }
 
@@ -38,13 +40,18 @@ void Conv2dLayer::declare(const TensorSpec& x, const TensorSpec&, ParameterSet& 
 
 void Conv2dLayer::forward(Context& ctx, const Pass&, const ParameterSet& parameters,
                           const LayerMemory& memory) const {
-  conv2d_forward(ctx, conv_, memory.x, parameters.operand(weight_), memory.y);
+  ConstView x = memory.x;
+  if (!memory.saved.empty()) {
+    conv2d_fold(ctx, conv_, x, memory.saved.front());
+    x = memory.saved.front();
+  }
+  conv2d_forward(ctx, conv_, x, parameters.operand(weight_), memory.y);
 }
 
 void Conv2dLayer::backward(Context& ctx, const Pass&, const ParameterSet& parameters,
                            const LayerMemory& memory) const {
-  conv2d_backward_weights(ctx, conv_, memory.x, memory.dy, Grad::overwrite,
-                          parameters.gradient(weight_));
+  const ConstView x = memory.saved.empty() ? memory.x : ConstView(memory.saved.front());
+  conv2d_backward_weights(ctx, conv_, x, memory.dy, Grad::overwrite, parameters.gradient(weight_));
   if (!memory.dx.empty()) {
     conv2d_backward_data(ctx, conv_, parameters.operand(weight_), memory.dy, memory.dx);
   }

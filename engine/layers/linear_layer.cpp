@@ -6,7 +6,7 @@ TensorSpec LinearLayer::output(const Context&, const TensorSpec& x, DType dtype)
   return {Shape(x.shape[0], features_), dtype};
 }
 
-Needs LinearLayer::needs(const TensorSpec&, const TensorSpec&) const {
+Needs LinearLayer::needs(const Context&, const TensorSpec&, const TensorSpec&) const {
   Needs needs;
   needs.x = true;
   return needs;

@@ -23,6 +23,17 @@ Shape conv2d_output(const Conv2d& conv, const Shape& x, std::int64_t channels) {
   return {x[0], size(x[1]), size(x[2]), channels};
 }
 
+Shape conv2d_folded(Device device, const Conv2d& conv, const Shape& x) {
+  constexpr std::int64_t kTensorCoreChannels = 8;
+  const std::int64_t block = std::int64_t{conv.stride} * conv.stride;
+  const bool pays = device == Device::cuda && conv.kernel > conv.stride && conv.stride > 1 &&
+                    x[3] < kTensorCoreChannels && x[3] * block % kTensorCoreChannels == 0;
+  if (!pays) return x;
+  const std::int64_t around = (conv.kernel + conv.stride - 1) / conv.stride - 1;
+  const Shape y = conv2d_output(conv, x, 1);
+  return {x[0], y[1] + around, y[2] + around, x[3] * block};
+}
+
 namespace cpu {
 
 namespace {

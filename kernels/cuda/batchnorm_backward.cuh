@@ -66,21 +66,24 @@ struct BackwardChannels {
                                           static_cast<double>(x.shape.elements())
                                     : 0) {}
 
-  // From sum g and sum g (x - mean).
-  __device__ InputGradient<C> finish(int c, double sum, double moment) const {
-    const double scale_x = static_cast<double>(inv_std[c]);
-    put(dbeta[c], sum);
-    put(dgamma[c], moment * scale_x);
-    const double gain = static_cast<double>(gamma[c]) * scale_x;
-    const C slope = static_cast<C>(-gain * per_row * scale_x * scale_x * moment);
-    const double center = static_cast<double>(mean[c]) * static_cast<double>(slope);
-    return {static_cast<C>(gain), slope, static_cast<C>(-gain * per_row * sum - center)};
+  // What there is of a channel beforehand. To be read early, all at once.
+  struct Before {
+    C gamma, mean, inv_std, dgamma, dbeta;  // the gradients only where they are added to
+  };
+  __device__ Before before(int c) const {
+    const bool adds = grad == Grad::accumulate;
+    return {gamma[c], mean[c], inv_std[c], adds ? dgamma[c] : C{0}, adds ? dbeta[c] : C{0}};
   }
 
- private:
-  __device__ void put(C& target, double value) const {
-    const double before = grad == Grad::accumulate ? static_cast<double>(target) : 0;
-    target = static_cast<C>(before + value);
+  // From sum g and sum g (x - mean).
+  __device__ InputGradient<C> finish(int c, const Before& old, double sum, double moment) const {
+    const double scale_x = static_cast<double>(old.inv_std);
+    dbeta[c] = static_cast<C>(static_cast<double>(old.dbeta) + sum);
+    dgamma[c] = static_cast<C>(static_cast<double>(old.dgamma) + moment * scale_x);
+    const double gain = static_cast<double>(old.gamma) * scale_x;
+    const C slope = static_cast<C>(-gain * per_row * scale_x * scale_x * moment);
+    const double center = static_cast<double>(old.mean) * static_cast<double>(slope);
+    return {static_cast<C>(gain), slope, static_cast<C>(-gain * per_row * sum - center)};
   }
 };
 
@@ -157,12 +160,15 @@ struct PickedGradient {
 };
 
 template <class C>
-__global__ void __launch_bounds__(kBlockThreads, 1)
+__global__ void __launch_bounds__(kCombineThreads, 1)
     finish_gradient_sums(PartialSums<C> sums, BackwardChannels<C> channels,
                          InputGradients<C> input) {
-  combine_chunks(sums, [&](int c, double sum, double moment) {
-    input.set(c, channels.finish(c, sum, moment));
-  });
+  using Before = typename BackwardChannels<C>::Before;
+  combine_chunks(
+      sums, [&](int c) { return channels.before(c); },
+      [&](int c, const Before& before, double sum, double moment) {
+        input.set(c, channels.finish(c, before, sum, moment));
+      });
 }
 
 // ---- input gradient -----------------------------------------------------------------------------
@@ -197,8 +203,8 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
   sums.share(walk, sum_over_lanes(grid.tile, grid.lanes, sum_rows(walk, gradient)));
   __syncthreads();
   for_own_channel(grid, N, [&](int c, int i) {
-    const InputGradient<C> value =
-        channels.finish(c, static_cast<double>(sums.a[i]), static_cast<double>(sums.b[i]));
+    const InputGradient<C> value = channels.finish(
+        c, channels.before(c), static_cast<double>(sums.a[i]), static_cast<double>(sums.b[i]));
     gains[i] = value.gain;
     line.a[i] = value.slope;
     line.b[i] = value.offset;

@@ -49,30 +49,43 @@ struct ForwardChannels {
         momentum(static_cast<double>(norm.momentum)),
         count(static_cast<double>(x.shape.elements() / x.shape.channels())) {}
 
+  // What there is of a channel beforehand. To be read early, all at once.
+  struct Before {
+    C gamma, beta, running_mean, running_var;
+  };
+  __device__ Before before(int c) const {
+    return {gamma[c], beta[c], running_mean[c], running_var[c]};
+  }
+
   // From the sums of x - pivot and of its square over the batch.
-  __device__ ScaleShift<C> from_batch(int c, double pivot, double sum, double squares) const {
+  __device__ ScaleShift<C> from_batch(int c, const Before& old, double pivot, double sum,
+                                      double squares) const {
     const double offset = sum / count, batch_mean = pivot + offset;
     const double difference = squares / count - offset * offset;
     const double var = difference < 0 ? 0 : difference;  // NaN stays NaN
-    move(running_mean[c], batch_mean);
-    move(running_var[c], count > 1 ? var * count / (count - 1) : var);
-    return keep(c, batch_mean, var);
+    running_mean[c] = moved(old.running_mean, batch_mean);
+    running_var[c] = moved(old.running_var, count > 1 ? var * count / (count - 1) : var);
+    return keep(c, old, batch_mean, var);
   }
   __device__ ScaleShift<C> from_running(int c) const {
-    return keep(c, static_cast<double>(running_mean[c]), static_cast<double>(running_var[c]));
+    const Before old = before(c);
+    return keep(c, old, static_cast<double>(old.running_mean),
+                static_cast<double>(old.running_var));
   }
 
  private:
-  __device__ void move(C& running, double value) const {
+  __device__ C moved(C running, double value) const {
     const double old = static_cast<double>(running);
-    running = static_cast<C>(old + momentum * (value - old));
+    return static_cast<C>(old + momentum * (value - old));
   }
-  __device__ ScaleShift<C> keep(int c, double mean_, double var) const {
-    mean[c] = static_cast<C>(mean_);
-    inv_std[c] = static_cast<C>(1 / std::sqrt(var + eps));
-    const C scale = gamma[c] * inv_std[c];
-    const double shift = static_cast<double>(mean[c]) * static_cast<double>(scale);
-    return {scale, static_cast<C>(static_cast<double>(beta[c]) - shift)};
+  __device__ ScaleShift<C> keep(int c, const Before& old, double mean_, double var) const {
+    const C kept_mean = static_cast<C>(mean_);
+    const C kept_inv_std = static_cast<C>(1 / std::sqrt(var + eps));
+    mean[c] = kept_mean;
+    inv_std[c] = kept_inv_std;
+    const C scale = old.gamma * kept_inv_std;
+    const double shift = static_cast<double>(kept_mean) * static_cast<double>(scale);
+    return {scale, static_cast<C>(static_cast<double>(old.beta) - shift)};
   }
 };
 
@@ -105,12 +118,22 @@ struct Deviations {
 };
 
 template <class T, class C>
-__global__ void __launch_bounds__(kBlockThreads, 1)
+__global__ void __launch_bounds__(kCombineThreads, 1)
     finish_batch_statistics(PartialSums<C> sums, const T* x, ForwardChannels<C> channels,
                             ScaleShifts<C> affine) {
-  combine_chunks(sums, [&](int c, double sum, double squares) {
-    affine.set(c, channels.from_batch(c, static_cast<double>(widen(x[c])), sum, squares));
-  });
+  struct Loaded {
+    typename ForwardChannels<C>::Before before;
+    C pivot;
+  };
+  combine_chunks(
+      sums,
+      [&](int c) {
+        return Loaded{channels.before(c), widen(x[c])};
+      },
+      [&](int c, const Loaded& loaded, double sum, double squares) {
+        affine.set(c, channels.from_batch(c, loaded.before, static_cast<double>(loaded.pivot), sum,
+                                          squares));
+      });
 }
 
 template <class C>
@@ -209,7 +232,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
   __syncthreads();
   for_own_channel(grid, N, [&](int c, int i) {
     const ScaleShift<C> value =
-        train ? channels.from_batch(c, static_cast<double>(widen(x[c])),
+        train ? channels.from_batch(c, channels.before(c), static_cast<double>(widen(x[c])),
                                     static_cast<double>(sums.a[i]), static_cast<double>(sums.b[i]))
               : channels.from_running(c);
     affine.a[i] = value.scale;

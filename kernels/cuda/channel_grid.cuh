@@ -199,32 +199,71 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
   }
 }
 
-// How the sums over all chunks are formed: a block adds those of four channels, in double.
-inline constexpr int kCombineTile = 4;
+// How the sums over all chunks are formed: a block adds those of four channels, in double. These
+// kernels are waiting and nothing else, so that everything they read is under way at once: the
+// partial sums of up to a thousand chunks, and what the end of it needs.
+inline constexpr int kCombineTile = 4, kCombineThreads = 512;
 
 inline LaunchShape combine_shape(int channels) {
-  return {.grid = dim3(blocks_for(channels, kCombineTile)), .block = dim3(kBlockThreads)};
+  return {.grid = dim3(blocks_for(channels, kCombineTile)), .block = dim3(kCombineThreads)};
 }
 
-// Calls finish(channel, sum a, sum b), in double, for each channel of this block. The kernel was
-// launched in combine_shape().
-template <class C, class Finish>
-__device__ void combine_chunks(const PartialSums<C>& from, const Finish& finish) {
-  constexpr int kLanes = kBlockThreads / kCombineTile;
-  const int thread = static_cast<int>(threadIdx.x), lane = thread / kCombineTile;
-  const int channel = static_cast<int>(blockIdx.x) * kCombineTile + thread % kCombineTile;
+// What one lane adds of a channel.
+template <class C>
+__device__ Sums<double, 1> sum_chunks(const PartialSums<C>& from, int channel, int lane,
+                                      int lanes) {
+  constexpr int kAtOnce = 8;
   Sums<double, 1> sums;
-  if (channel < from.channels) {
-#pragma unroll 4
-    for (std::uint32_t chunk = static_cast<std::uint32_t>(lane); chunk < from.chunks;
-         chunk += kLanes) {
-      const C* a = from.partial + std::int64_t{chunk} * 2 * from.channels + channel;
-      sums.a[0] += static_cast<double>(a[0]);
-      sums.b[0] += static_cast<double>(a[from.channels]);
+  for (int first = lane; first < static_cast<int>(from.chunks); first += kAtOnce * lanes) {
+    C a[kAtOnce] = {}, b[kAtOnce] = {};
+    const C* sum = from.partial + std::int64_t{first} * 2 * from.channels + channel;
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k, sum += lanes * 2 * from.channels) {
+      if (first + k * lanes >= static_cast<int>(from.chunks)) continue;
+      a[k] = sum[0];
+      b[k] = sum[from.channels];
+    }
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) {
+      sums.a[0] += static_cast<double>(a[k]);
+      sums.b[0] += static_cast<double>(b[k]);
     }
   }
-  sums = sum_over_lanes(kCombineTile, kLanes, sums);
-  if (lane == 0 && channel < from.channels) finish(channel, sums.a[0], sums.b[0]);
+  return sums;
+}
+
+// Calls finish(channel, load(channel), sum a, sum b), in double, for each channel of this block.
+// The kernel was launched in combine_shape().
+template <class C, class Load, class Finish>
+__device__ void combine_chunks(const PartialSums<C>& from, const Load& load, const Finish& finish) {
+  constexpr int kLanes = kCombineThreads / kCombineTile;
+  constexpr int kWarps = kCombineThreads / static_cast<int>(kWarp);
+  __shared__ double of_warps[kWarps][2][kCombineTile];
+  const int thread = static_cast<int>(threadIdx.x), in_tile = thread % kCombineTile;
+  const int channel = static_cast<int>(blockIdx.x) * kCombineTile + in_tile;
+  const bool active = channel < from.channels, finishes = active && thread < kCombineTile;
+  decltype(load(channel)) loaded{};
+  if (finishes) loaded = load(channel);
+  Sums<double, 1> sums;
+  if (active) sums = sum_chunks(from, channel, thread / kCombineTile, kLanes);
+  for (int offset = static_cast<int>(kWarp) / 2; offset >= kCombineTile; offset /= 2) {
+    sums.a[0] += __shfl_xor_sync(kFullWarp, sums.a[0], offset);
+    sums.b[0] += __shfl_xor_sync(kFullWarp, sums.b[0], offset);
+  }
+  const int warp = thread / static_cast<int>(kWarp);
+  if (thread % static_cast<int>(kWarp) < kCombineTile) {
+    of_warps[warp][0][in_tile] = sums.a[0];
+    of_warps[warp][1][in_tile] = sums.b[0];
+  }
+  __syncthreads();
+  if (!finishes) return;
+  double a = 0, b = 0;
+#pragma unroll
+  for (int i = 0; i < kWarps; ++i) {
+    a += of_warps[i][0][in_tile];
+    b += of_warps[i][1][in_tile];
+  }
+  finish(channel, loaded, a, b);
 }
 
 // ---- small batches ------------------------------------------------------------------------------

@@ -12,9 +12,16 @@ namespace nat::gpu {
 
 namespace {
 
+// Whether x has been through conv2d_fold().
+bool is_folded(const Conv2d& conv, const Shape& x, const Shape& w) {
+  return x[3] != w[3] && x[3] == w[3] * conv.stride * conv.stride;
+}
+
 void check(const Conv2d& conv, const ConstView& x, const Shape& w, const ConstView& y) {
-  const Shape want_y = conv2d_output(conv, x.shape, y.shape.channels());
-  const Shape want_w(y.shape.channels(), conv.kernel, conv.kernel, x.shape[3]);
+  const bool folded = is_folded(conv, x.shape, w);
+  const Shape want_y =
+      conv2d_output(folded ? folded_conv(conv) : conv, x.shape, y.shape.channels());
+  const Shape want_w(y.shape.channels(), conv.kernel, conv.kernel, folded ? w[3] : x.shape[3]);
   NAT_CHECK(y.shape == want_y, ErrorKind::usage, "conv2d: y has shape ", to_string(y.shape),
             ", expected ", to_string(want_y));
   NAT_CHECK(w == want_w, ErrorKind::usage, "conv2d: w has shape ", to_string(w), ", expected ",
@@ -45,6 +52,16 @@ void data_product(Context& ctx, const Conv2d& conv, ConstView w, ConstView dy, V
 void weights_product(Context& ctx, const Conv2d& conv, ConstView x, ConstView dy, View dw) {
   if (libraries::conv2d_backward_weights(ctx, conv, x, dy, dw)) return;
   plain::conv2d_backward_weights(ctx, conv, x, dy, dw);
+}
+
+// x, or what it is folded to where that pays.
+ConstView as_folded(Context& ctx, Scratch::Frame& frame, const Conv2d& conv, ConstView x,
+                    const Shape& w) {
+  const Shape shape = conv2d_folded(Device::cuda, conv, x.shape);
+  if (is_folded(conv, x.shape, w) || shape == x.shape) return x;
+  const View folded = scratch_view(frame, x.dtype, shape);
+  conv2d_fold(ctx, conv, x, folded);
+  return folded;
 }
 
 // ---- gradients of weights into their float32 buffer
@@ -82,17 +99,23 @@ void store_gradient(Context& ctx, ConstView from, Grad grad, View to) {
 
 }  // namespace
 
+void conv2d_fold(Context& ctx, const Conv2d& conv, ConstView x, View folded) {
+  const Shape want = conv2d_folded(Device::cuda, conv, x.shape);
+  NAT_CHECK(want != x.shape && folded.shape == want && folded.dtype == x.dtype, ErrorKind::usage,
+            "conv2d: folded is ", name(folded.dtype), " ", to_string(folded.shape), ", expected ",
+            name(x.dtype), " ", to_string(want), ", other than x");
+  fold_pictures(ctx, conv, x, folded);
+}
+
 void conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, View y) {
   check(conv, x, w.shape, y);
   check_dtypes(x, w.dtype, fits_as_weights(w.dtype, x.dtype), y);
   Scratch::Frame frame(ctx.scratch);
-  if (can_fold(conv, x.shape)) {
-    const Folded folded = fold(conv, x.shape, y.shape);
-    const View z = scratch_view(frame, x.dtype, folded.x);
-    const View v = scratch_view(frame, x.dtype, folded.w);
-    fold_pictures(ctx, conv, x, z);
+  const ConstView z = as_folded(ctx, frame, conv, x, w.shape);
+  if (is_folded(conv, z.shape, w.shape)) {
+    const View v = scratch_view(frame, x.dtype, folded_weights(conv, w.shape));
     fold_weights(ctx, conv, w, v);
-    return forward_product(ctx, folded.conv, z, v, y);
+    return forward_product(ctx, folded_conv(conv), z, v, y);
   }
   forward_product(ctx, conv, x, as_operand(ctx, frame, w, x.dtype), y);
 }
@@ -109,12 +132,10 @@ void conv2d_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, Cons
   check(conv, x, dw.shape, dy);
   check_dtypes(x, dw.dtype, dw.dtype == parameter_dtype(x.dtype), dy);
   Scratch::Frame frame(ctx.scratch);
-  if (can_fold(conv, x.shape)) {
-    const Folded folded = fold(conv, x.shape, dy.shape);
-    const View z = scratch_view(frame, x.dtype, folded.x);
-    const View dv = scratch_view(frame, x.dtype, folded.w);
-    fold_pictures(ctx, conv, x, z);
-    weights_product(ctx, folded.conv, z, dy, dv);
+  const ConstView z = as_folded(ctx, frame, conv, x, dw.shape);
+  if (is_folded(conv, z.shape, dw.shape)) {
+    const View dv = scratch_view(frame, x.dtype, folded_weights(conv, dw.shape));
+    weights_product(ctx, folded_conv(conv), z, dy, dv);
     return unfold_weight_gradient(ctx, conv, dv, grad, dw);
   }
   if (x.dtype == dw.dtype && grad == Grad::overwrite) {

@@ -111,18 +111,13 @@ void launch_fold_pictures(Context& ctx, const PictureSizes& size, const ConstVie
 
 }  // namespace
 
-bool can_fold(const Conv2d& conv, const Shape& x) {
-  constexpr std::int64_t kTensorCoreChannels = 8;
-  return conv.kernel > conv.stride && conv.stride > 1 && x[3] < kTensorCoreChannels &&
-         x[3] * conv.stride * conv.stride % kTensorCoreChannels == 0;
+Conv2d folded_conv(const Conv2d& conv) {
+  return {.kernel = (conv.kernel + conv.stride - 1) / conv.stride, .stride = 1, .pad = 0};
 }
 
-Folded fold(const Conv2d& conv, const Shape& x, const Shape& y) {
-  const int taps = (conv.kernel + conv.stride - 1) / conv.stride;
-  const std::int64_t channels = x[3] * conv.stride * conv.stride;
-  return {.conv = {.kernel = taps, .stride = 1, .pad = 0},
-          .x = {x[0], y[1] + taps - 1, y[2] + taps - 1, channels},
-          .w = {y[3], taps, taps, channels}};
+Shape folded_weights(const Conv2d& conv, const Shape& w) {
+  const std::int64_t taps = folded_conv(conv).kernel;
+  return {w[0], taps, taps, w[3] * conv.stride * conv.stride};
 }
 
 void fold_pictures(Context& ctx, const Conv2d& conv, ConstView x, View z) {

@@ -15,14 +15,9 @@
 
 namespace nat::gpu {
 
-struct Folded {
-  Conv2d conv;  // stride 1, no padding
-  Shape x, w;   // of z and v
-};
-
-// Whether folding pays: few channels, overlapping strides, and a result that tensor cores like.
-bool can_fold(const Conv2d& conv, const Shape& x);
-Folded fold(const Conv2d& conv, const Shape& x, const Shape& y);
+// The shape of z, where folding pays, is conv2d_folded().
+Conv2d folded_conv(const Conv2d& conv);
+Shape folded_weights(const Conv2d& conv, const Shape& w);
 
 void fold_pictures(Context&, const Conv2d&, ConstView x, View z);
 void fold_weights(Context&, const Conv2d&, ConstView w, View v);  // w f32, bf16, f64; dtype of v
