@@ -25,7 +25,6 @@ __device__ void reset(const Crew& crew, const LapProblem& problem) {
   if (crew.rank() == 0) {
     *problem.control = {};
     problem.control->low = UINT_MAX;
-    problem.control->least_price = INT_MAX;
   }
 }
 
@@ -244,22 +243,24 @@ void launch_blocks(Context& ctx, const LapOptions& options, const LapTask& task)
   launch_crew<BlockCrew>(ctx, options, {.grid = grid, .block = dim3(threads_for(task.n))}, task);
 }
 
-// A thread for each column: the first block has the most to do, and smaller blocks meet sooner.
+// Of crews of several blocks: the first block works alone most of the time, with several warps a
+// row.
+unsigned threads_of_crew(std::int64_t n) { return threads_for(blocks_for(n, 4)); }
+
 void launch_clusters(Context& ctx, const LapOptions& options, const LapTask& task) {
   const dim3 grid(static_cast<unsigned>(task.count) * kClusterBlocks);
-  const dim3 block(threads_for(blocks_for(task.n, kWarp)));
-  launch_crew<ClusterCrew>(ctx, options, {.grid = grid, .block = block, .cluster = kClusterBlocks},
-                           task);
+  launch_crew<ClusterCrew>(
+      ctx, options,
+      {.grid = grid, .block = dim3(threads_of_crew(task.n)), .cluster = kClusterBlocks}, task);
 }
 
-// A thread for each column and a warp for each row, as far as blocks and multiprocessors go. Every
-// block must be resident: one a multiprocessor always is.
+// As far as multiprocessors go: every block must be resident, and one a multiprocessor always is.
 void launch_grid(Context& ctx, const LapOptions& options, const LapTask& task) {
-  const unsigned threads = threads_for(blocks_for(task.n, kWarp));
-  const unsigned blocks = std::clamp(blocks_for(task.n, threads / kWarp), 1u,
-                                     static_cast<unsigned>(ctx.cuda->multiprocessors));
-  launch_crew<GridCrew>(ctx, options,
-                        {.grid = dim3(blocks), .block = dim3(threads), .cooperative = true}, task);
+  const unsigned blocks =
+      std::clamp(blocks_for(task.n, 4), 1u, static_cast<unsigned>(ctx.cuda->multiprocessors));
+  launch_crew<GridCrew>(
+      ctx, options,
+      {.grid = dim3(blocks), .block = dim3(threads_of_crew(task.n)), .cooperative = true}, task);
 }
 
 void check_options(const Context& ctx, const LapOptions& options) {

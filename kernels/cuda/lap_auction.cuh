@@ -26,16 +26,27 @@ __device__ void clear_seats(const Crew& crew, const LapProblem& problem) {
   }
 }
 
-// By a warp, for row i, the k-th bidder, once the two best of its columns are known.
-__device__ inline void place_bid(const LapProblem& problem, const lap::TopTwo& top, std::int32_t i,
-                                 std::int32_t raise, lap::Bid& placed) {
-  const std::int32_t* score = problem.row(i);
-  const std::int32_t column = lap::preferred_column(top, i, score[i], problem.ask[i]);
-  const lap::Bid bid = lap::bid_for(top, column, score[column], raise);
-  if (lane() != 0) return;
-  placed = bid;
-  if (bid.column != lap::kNone) atomicMax(&problem.offers[column], lap::offer(bid.price, i));
-}
+// A row about to bid. What it would pay for its own column is read before its columns are scanned.
+struct LapBidder {
+  std::int32_t row;
+  std::int32_t own_score, own_ask;
+
+  __device__ LapBidder(const LapProblem& problem, std::int32_t i)
+      : row(i), own_score(problem.row(i)[i]), own_ask(problem.ask[i]) {}
+
+  // By a warp, once the two best of the row's columns are known.
+  __device__ void place(const LapProblem& problem, const lap::TopTwo& top, std::int32_t raise,
+                        lap::Bid& placed) const {
+    const std::int32_t column = lap::preferred_column(top, row, own_score, own_ask);
+    const std::int32_t score = top.best + problem.ask[column];
+    const lap::Bid bid = lap::bid_for(top, column, score, raise);
+    if (lane() != 0) return;
+    placed = bid;
+    if (bid.column != lap::kNone) {
+      atomicMax(&problem.offers[column], lap::offer(bid.price, row));
+    }
+  }
+};
 
 // The bidders of a round are bidders_of(round); accept_bids() lists those of the next. The order in
 // which they are listed is left to chance and changes nothing.
@@ -45,9 +56,9 @@ __device__ void place_bids(const Crew& crew, const LapProblem& problem, int roun
                            std::int32_t raise) {
   const std::int32_t* bidders = problem.bidders_of(round);
   for (auto k = static_cast<int>(warp_of(crew)); k < count; k += static_cast<int>(warps_of(crew))) {
-    const std::int32_t i = bidders[k];
-    place_bid(problem, top_two(problem.row(i), problem.ask, problem.columns), i, raise,
-              problem.bids[k]);
+    const LapBidder bidder(problem, bidders[k]);
+    const lap::TopTwo top = top_two(problem.row(bidder.row), problem.ask, problem.columns);
+    bidder.place(problem, top, raise, problem.bids[k]);
   }
 }
 
@@ -60,10 +71,10 @@ __device__ inline void place_few_bids(const LapProblem& problem, int round, int 
   while (2 * team * count <= static_cast<int>(blockDim.x / kWarp)) team *= 2;
   const int k = warp / team;
   const bool bids = k < count;
-  const std::int32_t i = bids ? problem.bidders_of(round)[k] : 0;
+  const LapBidder bidder(problem, problem.bidders_of(round)[bids ? k : 0]);
   if (bids) {
-    const lap::TopTwo top =
-        warp_top_two(scan_share(problem.row(i), problem.ask, problem.columns, warp % team, team));
+    const lap::TopTwo top = warp_top_two(
+        scan_share(problem.row(bidder.row), problem.ask, problem.columns, warp % team, team));
     if (lane() == 0) seen[warp] = top;
   }
   __syncthreads();
@@ -71,7 +82,7 @@ __device__ inline void place_few_bids(const LapProblem& problem, int round, int 
   const bool is_member = static_cast<int>(lane()) < team;
   const lap::TopTwo top =
       warp_top_two(is_member ? seen[warp + static_cast<int>(lane())] : none_seen());
-  place_bid(problem, top, i, raise, problem.bids[k]);
+  bidder.place(problem, top, raise, problem.bids[k]);
 }
 
 // A column has one winner, who alone writes to it. Offers of earlier rounds need no clearing: a
@@ -166,30 +177,13 @@ __device__ bool hold(const Crew& crew, const lap::Phase& phase, const LapProblem
   if (crew.has_first_block()) {
     if (progress.goes_on(phase)) hold_last_rounds(phase, problem, desk, progress);
     if (crew.rank() == 0) {
-      problem.control->free_rows = progress.count;
+      problem.control->free_rows = progress.count + problem.control->waiting;
       problem.control->counts.rounds += progress.round;
       problem.control->counts.bids += progress.bids;
     }
   }
   crew.sync();
-  const bool done = problem.control->free_rows + problem.control->waiting <= phase.free_rows;
-  crew.sync();
-  return done;
-}
-
-template <class Crew>
-__device__ void lower_prices(const Crew& crew, const LapProblem& problem) {
-  std::int32_t least = INT_MAX;
-  for (std::int64_t j = crew.rank(); j < problem.n; j += crew.size()) {
-    least = problem.ask[j] < least ? problem.ask[j] : least;
-  }
-  least = __reduce_min_sync(kFullWarp, least);
-  if (lane() == 0) atomicMin(&problem.control->least_price, lap::price_of(least));
-  crew.sync();
-  for (std::int64_t j = crew.rank(); j < problem.n; j += crew.size()) {
-    problem.ask[j] -= problem.control->least_price;
-  }
-  crew.sync();
+  return problem.control->free_rows <= phase.free_rows;
 }
 
 template <class Crew>
@@ -201,7 +195,6 @@ __device__ void hold_auction(const Crew& crew, const lap::Schedule& schedule,
     done = !schedule.is_scaled(phase);
     hold(crew, done ? schedule.exact() : phase, problem, desk);
   }
-  lower_prices(crew, problem);
 }
 
 }  // namespace nat::gpu

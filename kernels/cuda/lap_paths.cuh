@@ -1,8 +1,6 @@
 // The rows that the auction has left free, placed one by one along shortest paths of exchanges
 // (kernels/lap_auction.h) by one block: the same steps as LapProblem::place on the CPU.
-//
-// A thread keeps the columns that it alone reads and writes in a search: threadIdx.x, + blockDim.x,
-// ...; one barrier a step.
+// One barrier a step.
 #pragma once
 
 #include "kernels/cuda/lap_desk.cuh"
@@ -29,22 +27,87 @@ __device__ inline LapNearest block_nearest(const LapNearest& own, LapNearest* sc
   return warp_nearest(exists ? scratch[lane()] : LapNearest{INT_MAX, INT_MAX});
 }
 
-// Offers of the row that has just been reached, to the columns of this thread; the nearest of them.
-__device__ inline LapNearest relax(const LapProblem& problem, std::int32_t row, std::int32_t base) {
-  const std::int32_t* score = problem.row(row);
-  LapNearest nearest{INT_MAX, INT_MAX};
-  for (auto j = static_cast<std::int32_t>(threadIdx.x); j < problem.columns;
-       j += static_cast<std::int32_t>(blockDim.x)) {
-    const std::int32_t offer = base + problem.open_ask[j] - score[j];
-    std::int32_t known = problem.distance[j];
-    if (offer < known) {
-      problem.distance[j] = known = offer;
-      problem.from[j] = row;
+// The search for a free column from one row. A thread keeps the columns that it alone reads and
+// writes: threadIdx.x, + blockDim.x, ... Addresses are members, so that no step has to read them
+// from the problem first.
+class LapSearch {
+ public:
+  __device__ explicit LapSearch(const LapProblem& problem)
+      : columns_(static_cast<std::int32_t>(problem.columns)),
+        threads_(static_cast<std::int32_t>(blockDim.x)),
+        scores_(problem.scores),
+        ask_(problem.ask),
+        row_of_column_(problem.row_of_column),
+        open_ask_(problem.open_ask),
+        distance_(problem.distance),
+        closed_at_(problem.closed_at),
+        from_(problem.from) {}
+
+  // The free column at the end of the path, and how far it is. Counts steps.
+  __device__ LapNearest run(std::int32_t start, std::int64_t& steps) const {
+    __shared__ LapNearest scratch[2][kWarp];
+    for (auto j = static_cast<std::int32_t>(threadIdx.x); j < columns_; j += threads_) {
+      open_ask_[j] = ask_[j];
+      distance_[j] = lap::kFar;
     }
-    if (known < nearest.distance) nearest = {known, j};
+    std::int32_t row = start, base = 0;
+    for (;; ++steps) {
+      const LapNearest own = relax(row, base);
+      LapNearest nearest = block_nearest(own, scratch[steps % 2]);
+      if (!lap::taken(nearest.distance)) {
+        ++steps;
+        return nearest;
+      }
+      nearest.distance = lap::price_of(nearest.distance);
+      if (own.column == nearest.column) {
+        distance_[own.column] = lap::kFar;
+        open_ask_[own.column] = lap::kClosed;
+        closed_at_[own.column] = nearest.distance;
+      }
+      row = row_of_column_[nearest.column];
+      base = nearest.distance + row_of(row)[nearest.column] - lap::price_of(ask_[nearest.column]);
+    }
   }
-  return nearest;
-}
+
+ private:
+  __device__ const std::int32_t* row_of(std::int32_t row) const {
+    return scores_ + std::int64_t{row} * columns_;
+  }
+
+  // Offers of the row that has just been reached, to the columns of this thread; the nearest of
+  // them. The scores of several columns are under way together.
+  __device__ LapNearest relax(std::int32_t row, std::int32_t base) const {
+    constexpr int kAtOnce = 8;
+    const std::int32_t* const score_of_column = row_of(row);
+    LapNearest nearest{INT_MAX, INT_MAX};
+    for (auto first = static_cast<std::int32_t>(threadIdx.x); first < columns_;
+         first += kAtOnce * threads_) {
+      std::int32_t score[kAtOnce];
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        const std::int32_t j = first + k * threads_;
+        score[k] = j < columns_ ? score_of_column[j] : 0;
+      }
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        const std::int32_t j = first + k * threads_;
+        if (j >= columns_) break;
+        const std::int32_t offer = base + open_ask_[j] - score[k];
+        std::int32_t known = distance_[j];
+        if (offer < known) {
+          distance_[j] = known = offer;
+          from_[j] = row;
+        }
+        if (known < nearest.distance) nearest = {known, j};
+      }
+    }
+    return nearest;
+  }
+
+  const std::int32_t columns_, threads_;
+  const std::int32_t *const scores_, *const ask_, *const row_of_column_;
+  std::int32_t *const open_ask_, *const distance_, *const closed_at_, *const from_;
+};
 
 __device__ inline void exchange_along_path(const LapProblem& problem, std::int32_t start,
                                            std::int32_t column) {
@@ -57,34 +120,28 @@ __device__ inline void exchange_along_path(const LapProblem& problem, std::int32
 }
 
 __device__ inline void place(const LapProblem& problem, std::int32_t start, std::int64_t& steps) {
-  __shared__ LapNearest scratch[2][kWarp];
-  for (std::int64_t j = threadIdx.x; j < problem.columns; j += blockDim.x) {
-    problem.open_ask[j] = problem.ask[j];
-    problem.distance[j] = lap::kFar;
-  }
-  std::int32_t row = start, base = 0;
-  LapNearest nearest;
-  for (;;) {
-    nearest = block_nearest(relax(problem, row, base), scratch[steps % 2]);
-    ++steps;
-    const std::int32_t column = nearest.column;
-    if (!lap::taken(nearest.distance)) break;
-    nearest.distance = lap::price_of(nearest.distance);
-    if (static_cast<unsigned>(column) % blockDim.x == threadIdx.x) {
-      problem.distance[column] = lap::kFar;
-      problem.open_ask[column] = lap::kClosed;
-      problem.closed_at[column] = nearest.distance;
-    }
-    row = problem.row_of_column[column];
-    base = nearest.distance + problem.row(row)[column] - lap::price_of(problem.ask[column]);
-  }
+  const LapNearest end = LapSearch(problem).run(start, steps);
   for (std::int64_t j = threadIdx.x; j < problem.n; j += blockDim.x) {
-    if (problem.open_ask[j] == lap::kClosed) {
-      problem.ask[j] += nearest.distance - problem.closed_at[j];
-    }
+    if (problem.open_ask[j] == lap::kClosed) problem.ask[j] += end.distance - problem.closed_at[j];
   }
   __syncthreads();
-  if (threadIdx.x == 0) exchange_along_path(problem, start, nearest.column);
+  if (threadIdx.x == 0) exchange_along_path(problem, start, end.column);
+  __syncthreads();
+}
+
+// Lets the least price be 0, which leaves distances room (kernels/lap_auction.h).
+__device__ inline void lower_prices(const LapProblem& problem) {
+  __shared__ int least;
+  if (threadIdx.x == 0) least = INT_MAX;
+  __syncthreads();
+  std::int32_t own = INT_MAX;
+  for (std::int64_t j = threadIdx.x; j < problem.n; j += blockDim.x) {
+    own = problem.ask[j] < own ? problem.ask[j] : own;
+  }
+  own = __reduce_min_sync(kFullWarp, own);
+  if (lane() == 0) atomicMin(&least, lap::price_of(own));
+  __syncthreads();
+  for (std::int64_t j = threadIdx.x; j < problem.n; j += blockDim.x) problem.ask[j] -= least;
   __syncthreads();
 }
 
@@ -93,6 +150,7 @@ __device__ inline void place(const LapProblem& problem, std::int32_t start, std:
 __device__ inline void place_free_rows(const LapProblem& problem, const LapProblem& desk) {
   std::int64_t paths = 0, steps = 0;
   take_to_desk(problem, desk);
+  lower_prices(desk);
   for (std::int64_t begin = 0; begin < desk.n; begin += kWarp) {
     const std::int64_t i = begin + lane();
     unsigned free_rows =

@@ -70,7 +70,6 @@ struct LapControl {
   int bidder_counts[3];
   int free_rows;  // at the end of a phase, beside those that wait
   int waiting;
-  int least_price;
   LapSum value, identity, bound;  // doubled quanta
   double float_value, float_identity;
   LapCounts counts;
@@ -142,21 +141,33 @@ __device__ inline void consider(std::int32_t profit, std::int32_t column, lap::T
 __device__ inline lap::TopTwo none_seen() { return {INT_MIN, INT_MIN, INT_MAX}; }
 
 // The two largest of score - ask over a share of the columns of a row: those that this lane takes
-// as one of the `team` warps that scan the row, the `member`-th.
+// as one of the `team` warps that scan the row, the `member`-th. Several loads are under way before
+// the first is looked at, here and wherever a loop would otherwise wait for memory once a turn.
 __device__ inline lap::TopTwo scan_share(const std::int32_t* score, const std::int32_t* ask,
                                          std::int64_t columns, int member, int team) {
   constexpr std::int32_t kPack = 4;  // one 16-byte load; columns are a multiple of 8
+  constexpr int kAtOnce = 4;
   const std::int32_t stride = static_cast<std::int32_t>(kWarp) * kPack * team;
   lap::TopTwo top = none_seen();
-#pragma unroll 4
-  for (auto j = static_cast<std::int32_t>(member * kWarp + lane()) * kPack; j < columns;
-       j += stride) {
-    const int4 s = *reinterpret_cast<const int4*>(score + j);
-    const int4 a = *reinterpret_cast<const int4*>(ask + j);
-    consider(s.x - a.x, j, top);
-    consider(s.y - a.y, j + 1, top);
-    consider(s.z - a.z, j + 2, top);
-    consider(s.w - a.w, j + 3, top);
+  for (auto first = static_cast<std::int32_t>(member * kWarp + lane()) * kPack; first < columns;
+       first += kAtOnce * stride) {
+    int4 s[kAtOnce], a[kAtOnce];
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) {
+      const std::int32_t j = first + k * stride;
+      const bool is_column = j < columns;
+      s[k] = is_column ? *reinterpret_cast<const int4*>(score + j) : int4{0, 0, 0, 0};
+      a[k] = is_column ? *reinterpret_cast<const int4*>(ask + j)
+                       : int4{lap::kClosed, lap::kClosed, lap::kClosed, lap::kClosed};
+    }
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) {
+      const std::int32_t j = first + k * stride;
+      consider(s[k].x - a[k].x, j, top);
+      consider(s[k].y - a[k].y, j + 1, top);
+      consider(s[k].z - a[k].z, j + 2, top);
+      consider(s[k].w - a[k].w, j + 3, top);
+    }
   }
   return top;
 }
@@ -190,15 +201,24 @@ __device__ inline float from_ordered(unsigned bits) {
 // Into control->low, high and not_finite.
 template <class Crew>
 __device__ void find_range(const Crew& crew, const LapProblem& problem) {
+  constexpr int kAtOnce = 8;
+  const std::int64_t scores = problem.n * problem.n, stride = crew.size();
   unsigned low = UINT_MAX, high = 0;
   bool finite = true;
-#pragma unroll 4
-  for (std::int64_t e = crew.rank(); e < problem.n * problem.n; e += crew.size()) {
-    const float score = problem.input[e];
-    const unsigned key = ordered(score);
-    low = key < low ? key : low;
-    high = key > high ? key : high;
-    finite = finite && (__float_as_uint(score) & 0x7fffffffu) < 0x7f800000u;
+  for (std::int64_t first = crew.rank(); first < scores; first += kAtOnce * stride) {
+    float score[kAtOnce];
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) {
+      const std::int64_t e = first + k * stride;
+      score[k] = problem.input[e < scores ? e : first];
+    }
+#pragma unroll
+    for (int k = 0; k < kAtOnce; ++k) {
+      const unsigned key = ordered(score[k]);
+      low = key < low ? key : low;
+      high = key > high ? key : high;
+      finite = finite && (__float_as_uint(score[k]) & 0x7fffffffu) < 0x7f800000u;
+    }
   }
   low = __reduce_min_sync(kFullWarp, low);
   high = __reduce_max_sync(kFullWarp, high);
@@ -216,9 +236,10 @@ __device__ void find_range(const Crew& crew, const LapProblem& problem) {
 template <class Crew>
 __device__ void quantise(const Crew& crew, const lap::Quantiser& quantiser,
                          const LapProblem& problem) {
+  constexpr int kAtOnce = 8;
   const std::int64_t n = problem.n, columns = problem.columns;
   const std::int64_t tiles_across = (columns + kWarp - 1) / kWarp;
-  const std::int64_t height = n < 1024 ? 8 : 32;
+  const std::int64_t height = n < 1024 ? kAtOnce : 32;
   const std::int64_t tiles = (n + height - 1) / height * tiles_across;
   for (std::int64_t tile = warp_of(crew); tile < tiles; tile += warps_of(crew)) {
     const std::int64_t j = tile % tiles_across * kWarp + lane();
@@ -226,11 +247,19 @@ __device__ void quantise(const Crew& crew, const lap::Quantiser& quantiser,
     const std::int64_t end = begin + height < n ? begin + height : n;
     if (j >= columns) continue;
     std::int32_t sum = 0;
-#pragma unroll 4
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int32_t quanta = j < n ? quantiser(problem.input[i * n + j]) : 0;
-      problem.scores[i * columns + j] = quanta;
-      sum += quanta;
+    for (std::int64_t first = begin; first < end; first += kAtOnce) {
+      float score[kAtOnce];
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        score[k] = first + k < end && j < n ? problem.input[(first + k) * n + j] : 0.0f;
+      }
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        if (first + k >= end) break;
+        const std::int32_t quanta = j < n ? quantiser(score[k]) : 0;
+        problem.scores[(first + k) * columns + j] = quanta;
+        sum += quanta;
+      }
     }
     atomicAdd(&problem.offers[j], static_cast<LapSum>(sum));
   }
