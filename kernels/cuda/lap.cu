@@ -4,6 +4,7 @@
 #include "kernels/lap.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "kernels/cuda/lap_auction.cuh"
 #include "kernels/cuda/lap_paths.cuh"
@@ -222,9 +223,12 @@ LapProblem borrow(Scratch::Frame& frame, const LapTask& task) {
   return problems;
 }
 
-// Of `warps`, as far as a block goes.
+// At least `warps`, as far as a block goes; warps that share a row are a power of two.
 unsigned threads_for(std::int64_t warps) {
-  return static_cast<unsigned>(std::clamp<std::int64_t>(warps * kWarp, kWarp, kThreads));
+  constexpr std::int64_t kMostWarps = kThreads / kWarp;
+  static_assert(std::has_single_bit(static_cast<unsigned>(kMostWarps)));
+  return kWarp *
+         std::bit_ceil(static_cast<unsigned>(std::clamp(warps, std::int64_t{1}, kMostWarps)));
 }
 
 template <class Crew>

@@ -62,14 +62,14 @@ __device__ void place_bids(const Crew& crew, const LapProblem& problem, int roun
   }
 }
 
-// The same by one block for at most half as many bidders as it has warps: several share a row.
-__device__ inline void place_few_bids(const LapProblem& problem, int round, int count,
-                                      std::int32_t raise) {
-  __shared__ lap::TopTwo seen[kWarp];  // by each warp
+// The same where there are warps for all bidders: `team` of a block share a row. Both are powers of
+// two.
+template <class Crew>
+__device__ void place_bids_in_teams(const Crew& crew, const LapProblem& problem, int round,
+                                    int count, std::int32_t raise, int team) {
+  __shared__ lap::TopTwo seen[kWarp];  // by each warp of the block
   const int warp = static_cast<int>(threadIdx.x / kWarp);
-  int team = 2;
-  while (2 * team * count <= static_cast<int>(blockDim.x / kWarp)) team *= 2;
-  const int k = warp / team;
+  const int k = static_cast<int>(warp_of(crew)) / team;
   const bool bids = k < count;
   const LapBidder bidder(problem, problem.bidders_of(round)[bids ? k : 0]);
   if (bids) {
@@ -126,9 +126,29 @@ struct LapProgress {
   }
 };
 
-// So few that one block alone is done with a round before a crew of several would meet.
+// One round, by the whole crew.
+template <class Crew>
+__device__ void hold_round(const Crew& crew, const LapProblem& problem, std::int32_t raise,
+                           LapProgress& progress) {
+  const int block_warps = static_cast<int>(blockDim.x / kWarp);
+  int team = 1;
+  while (2 * team <= block_warps && 2 * team * progress.count <= static_cast<int>(warps_of(crew))) {
+    team *= 2;
+  }
+  if (team > 1) {
+    place_bids_in_teams(crew, problem, progress.round, progress.count, raise, team);
+  } else {
+    place_bids(crew, problem, progress.round, progress.count, raise);
+  }
+  crew.sync();
+  accept_bids(crew, problem, progress.round, progress.count);
+  crew.sync();
+  progress.end_round(problem);
+}
+
+// So few that one block alone is done with a round before a crew of several has met twice.
 __device__ inline int few_bidders(std::int64_t columns) {
-  constexpr std::int64_t kScores = 1 << 15;
+  constexpr std::int64_t kScores = 1 << 16;
   const std::int64_t fitting = kScores / columns;
   return fitting < kFewBidders ? static_cast<int>(fitting) : kFewBidders;
 }
@@ -146,17 +166,7 @@ __device__ inline void hold_last_rounds(const lap::Phase& phase, const LapProble
   }
   if (block.rank() == 0) desk.bidder_counts[(progress.round + 1) % 3] = 0;
   take_to_desk(problem, desk);
-  while (progress.goes_on(phase)) {
-    if (2 * progress.count <= static_cast<int>(warps_of(block))) {
-      place_few_bids(desk, progress.round, progress.count, phase.raise);
-    } else {
-      place_bids(block, desk, progress.round, progress.count, phase.raise);
-    }
-    block.sync();
-    accept_bids(block, desk, progress.round, progress.count);
-    block.sync();
-    progress.end_round(desk);
-  }
+  while (progress.goes_on(phase)) hold_round(block, desk, phase.raise, progress);
   bring_back(desk, problem);
 }
 
@@ -168,11 +178,7 @@ __device__ bool hold(const Crew& crew, const lap::Phase& phase, const LapProblem
   crew.sync();
   LapProgress progress{.count = static_cast<int>(problem.n)};
   while (progress.goes_on(phase) && progress.count > few_bidders(problem.columns)) {
-    place_bids(crew, problem, progress.round, progress.count, phase.raise);
-    crew.sync();
-    accept_bids(crew, problem, progress.round, progress.count);
-    crew.sync();
-    progress.end_round(problem);
+    hold_round(crew, problem, phase.raise, progress);
   }
   if (crew.has_first_block()) {
     if (progress.goes_on(phase)) hold_last_rounds(phase, problem, desk, progress);
