@@ -42,8 +42,8 @@ struct InputGradientLanes {
 };
 template <int N, class C>
 __device__ InputGradientLanes<C, N> load_lanes(const InputGradients<C>& from, int channel) {
-  return {load_lanes<N>(from.gain + channel), load_lanes<N>(from.slope + channel),
-          load_lanes<N>(from.offset + channel)};
+  return {load_whole_lanes<N>(from.gain + channel), load_whole_lanes<N>(from.slope + channel),
+          load_whole_lanes<N>(from.offset + channel)};
 }
 
 // What a backward pass knows and finds out about each channel.
@@ -231,21 +231,26 @@ struct WindowGradient {
   Pack<std::uint8_t, N> argmax;
 };
 
-// The argmax of a window that does not exist.
+// The argmax of a window, or what stands for one that does not exist.
 template <int N>
-__device__ Pack<std::uint8_t, N> nowhere() {
-  Pack<std::uint8_t, N> argmax;
+__device__ Pack<std::uint8_t, N> argmax_if(bool exists, const Pack<std::uint8_t, N>& argmax) {
+  static_assert(kClipped == 255 && N % 4 == 0);
+  auto words = __builtin_bit_cast(Pack<unsigned, N / 4>, argmax);
 #pragma unroll
-  for (int k = 0; k < N; ++k) argmax.value[k] = kClipped;
-  return argmax;
+  for (int i = 0; i < N / 4; ++i) words.value[i] |= exists ? 0 : ~0u;
+  return __builtin_bit_cast(Pack<std::uint8_t, N>, words);
 }
 
 // Adds the gradient of a window where its maximum lies at the pixel with this number.
 template <class T, int N, class C = Compute<T>>
-__device__ void add_where(const WindowGradient<T, N>& window, int number, Lanes<C, N>& g) {
+__device__ void add_where(const WindowGradient<T, N>& window, int number, bool first,
+                          Lanes<C, N>& g) {
   const auto dy = widen(window.dy);
 #pragma unroll
-  for (int k = 0; k < N; ++k) g[k] += window.argmax.value[k] == number ? dy[k] : C{0};
+  for (int k = 0; k < N; ++k) {
+    const C here = window.argmax.value[k] == number ? dy[k] : C{0};
+    g[k] = first ? here : g[k] + here;
+  }
 }
 
 // Each pixel gathers from the windows that contain it, in row-major order: no pixel waits for
@@ -266,7 +271,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
         if (!out.contain(p, q) || a >= window.size || b >= window.size) continue;
         const std::int64_t place = out.index(at.image, p, q) * walk.channels + walk.channel;
         add_where<T, N>({load_pack<N>(from.dy + place), load_pack<N>(from.argmax + place)},
-                        a * window.size + b, g);
+                        a * window.size + b, false, g);
       }
     }
     store_pack(gradient(g, load_pack<N>(x + walk.at(row))), dx + walk.at(row));
@@ -285,25 +290,37 @@ struct CellWindows {
                        const Walk& walk) {
 #pragma unroll
     for (int i = 0; i < kReach; ++i) {
+      const int p = cell.row - i;
+      const std::int64_t line = out.nearest(cell.image, p, 0) * walk.channels;
 #pragma unroll
       for (int j = 0; j < kReach; ++j) {
-        const int p = cell.row - i, q = cell.column - j;
-        const std::int64_t at = out.nearest(cell.image, p, q) * walk.channels + walk.channel;
+        const int q = cell.column - j;
+        const std::int64_t column = std::int64_t{out.nearest_column(q)} * walk.channels;
+        const std::int64_t at = line + column + walk.channel;
         windows[i][j] = {load_pack<N>(from.dy + at), load_pack<N>(from.argmax + at)};
-        if (!out.contain(p, q)) windows[i][j].argmax = nowhere<N>();
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kReach; ++i) {
+#pragma unroll
+      for (int j = 0; j < kReach; ++j) {
+        auto& argmax = windows[i][j].argmax;
+        argmax = argmax_if(out.contain(cell.row - i, cell.column - j), argmax);
       }
     }
   }
   // The gradient of pixel (a, b) of the cell. Its number in each window is a constant.
   __device__ Lanes<Compute<T>, N> gather(int a, int b) const {
     Lanes<Compute<T>, N> g{};
+    bool first = true;  // known to the compiler: nothing is added to zeros
 #pragma unroll
     for (int i = kReach - 1; i >= 0; --i) {
 #pragma unroll
       for (int j = kReach - 1; j >= 0; --j) {
         const int row = i * Window::stride + a, column = j * Window::stride + b;
         if (row >= Window::size || column >= Window::size) continue;
-        add_where(windows[i][j], row * Window::size + column, g);
+        add_where(windows[i][j], row * Window::size + column, first, g);
+        first = false;
       }
     }
     return g;
@@ -327,10 +344,12 @@ __global__ void __launch_bounds__(kBlockThreads, 2)
     std::int64_t at[kStride][kStride];
     Pack<T, N> value[kStride][kStride];
 #pragma unroll
-    for (int a = 0; a < kStride; ++a) {
+    for (int a = 0; a < kStride; ++a) {  // the nearest pixel lies in the same cell
+      const std::int64_t line = in.nearest(cell.image, top + a, 0) * walk.channels;
 #pragma unroll
-      for (int b = 0; b < kStride; ++b) {  // the nearest pixel lies in the same cell
-        at[a][b] = in.nearest(cell.image, top + a, left + b) * walk.channels + walk.channel;
+      for (int b = 0; b < kStride; ++b) {
+        const std::int64_t column = std::int64_t{in.nearest_column(left + b)} * walk.channels;
+        at[a][b] = line + column + walk.channel;
         value[a][b] = load_pack<N>(x + at[a][b]);
       }
     }
@@ -338,7 +357,9 @@ __global__ void __launch_bounds__(kBlockThreads, 2)
     for (int a = 0; a < kStride; ++a) {
 #pragma unroll
       for (int b = 0; b < kStride; ++b) {
-        if (!in.contain(top + a, left + b)) continue;
+        // The first pixel is always there. Asking would let the compiler read what only it needs
+        // after all the rest has come.
+        if (a + b > 0 && !in.contain(top + a, left + b)) continue;
         store_pack(gradient(windows.gather(a, b), value[a][b]), dx + at[a][b]);
       }
     }

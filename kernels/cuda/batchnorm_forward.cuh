@@ -212,8 +212,8 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
     normalize(ChannelGrid grid, const T* x, ScaleShifts<C> affine, C floor, Dropout dropout, T* y) {
   const Walk walk = Walk::in_reverse(grid, N);
   dropout.start();
-  normalize_rows<T, N>(walk, x, load_lanes<N>(affine.scale + walk.channel),
-                       load_lanes<N>(affine.shift + walk.channel), floor, dropout, y);
+  normalize_rows<T, N>(walk, x, load_whole_lanes<N>(affine.scale + walk.channel),
+                       load_whole_lanes<N>(affine.shift + walk.channel), floor, dropout, y);
 }
 
 // The whole forward pass of a small batch in one launch: a block owns a tile of channels.
@@ -257,8 +257,8 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
     normalize_pooled(ChannelGrid grid, Pixels in, Pixels out, Window window, const T* x,
                      ScaleShifts<C> affine, C floor, PooledOutput<T> to) {
   const Walk walk = Walk::in_reverse(grid, N);
-  const auto scale = load_lanes<N>(affine.scale + walk.channel);
-  const auto shift = load_lanes<N>(affine.shift + walk.channel);
+  const auto scale = load_whole_lanes<N>(affine.scale + walk.channel);
+  const auto shift = load_whole_lanes<N>(affine.shift + walk.channel);
   const std::int64_t line = std::int64_t{in.columns()} * walk.channels;
   WindowMaximum<T, N> maximum(scale);
   for (std::uint32_t row = walk.row; row < walk.end; row += walk.step) {

@@ -121,6 +121,20 @@ __device__ Lanes<C, N> load_lanes(const C* from) {
   return lanes;
 }
 
+// The same for parameters in memory of their own, from a multiple of N on.
+template <int N, class C>
+__device__ Lanes<C, N> load_whole_lanes(const C* from) {
+  constexpr int kPack = N < kFullPack<C> ? N : kFullPack<C>;
+  Lanes<C, N> lanes;
+#pragma unroll
+  for (int i = 0; i < N; i += kPack) {
+    const auto some = load_pack<kPack>(from + i);
+#pragma unroll
+    for (int k = 0; k < kPack; ++k) lanes[i + k] = some.value[k];
+  }
+  return lanes;
+}
+
 // Whether rows of `channels` values at all these addresses can be read in packs of `pack` values.
 template <class T>
 bool fits_pack(int pack, std::int64_t channels, std::initializer_list<const void*> tensors,

@@ -35,8 +35,10 @@ struct Pixels {
   // Of the pixel itself if the picture contains it, else of the one at the border next to it.
   __device__ std::int64_t nearest(std::uint32_t image, int row, int column) const {
     row = row < 0 ? 0 : row < rows() ? row : rows() - 1;
-    column = column < 0 ? 0 : column < columns() ? column : columns() - 1;
-    return index(image, row, column);
+    return index(image, row, nearest_column(column));
+  }
+  __device__ int nearest_column(int column) const {
+    return column < 0 ? 0 : column < columns() ? column : columns() - 1;
   }
 };
 
