@@ -115,10 +115,10 @@ inline std::string fault_of(const LapProblems::Solution& solution, std::int64_t 
   return "";
 }
 
-// Median of at least 5 calls and 0.3 seconds after a warm-up; a call that takes long is its own
+// Median of at least 5 calls and 0.1 seconds after a warm-up; a call that takes long is its own
 // warm-up.
 inline double wall_seconds(const std::function<void()>& call) {
-  constexpr double kLong = 3, kEnough = 0.3;
+  constexpr double kLong = 0.5, kEnough = 0.1;
   constexpr std::size_t kFewest = 5;
   const auto once = [&] {
     const double began = now();
