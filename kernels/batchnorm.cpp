@@ -58,10 +58,12 @@ void check(const BatchNorm& norm, const ConstView& x, const ConstView& y,
 
 }  // namespace
 
-void check_batchnorm_forward(const BatchNorm& norm, const ConstView& x,
-                             const BatchNormParameters& parameters, const BatchNormSaved& saved,
-                             const ConstView& y) {
+void check_batchnorm_forward(const BatchNorm& norm, Mode mode, const DropoutKey& key,
+                             const ConstView& x, const BatchNormParameters& parameters,
+                             const BatchNormSaved& saved, const ConstView& y) {
   check(norm, x, y, saved);
+  NAT_CHECK(mode == Mode::eval || norm.dropout == 0 || key.step != nullptr, ErrorKind::usage,
+            "batch norm: dropout of ", norm.dropout, " in training needs the number of the step");
   check_channels("gamma", parameters.gamma, x);
   check_channels("beta", parameters.beta, x);
   check_channels("running_mean", parameters.running_mean, x);

@@ -6,9 +6,9 @@
 
 namespace nat {
 
-void check_batchnorm_forward(const BatchNorm& norm, const ConstView& x,
-                             const BatchNormParameters& parameters, const BatchNormSaved& saved,
-                             const ConstView& y);
+void check_batchnorm_forward(const BatchNorm& norm, Mode mode, const DropoutKey& key,
+                             const ConstView& x, const BatchNormParameters& parameters,
+                             const BatchNormSaved& saved, const ConstView& y);
 void check_batchnorm_backward(const BatchNorm& norm, const ConstView& x, const ConstView& y,
                               const ConstView& gamma, const BatchNormSaved& saved,
                               const ConstView& dy, const ConstView& dgamma, const ConstView& dbeta,

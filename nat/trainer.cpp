@@ -244,9 +244,14 @@ void Trainer::lap(Context& ctx, double& stage) {
 }
 
 void calibrate_batchnorm(Context& ctx, Execution& execution, FrontEnd front, View pixels,
-                         View boxes) {
+                         View boxes, std::uint64_t seed, std::uint32_t step) {
+  const Buffer number(ctx.device, sizeof step, "step number");
+  copy_to_device(ctx, ConstView(&step, DType::i32, Shape(1)),
+                 View(number.data(), DType::i32, Shape(1)));
   preprocess(ctx, front, pixels, boxes, execution.input());
-  execution.forward(ctx, Pass{.mode = Mode::train});
+  execution.forward(ctx,
+                    Pass{.mode = Mode::train, .seed = seed, .step = number.as<std::uint32_t>()});
+  synchronize(ctx);  // `step` and `number` end here
 }
 
 }  // namespace nat

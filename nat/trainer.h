@@ -160,9 +160,10 @@ class Trainer {
 };
 
 // Shows pictures to the network without training it, so that the running statistics of an untrained
-// network describe the data. Needed before its features may stand as the baseline.
+// network describe the data. Needed before its features may stand as the baseline. Dropout is that
+// of step `step` of a training with this seed.
 void calibrate_batchnorm(Context& ctx, Execution& execution, FrontEnd front, View pixels,
-                         View boxes);
+                         View boxes, std::uint64_t seed, std::uint32_t step);
 
 // Whether epoch `epoch` re-assigns: epochs 0, period, 2 period, ... as in the official code;
 // period 0 never does.

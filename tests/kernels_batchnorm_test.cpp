@@ -540,6 +540,18 @@ TEST_CASE("Wrong shapes, types and options are refused with one clear line") {
   Block block(good);
   block.forward();
   CHECK_THROWS_AS(block.backward(block.x.view(), block.dgamma.view()), Error);
+  Block masked({.x = Shape(8, 8), .norm = {.dropout = 0.5f}});
+  masked.forward();
+  const auto without_step = [&masked](Mode mode) {
+    batchnorm_forward(masked.ctx, masked.c.norm, mode, DropoutKey{}, masked.x.view(),
+                      {masked.gamma.view(), masked.beta.view(), masked.running_mean.view(),
+                       masked.running_var.view()},
+                      masked.saved(), masked.y.view());
+  };
+  without_step(Mode::eval);
+  CHECK_THROWS_WITH_AS(without_step(Mode::train),
+                       "batch norm: dropout of 0.5 in training needs the number of the step",
+                       Error);
 }
 
 }  // namespace

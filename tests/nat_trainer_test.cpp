@@ -230,10 +230,10 @@ TEST_CASE("features and targets of different dimensions are refused") {
                        Error);
 }
 
-TEST_CASE("calibration changes the running statistics and nothing else") {
+TEST_CASE("calibration changes the running statistics and nothing else, with dropout too") {
   constexpr std::int64_t kImages = 32;
   const TinyPictures pictures(kImages);
-  Run run(kImages, kImages, 16);
+  Run run(kImages, kImages, 16, 1, {}, 0.5f);
   Execution execution(run.ctx, run.net, kImages, Mode::train);
   ParameterSet& set = run.net.parameters();
   const auto values = run.copy_of(set.values()), momenta = run.copy_of(set.momenta());
@@ -246,7 +246,7 @@ TEST_CASE("calibration changes the running statistics and nothing else") {
   const View boxes(box_memory.data(), DType::f32, batch.boxes.shape);
   copy_to_device(run.ctx, batch.pixels, pixels);
   copy_to_device(run.ctx, batch.boxes, boxes);
-  calibrate_batchnorm(run.ctx, execution, FrontEnd::sobel, pixels, boxes);
+  calibrate_batchnorm(run.ctx, execution, FrontEnd::sobel, pixels, boxes, 1, 0);
   CHECK(run.copy_of(set.values()) == values);
   CHECK(run.copy_of(set.momenta()) == momenta);
   CHECK(run.copy_of(set.gradients()) == gradients);
@@ -282,7 +282,7 @@ Matrix features_by_batch(Run& run, const TinyPictures& pictures, std::int64_t im
     const View boxes(box_memory.data(), DType::f32, some.boxes.shape);
     copy_to_device(run.ctx, some.pixels, pixels);
     copy_to_device(run.ctx, some.boxes, boxes);
-    calibrate_batchnorm(run.ctx, execution, FrontEnd::sobel, pixels, boxes);
+    calibrate_batchnorm(run.ctx, execution, FrontEnd::sobel, pixels, boxes, 1, 0);
     const ConstView output = execution.output();
     std::vector<float> host(static_cast<std::size_t>(output.shape.elements()));
     copy_to_host(run.ctx, output, View(host.data(), DType::f32, output.shape));

@@ -14,7 +14,7 @@ namespace nat::tools {
 namespace {
 
 constexpr std::int64_t kEvaluationBatch = 256;
-constexpr std::int64_t kCalibrationBatches = 50;
+constexpr std::uint32_t kCalibrationBatches = 50;
 
 // A batch is never larger than what there is to fill it with: its rest would hold no pictures.
 std::int64_t batch_of(std::int64_t wanted, const data::Dataset& pictures) {
@@ -152,12 +152,13 @@ void calibrate(Context& ctx, const Options& options, Network& network,
   data::Loader loader(pictures, loading);
   Execution execution(ctx, *network.net, loading.batch_size, Mode::train);
   PictureMemory memory(ctx, loading.batch_size, pictures.shape());
-  std::int64_t shown = 0;
+  std::uint32_t shown = 0;
   for (std::uint32_t epoch = 0; shown < kCalibrationBatches; ++epoch) {
     loader.start_epoch(epoch);
     while (const data::Batch* batch = loader.next()) {
       memory.load(ctx, *batch);
-      calibrate_batchnorm(ctx, execution, front_end(options), memory.pixels(), memory.boxes());
+      calibrate_batchnorm(ctx, execution, front_end(options), memory.pixels(), memory.boxes(),
+                          options.seed, shown);
       if (++shown == kCalibrationBatches) return;
     }
   }

@@ -411,7 +411,7 @@ void backward(Context& ctx, const BatchNorm& norm, Mode mode, const ConstView& x
 void batchnorm_forward(Context& ctx, const BatchNorm& norm, Mode mode, const DropoutKey& key,
                        ConstView x, const BatchNormParameters& parameters,
                        const BatchNormSaved& saved, View y) {
-  check_batchnorm_forward(norm, x, parameters, saved, y);
+  check_batchnorm_forward(norm, mode, key, x, parameters, saved, y);
   dispatch_storage(x.dtype, "batch norm", [&]<class T>(Tag<T>) {
     forward<T>(ctx, norm, mode, key, x, parameters, saved, y);
   });
