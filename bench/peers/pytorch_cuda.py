@@ -334,20 +334,28 @@ def median(values):
 def compare_rung(name, command, time_ours, rounds):
     """Ours and theirs in turn, `rounds` times; None when the rung does not start."""
     print(f"{name} ...", file=sys.stderr)
+    began = time.monotonic()
     rung = Rung(command)
     if rung.ready is None:
         rung.close()
         print(f"{name} left out: see above", file=sys.stderr)
         return None
+    print(f"{name}: ready after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     ours, theirs = [], []
     try:
         for _ in range(rounds):
             ours.append(time_ours())
             theirs.append(rung.measure())
+            if ours[-1] is None:
+                return None
+            print(
+                f"{name}: PyTorch {theirs[-1]['median_ms']:.3f} ms, "
+                f"ours {ours[-1]['median_ms']:.3f} ms",
+                file=sys.stderr,
+                flush=True,
+            )
     finally:
         rung.close()
-    if None in ours:
-        return None
     ratios = [b["median_ms"] / a["median_ms"] for a, b in zip(ours, theirs)]
     return {
         "ours_ms": median(run["median_ms"] for run in ours),
