@@ -328,7 +328,8 @@ class Rung:
 
 
 def median(values):
-    return sorted(values)[len(values) // 2]
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]
 
 
 def compare_rung(name, command, time_ours, rounds):
