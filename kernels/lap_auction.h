@@ -48,6 +48,9 @@
 
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <utility>
 
 #include "kernels/host_device.h"
 #include "kernels/lap.h"
@@ -119,23 +122,28 @@ struct Phase {
 
 // What an option of 0 stands for. A round costs a CPU what its bidders take, and a GPU the latency
 // of memory and of two barriers, however many bid: there, many small rounds are cheaper than the
-// few long chains that they save (docs/decisions/0008-the-assignment-on-a-gpu.md). From 2,048 rows
-// on the CPU saves chains too, which one thread follows alone.
+// few long chains that they save (docs/decisions/0008-the-assignment-on-a-gpu.md). Above 2,048 rows
+// the CPU saves chains too, which one thread follows alone.
 constexpr LapOptions resolved(Device device, std::int64_t n, LapOptions options) {
   const bool cuda = device == Device::cuda;
+  const auto by_size = [n](std::initializer_list<std::pair<std::int64_t, int>> steps) {
+    int value = 0;
+    for (const auto& [up_to, choice] : steps) {
+      value = choice;
+      if (n <= up_to) break;
+    }
+    return value;
+  };
+  constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
   if (options.alpha == 0) options.alpha = 8;
   if (options.round_cap == 0) options.round_cap = cuda ? 256 : 64;
   if (options.finest_div == 0) {
-    options.finest_div = cuda ? (n <= 1024 ? 1 << 15 : 1 << 18) : n <= 2048 ? 1 << 12 : 1 << 15;
+    options.finest_div = cuda ? by_size({{1024, 1 << 15}, {kAny, 1 << 18}})
+                              : by_size({{2048, 1 << 12}, {kAny, 1 << 15}});
   }
   if (options.cut_div == 0) {
-    options.cut_div = cuda ? (n <= 256    ? 16
-                              : n <= 512  ? 64
-                              : n <= 1024 ? 128
-                                          : 512)
-                           : (n <= 512    ? 16
-                              : n <= 2048 ? 32
-                                          : 128);
+    options.cut_div = cuda ? by_size({{256, 16}, {512, 64}, {1024, 128}, {8192, 512}, {kAny, 2048}})
+                           : by_size({{512, 16}, {2048, 32}, {kAny, 128}});
   }
   return options;
 }
