@@ -62,7 +62,9 @@ def table_row(label, runs, decimals):
 
 
 def print_table(asked, folders):
-    first = json.loads((next(iter(folders.values()))[0] / "results.json").read_text())
+    some = [json.loads((folder / "results.json").read_text())
+            for folder in next(iter(folders.values()))]  # one run of each seed
+    first = some[0]
     error = 100 * statistics.mean(first[place][key]["stderr"] for place, key in JUDGED)
     print(f"{time.strftime('%Y-%m-%d')}; {asked.limit} pictures of {asked.data}, {asked.epochs} epochs, "
           f"seeds {asked.seeds}: means. Accuracy in percent on {first['conv']['knn']['n_test']} test "
@@ -71,8 +73,9 @@ def print_table(asked, folders):
           "| before, last | after, last | assign s | train s |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     judged = {f"{place} {key}": 2 for place, key in JUDGED}
-    untrained = {f"{place} {key}": 100 * first[place][key]["untrained"] for place, key in JUDGED}
-    print(table_row("untrained | -", [untrained], judged) + " - | - | - | - | - |")
+    untrained = [{f"{place} {key}": 100 * results[place][key]["untrained"] for place, key in JUDGED}
+                 for results in some]
+    print(table_row("untrained | -", untrained, judged) + " - | - | - | - | - |")
     decimals = judged | {"first": 3, "before": 3, "after": 3, "assign": 2, "train": 1}
     for (solver, pool), seeds in folders.items():
         print(table_row(f"{solver} | {pool}", [measure(folder) for folder in seeds], decimals))
