@@ -21,7 +21,8 @@ constexpr int kLanes = 4;
 static_assert(lap::kRowMultiple % kLanes == 0);
 
 // How far ahead elements of a row are asked for. Rows come in no order that the processor could
-// guess, and its own prefetching begins anew at each page. Asking behind the last row does no harm.
+// guess, and its own prefetching begins anew at each page. Asking behind the last row does no harm;
+// rows that are shorter are not asked for.
 constexpr std::int64_t kAhead = 512;
 
 using Lanes __attribute__((vector_size(kLanes * sizeof(std::int32_t)))) = std::int32_t;
@@ -75,7 +76,7 @@ TopTwoLanes maximum(TopTwoLanes a) {
 TopTwo top_two(const std::int32_t* score, const std::int32_t* ask, std::int64_t columns) {
   Lanes best = all(-kClosed), second = best, where{}, column = iota();
   for (std::int64_t j = 0; j < columns; j += kLanes, column += kLanes) {
-    __builtin_prefetch(score + j + kAhead);
+    if (columns > kAhead) __builtin_prefetch(score + j + kAhead);
     const Lanes profit = load(score + j) - load(ask + j);
     second = max(second, min(best, profit));
     where = profit > best ? column : where;
@@ -98,7 +99,7 @@ Nearest relax(const std::int32_t* score, const std::int32_t* ask, std::int64_t c
               std::int32_t base, std::int32_t row, std::int32_t* distance, std::int32_t* from) {
   Lanes nearest = all(kFar), where{}, column = iota();
   for (std::int64_t j = 0; j < columns; j += kLanes, column += kLanes) {
-    __builtin_prefetch(score + j + kAhead);
+    if (columns > kAhead) __builtin_prefetch(score + j + kAhead);
     const Lanes offer = base + load(ask + j) - load(score + j);
     const Lanes known = load(distance + j);
     const Lanes shortest = min(offer, known);
