@@ -41,6 +41,20 @@ TEST_CASE("train, eval, embed, inspect and report work on generated pictures") {
   CHECK(read_file(run + "/report.html").find("</html>") != std::string::npos);
 }
 
+TEST_CASE("an AlexNet, which has dropout, is trained and judged") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run");
+  const Outcome trained = nat::tools::nat(
+      workspace, small_run(make_data(workspace), run,
+                           {"--network", "alexnet", "--size", "67", "--stored-size", "67", "--crop",
+                            "none", "--limit", "20", "--batch", "10", "--epochs", "1"}));
+  REQUIRE_MESSAGE(trained.code == 0, trained.err);
+  const Outcome judged = nat::tools::nat(
+      workspace, {"eval", "knn", run, "--layers", "embedding", "--k", "5", "--json"});
+  REQUIRE_MESSAGE(judged.code == 0, judged.err);
+  CHECK(nlohmann::json::parse(judged.out).at("embedding").at("knn").contains("untrained"));
+}
+
 TEST_CASE("inspect --plan prints the memory of a step before anything is trained") {
   const Workspace workspace;
   const Outcome plan = nat::tools::nat(
