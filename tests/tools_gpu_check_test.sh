@@ -15,7 +15,7 @@ out=$work/build/gpu-check bin=$work/build/gpu/bin
 # ---- the pretended machine ----------------------------------------------------------------------
 
 mkdir -p "$work/tools" "$work/path" "$bin" "$FAKE"
-cp "$source_tree/tools/gpu-check" "$source_tree/tools/common.sh" "$work/tools"
+cp "$source_tree"/tools/{gpu-check,gpu_pack.sh,common.sh} "$work/tools"
 
 cat > "$work/program" << 'END'
 #!/usr/bin/env bash
@@ -56,6 +56,12 @@ case "$program ${6:-}" in
   *) [ ! -e "$FAKE/error-$tool-$program" ] || exit "$error"
      "${@:5}" ;;
 esac
+END
+
+# Our programs are scripts here, which hold no symbols.
+cat > "$work/path/strip" << 'END'
+#!/usr/bin/env bash
+cp "$3" "$2"
 END
 
 chmod +x "$work/program" "$work/path/"*
@@ -143,6 +149,17 @@ NAT_CALL_SECONDS=4 walk 1 hang-bench_lap lap bench summary
 says "$out/ceiling.txt" 'the time was up'
 says "$out/summary.md" 'the time was up'
 [ $((SECONDS - began)) -lt 30 ] || complain "what hangs is not ended in time"
+
+# Programs that were built elsewhere.
+libraries=$work/.deps/usr/lib/x86_64-linux-gnu
+mkdir -p "$libraries"
+touch "$libraries"/lib{dnnl,OpenCL,tomlplusplus}.so.1
+walk 0 '' ship
+rm -rf "$work/build" "$work/.deps/usr"
+walk 0 '' build test
+says "$out/build.txt" 'built on another machine'
+says "$out/test.txt" '4 of 4 test cases passed'
+[ -e "$work/build/gpu/lib/libdnnl.so.1" ] || complain "libraries are not brought along"
 
 [ "$failures" -eq 0 ] || exit 1
 echo "gpu-check walks through its pieces"

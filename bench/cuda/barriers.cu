@@ -23,6 +23,16 @@ __global__ void sync_cluster_kernel(int repeats) {
 #endif
 }
 
+// The barrier alone: it orders nothing that the threads have written.
+__global__ void sync_cluster_relaxed_kernel(int repeats) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+  for (int i = 0; i < repeats; ++i) {
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.wait.aligned;" ::: "memory");
+  }
+#endif
+}
+
 __global__ void sync_grid_kernel(int repeats) {
   for (int i = 0; i < repeats; ++i) cooperative_groups::this_grid().sync();
 }
@@ -32,6 +42,33 @@ __global__ void reduce_warp_kernel(int repeats, int* result) {
   int value = static_cast<int>(threadIdx.x);
   for (int i = 0; i < repeats; ++i) value = __reduce_max_sync(kFullWarp, value ^ i);
   result[threadIdx.x] = value;
+}
+
+// ---- chains of reads ----------------------------------------------------------------------------
+
+constexpr int kLine = 32;     // integers that are read from memory together
+constexpr int kForward = 37;  // lines from one read to the next; odd, so that a chain visits all
+
+__global__ void link_kernel(int lines, int* next) {
+  for (int i = static_cast<int>(threadIdx.x); i < lines; i += static_cast<int>(blockDim.x)) {
+    next[i * kLine] = (i + kForward) % lines * kLine;
+  }
+}
+
+__device__ int follow(const int* next, int repeats) {
+  int at = 0;
+  for (int i = 0; i < repeats; ++i) at = next[at];
+  return at;
+}
+
+__global__ void read_global_kernel(int repeats, const int* next, int* result) {
+  *result = follow(next, repeats);
+}
+
+__global__ void read_shared_kernel(int repeats, int* result) {
+  __shared__ int next[kLine * kLine];
+  for (int i = 0; i < kLine; ++i) next[i * kLine] = (i + kForward) % kLine * kLine;
+  *result = follow(next, repeats);
 }
 
 // ---- path search --------------------------------------------------------------------------------
@@ -117,6 +154,12 @@ void sync_cluster(Context& ctx, int repeats) {
          sync_cluster_kernel, repeats);
 }
 
+void sync_cluster_relaxed(Context& ctx, int repeats) {
+  launch(ctx,
+         {.grid = dim3(kClusterBlocks), .block = dim3(kBlockThreads), .cluster = kClusterBlocks},
+         sync_cluster_relaxed_kernel, repeats);
+}
+
 void sync_grid(Context& ctx, int repeats) {
   const auto blocks = static_cast<unsigned>(ctx.cuda->multiprocessors);
   launch(ctx, {.grid = dim3(blocks), .block = dim3(kBlockThreads), .cooperative = true},
@@ -127,6 +170,24 @@ void reduce_warp(Context& ctx, int repeats) {
   Scratch::Frame frame(ctx.scratch);
   launch(ctx, {.grid = dim3(1), .block = dim3(kWarp)}, reduce_warp_kernel, repeats,
          frame.take<int>(kWarp));
+}
+
+void read_shared(Context& ctx, int repeats) {
+  Scratch::Frame frame(ctx.scratch);
+  launch(ctx, {.grid = dim3(1), .block = dim3(1)}, read_shared_kernel, repeats, frame.take<int>(1));
+}
+
+ReadChain::ReadChain(Context& ctx, int kib)
+    : ctx_(ctx), memory_(ctx.device, std::size_t{1024} * static_cast<unsigned>(kib), "reads") {
+  const int lines = static_cast<int>(memory_.bytes() / (kLine * sizeof(int)));
+  launch(ctx, {.grid = dim3(1), .block = dim3(kBlockThreads)}, link_kernel, lines,
+         memory_.as<int>());
+}
+
+void ReadChain::run(int repeats) {
+  Scratch::Frame frame(ctx_.scratch);
+  launch(ctx_, {.grid = dim3(1), .block = dim3(1)}, read_global_kernel, repeats,
+         memory_.as<const int>(), frame.take<int>(1));
 }
 
 PathSearch::PathSearch(Context& ctx, std::int64_t n)

@@ -14,8 +14,22 @@ inline constexpr int kClusterBlocks = 8;
 
 void sync_block(Context& ctx, int repeats);    // __syncthreads() of one block
 void sync_cluster(Context& ctx, int repeats);  // of one cluster; from compute capability 9.0 on
-void sync_grid(Context& ctx, int repeats);     // of one block a multiprocessor
-void reduce_warp(Context& ctx, int repeats);   // __reduce_max_sync, each on the result of the last
+void sync_cluster_relaxed(Context& ctx, int repeats);  // the same without its fences
+void sync_grid(Context& ctx, int repeats);             // of one block a multiprocessor
+void reduce_warp(Context& ctx, int repeats);  // __reduce_max_sync, each on the result of the last
+void read_shared(Context& ctx, int repeats);  // each read at the place that the last one names
+
+// Reads from so many KiB of global memory, a power of two, each at the place that the last one
+// names and in another line: from the nearest cache that holds all of it.
+class ReadChain {
+ public:
+  ReadChain(Context& ctx, int kib);
+  void run(int repeats);
+
+ private:
+  Context& ctx_;
+  Buffer memory_;
+};
 
 // The search of a shortest path (kernels/cuda/lap_paths.cuh) in a problem made so that it passes
 // all columns: n steps a search, by one block.

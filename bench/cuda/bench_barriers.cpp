@@ -2,9 +2,9 @@
 //
 //   bench_barriers [--repeats N] [--json PATH]
 //
-// Nanoseconds a call of each kind of barrier, of a maximum over a warp, and of a step of the path
-// search of the assignment: the difference between a kernel that does it many times and one that
-// does it few times, so that the launch cancels out.
+// Nanoseconds a call of each kind of barrier, of a maximum over a warp, of a read of shared memory
+// and of the caches, and of a step of the path search of the assignment: the difference between a
+// kernel that does it many times and one that does it few times, so that the launch cancels out.
 #include "bench/cuda/barriers.h"
 #include "bench/measure.h"
 
@@ -61,8 +61,19 @@ void time_barriers(Context& ctx, int repeats, Table& table) {
   if (cuda_device().compute_capability >= kFirstWithClusters) {
     table.add(str("barrier, a cluster of ", bench::kClusterBlocks, threads),
               each(bench::sync_cluster));
+    table.add("  without its fences", each(bench::sync_cluster_relaxed));
   }
   table.add("barrier, a block a multiprocessor" + threads, each(bench::sync_grid));
+}
+
+void time_reads(Context& ctx, int repeats, Table& table) {
+  table.add("read, shared memory",
+            nanoseconds_each(ctx, repeats, [&](int count) { bench::read_shared(ctx, count); }));
+  for (const int kib : {16, 4096}) {  // which L1 holds, and L2 only
+    bench::ReadChain chain(ctx, kib);
+    table.add(str("read, one of ", kib, " KiB"),
+              nanoseconds_each(ctx, repeats, [&](int count) { chain.run(count); }));
+  }
 }
 
 void time_search(Context& ctx, std::int64_t n, int repeats, Table& table) {
@@ -80,6 +91,7 @@ void run(const Asked& asked) {
   std::printf("%s\n", bench::device_name(Device::cuda).c_str());
   Table table;
   time_barriers(ctx, asked.repeats, table);
+  time_reads(ctx, asked.repeats, table);
   for (const std::int64_t n : {256, 1024}) time_search(ctx, n, asked.repeats, table);
   bench::write_json(asked.json, {{"bench", "barriers"},
                                  {"device", bench::device_name(Device::cuda)},
@@ -89,7 +101,7 @@ void run(const Asked& asked) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("what barriers, reductions and path searches cost on the device");
+  CLI::App app("what barriers, reductions, reads and path searches cost on the device");
   Asked asked;
   app.add_option("--repeats", asked.repeats, "how often a kernel does it")
       ->check(CLI::PositiveNumber);

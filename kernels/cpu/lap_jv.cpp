@@ -15,8 +15,9 @@ using lap::kNone;
 namespace {
 
 // Bids replace searches, which cost many more steps each, but without a limit they can go on for
-// very long (low rank, near ties). The longer rows are, the longer are searches: the best budget,
-// which is a flat one, was about 1.6 bids a row at n = 128, 2.5 at 256, 4 at 512 and 6 at 1000.
+// very long (low rank, near ties). The longer rows are, the longer are searches: the best budget
+// was about 2 bids a row at n = 128, 2.5 at 256, 4 at 512 and 6 at 1000, and a third more or less
+// cost little (docs/decisions/0007-the-assignment-on-a-cpu.md).
 std::int64_t bid_budget(std::int64_t n) {
   const auto rows = static_cast<double>(n);
   return static_cast<std::int64_t>(rows * std::sqrt(rows) * (5.0 / 32));

@@ -1,0 +1,80 @@
+# Of tools/gpu-check, which sources it: what a machine with a GPU is given that cannot fetch anything.
+# shellcheck shell=bash
+# The variables are gpu-check's.
+# shellcheck disable=SC2154
+
+# ---- pack ---------------------------------------------------------------------------------------
+
+packages=(doctest-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev
+          libdnnl-dev libdnnl2 ocl-icd-libopencl1 libtomlplusplus3)
+
+# The files of one package, without its documents. Links to files of other packages are left out.
+pack_package() {
+  local file
+  dpkg-query -L "$1" | while read -r file; do
+    case "$file" in
+      */share/doc/* | */share/man/* | */pkgconfig/* | */libstb.a) continue ;;
+    esac
+    if [ -f "$file" ]; then
+      case "$(readlink -f "$file")" in
+        */libz.so.*) continue ;;  # the static library is enough, and fits any machine
+      esac
+      install -D -d "$deps$(dirname "$file")"
+      cp -P "$file" "$deps$file"
+    fi
+  done
+}
+
+piece_pack() {
+  local package limit_kib=$((60 * 1024)) size_kib
+  command -v dpkg-query > /dev/null || { say "pack: no dpkg here; run it on Debian"; return 1; }
+  rm -rf "$deps"
+  for package in "${packages[@]}"; do
+    if ! dpkg-query -W "$package" > /dev/null 2>&1; then
+      say "pack: $package is not installed"
+      return 1
+    fi
+    pack_package "$package"
+  done
+  find "$deps" -xtype l -delete  # links into packages that are not needed
+  # doctest's package file names the folder where Debian has put it.
+  sed -i "s|^set(_IMPORT_PREFIX \"/usr\")|set(_IMPORT_PREFIX \"\${CMAKE_CURRENT_LIST_DIR}/../../..\")|" \
+    "$deps/usr/lib/cmake/doctest/doctestTargets.cmake"
+  size_kib=$(du -sk "$deps" | cut -f1)
+  say "pack: .deps holds $((size_kib / 1024)) MiB of ${#packages[@]} packages"
+  [ "$size_kib" -lt "$limit_kib" ] || { say "pack: more than 60 MiB"; return 1; }
+}
+
+# ---- ship ---------------------------------------------------------------------------------------
+
+# Programs without their symbols, and the carried libraries that they need.
+piece_ship() {
+  local staging program
+  require_build ship || return
+  staging=$(mktemp -d)
+  mkdir "$staging/bin" "$staging/lib"
+  for program in "$bin"/*; do strip -o "$staging/bin/$(basename "$program")" "$program"; done
+  cp -P "$deps"/usr/lib/x86_64-linux-gnu/lib{dnnl,OpenCL,tomlplusplus}.so* "$staging/lib"
+  XZ_OPT='-3 -T0' tar -C "$staging" -cJf "$shipped" bin lib
+  rm -rf "$staging"
+  say "ship: ${shipped#"$root"/} holds $(($(stat -c %s "$shipped") >> 20)) MiB"
+}
+
+# Programs that were built elsewhere, where nothing was built here.
+unpack_shipped() {
+  if [ -e "$shipped" ] && [ ! -x "$bin/nat" ]; then
+    mkdir -p "$build"
+    tar -xJf "$shipped" -C "$build"
+  fi
+}
+is_shipped() { [ -d "$build/lib" ]; }
+
+# The libraries lie in other places here than where the programs were linked.
+find_libraries_of_shipped() {
+  local toolkit cudnn cublaslt
+  toolkit=$(find_toolkit)
+  cudnn=$(find_cudnn "$toolkit")
+  cublaslt=$(find_cublaslt "$toolkit")
+  export LD_LIBRARY_PATH=$build/lib:${cudnn:+$cudnn/lib:}${cublaslt:+$(dirname "$cublaslt"):}
+  LD_LIBRARY_PATH+=$toolkit/lib64:$toolkit/lib
+}
