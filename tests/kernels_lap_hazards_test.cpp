@@ -279,6 +279,16 @@ TEST_CASE("a device without clusters refuses that crew and does without by itsel
   check_same(solve(ctx, n, scores, kAuction), solve_on_one_cpu_thread(n, scores));
   simt::options() = before;
 }
+
+// As problems of 16,384 rows are on every device.
+TEST_CASE("vectors that do not fit into shared memory change nothing") {
+  const simt::Options before = simt::options();
+  simt::options().most_shared = 9 << 10;
+  for (const std::size_t n : {30, kSlowKernels ? 40 : 300}) {  // the former fit
+    check_every_crew(n, random_scores(n, n, 1000));
+  }
+  simt::options() = before;
+}
 #endif
 
 TEST_CASE("NaN and infinity are refused alike on every device") {

@@ -64,8 +64,7 @@ ConstView as_folded(Context& ctx, Scratch::Frame& frame, const Conv2d& conv, Con
   return folded;
 }
 
-// ---- gradients of weights into their float32 buffer
-// ----------------------------------------------
+// ---- gradients of weights, into float32 ---------------------------------------------------------
 
 template <int N, class From>
 __global__ void store_gradient_kernel(std::int64_t n, bool accumulate, const From* from,
