@@ -89,7 +89,7 @@ TEST_CASE("a picture that is damaged while a run reads it is listed, and the run
       [&] { return read_file(run + "/bad_images.jsonl").find("dark/7.pgm") != std::string::npos; });
   training.send(SIGTERM);
   const Outcome outcome = training.wait();
-  CHECK(outcome.code == 143);
+  CHECK_MESSAGE(outcome.code == 143, outcome.err);
   CHECK(outcome.err.find("3 of 82 pictures cannot be read any more") != std::string::npos);
   CHECK(read_file(run + "/bad_images.jsonl").find("dark/7.pgm") != std::string::npos);
 
