@@ -78,15 +78,11 @@ TEST_CASE("a picture that is damaged while a run reads it is listed, and the run
   Process training(workspace, small_run(data, run,
                                         {"--crop", "shift", "--stored-size", "20", "--epochs",
                                          "100000", "--keep-checkpoints", "1"}));
-  const auto wait_until = [](const auto& happened) {
-    for (int i = 0; i < 3000 && !happened(); ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-  };
-  wait_until([&] { return std::filesystem::exists(run + "/config.toml"); });
+  CHECK(wait_until([&] { return std::filesystem::exists(run + "/config.toml"); }));
   write_file(data + "/train/dark/7.pgm", "no picture");
-  wait_until(
-      [&] { return read_file(run + "/bad_images.jsonl").find("dark/7.pgm") != std::string::npos; });
+  CHECK(wait_until([&] {
+    return read_file(run + "/bad_images.jsonl").find("dark/7.pgm") != std::string::npos;
+  }));
   training.send(SIGTERM);
   const Outcome outcome = training.wait();
   CHECK_MESSAGE(outcome.code == 143, outcome.err);
@@ -225,9 +221,7 @@ TEST_CASE("a run folder belongs to one process at a time") {
   const Workspace workspace, second;
   const std::string data = make_data(workspace), run = workspace.at("run");
   Process running(workspace, small_run(data, run, {"--epochs", "100000"}));
-  while (!std::filesystem::exists(run + "/config.toml")) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  CHECK(wait_until([&] { return std::filesystem::exists(run + "/config.toml"); }));
   check_refused(second, {"resume", run}, 4, {run, "another process"});
   running.send(SIGTERM);
   CHECK(running.wait().code == 143);

@@ -179,23 +179,47 @@ TEST_CASE("larger pools find better targets, and every solver trains") {
   CHECK(first_epoch("often", {"--assign-every-steps", "8"}).at("reassigned") == 0.125);
 }
 
+constexpr const char* kFirstEpoch = "/checkpoints/step-000000016.safetensors";
+
 TEST_CASE("SIGINT and SIGTERM save and exit with 130 and 143") {
   for (const auto& [signal, code] : {std::pair{SIGINT, 130}, std::pair{SIGTERM, 143}}) {
     const Workspace workspace;
     const std::string data = make_data(workspace);
     const std::string run = workspace.at("run");
     Process process(workspace, small_run(data, run, {"--epochs", "100000"}));
-    for (int i = 0;
-         i < 1000 && !std::filesystem::exists(run + "/checkpoints/step-000000016.safetensors");
-         ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
+    CHECK(wait_until([&] { return std::filesystem::exists(run + kFirstEpoch); }));
     process.send(signal);
     const Outcome outcome = process.wait();
     CHECK(outcome.code == code);
     CHECK(outcome.out.find("nat resume") != std::string::npos);
     CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "1"}).code == 75);
   }
+}
+
+// One of the signal masks (SigCgt, SigBlk) of a process or thread, from its file in /proc.
+std::uint64_t signal_mask(const std::filesystem::path& thread, const std::string& which) {
+  const std::string status = read_file(thread.string() + "/status");
+  const std::size_t at = status.find(which + ":");
+  REQUIRE_MESSAGE(at != std::string::npos, status);
+  return std::stoull(status.substr(at + which.size() + 1), nullptr, 16);
+}
+
+TEST_CASE("no signal handler runs on the stack of a computing thread") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  Process process(workspace, small_run(data, run, {"--epochs", "100000", "--threads", "2"}));
+  CHECK(wait_until([&] { return std::filesystem::exists(run + kFirstEpoch); }));
+  constexpr std::uint64_t kStops = 1u << (SIGINT - 1) | 1u << (SIGTERM - 1);
+  const std::string folder = "/proc/" + std::to_string(process.id());
+  CHECK((signal_mask(folder, "SigCgt") & kStops) == 0);
+  int threads = 0;
+  for (const auto& thread : std::filesystem::directory_iterator(folder + "/task")) {
+    CHECK((signal_mask(thread.path(), "SigBlk") & kStops) == kStops);
+    ++threads;
+  }
+  CHECK(threads >= 2);  // the loader is one
+  process.send(SIGKILL);
+  process.wait();
 }
 
 TEST_CASE("one loader thread gives the same run as four") {

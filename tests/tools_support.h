@@ -106,6 +106,7 @@ class Process {
     }
   }
   void send(int signal) const { kill(pid_, signal); }
+  pid_t id() const { return pid_; }
   Outcome wait() {
     int status = 0;
     waitpid(pid_, &status, 0);
@@ -117,6 +118,15 @@ class Process {
   std::string out_, err_;
   pid_t pid_ = -1;
 };
+
+// Asks again and again until it happened, for half a minute at most; whether it did.
+template <typename Happened>
+bool wait_until(const Happened& happened) {
+  for (int i = 0; i < 3000 && !happened(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return happened();
+}
 
 inline Outcome nat(const Workspace& workspace, const std::vector<std::string>& arguments) {
   return Process(workspace, arguments).wait();

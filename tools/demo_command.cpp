@@ -22,6 +22,12 @@ void require_demo_data(const std::string& data) {
       "pictures with --data");
 }
 
+Outcome train(const Options& options) {
+  Training training(options, Training::Start::fresh);
+  std::fprintf(stderr, "%s", training.summary().c_str());
+  return training.run(0);
+}
+
 // Judges a finished demo run and writes results.json and report.html.
 void conclude(const Options& options, bool as_json, std::chrono::steady_clock::time_point began) {
   std::fprintf(stderr, "judging the features ...\n");
@@ -44,15 +50,12 @@ int run_demo(const Options& options, bool as_json) {
   const auto began = std::chrono::steady_clock::now();
   require_demo_data(options.data);
   validate(options);
-  catch_signals();
   // The demo's own folder is made anew; any other run is refused by RunFolder::create.
   if (options.out == kDemoRun && std::filesystem::exists(options.out + "/config.toml")) {
     const RunFolder old = RunFolder::open_owned(options.out);  // refused while it is being trained
     std::filesystem::remove_all(options.out);
   }
-  Training training(options, Training::Start::fresh);
-  std::fprintf(stderr, "%s", training.summary().c_str());
-  const Outcome outcome = training.run(0);
+  const Outcome outcome = train(options);
   if (outcome == Outcome::done) {
     conclude(options, as_json, began);
   } else {

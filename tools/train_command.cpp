@@ -61,7 +61,6 @@ Command train_command(CLI::App& nat, const Options& defaults) {
   return {app, [=] {
             validate(*options);
             validate(*running);
-            catch_signals();
             Training training(*options, Training::Start::fresh);
             print_header(training);
             return finish(training, *running);
@@ -83,7 +82,6 @@ Command resume_command(CLI::App& nat) {
   add_running(*app, *running);
   return {app, [=] {
             validate(*running);
-            catch_signals();
             Options options = RunFolder::open(*path).options();
             if (threads->count() > 0) options.threads = given->threads;
             if (loaders->count() > 0) options.loaders = given->loaders;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <sstream>
 
@@ -19,10 +18,6 @@ namespace nat::tools {
 namespace {
 
 constexpr const char* kBadPictures = "bad_images.jsonl";
-
-volatile std::sig_atomic_t received_signal = 0;
-
-void remember_signal(int signal) { received_signal = signal; }
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -127,12 +122,6 @@ std::unique_ptr<Trainer> make_trainer(Context& ctx, const Options& options, Netw
 }
 
 }  // namespace
-
-void catch_signals() {
-  std::signal(SIGINT, remember_signal);
-  std::signal(SIGTERM, remember_signal);
-  std::signal(SIGPIPE, SIG_IGN);
-}
 
 Training::Training(Options options, Start start)
     : options_(std::move(options)),
@@ -276,8 +265,8 @@ void Training::load_next() {
 }
 
 bool Training::should_stop(std::int64_t stop_after) {
-  if (received_signal != 0) {
-    outcome_ = received_signal == SIGINT ? Outcome::interrupted : Outcome::terminated;
+  if (const int signal = signals_.take(); signal != 0) {
+    outcome_ = signal == SIGINT ? Outcome::interrupted : Outcome::terminated;
     stopping_ = true;
   } else if (stop_after > 0 && step_ - first_step_ >= stop_after && epoch_ < options_.epochs) {
     outcome_ = Outcome::stopped;

@@ -11,6 +11,7 @@
 #include "nat/trainer.h"
 #include "tools/run_folder.h"
 #include "tools/session.h"
+#include "tools/stop_signals.h"
 
 namespace nat::tools {
 
@@ -21,7 +22,8 @@ class Training {
  public:
   // Opens the data and builds everything; only when all of that went well does a fresh run make its
   // folder, write its manifest and, last, the config.toml that makes it a run. A resumed one
-  // demands the same data and the same recipe. Nothing is trained yet.
+  // demands the same data and the same recipe. Nothing is trained yet. As long as it exists, SIGINT
+  // and SIGTERM are requests to stop at the next step.
   enum class Start { fresh, resume };
   Training(Options options, Start start);
 
@@ -60,6 +62,7 @@ class Training {
   void save();
   bool should_stop(std::int64_t stop_after);
 
+  StopSignals signals_;  // first: the members below start threads
   Options options_;
   std::unique_ptr<data::Dataset> pictures_;
   std::unique_ptr<Context> ctx_;
@@ -83,9 +86,5 @@ class Training {
   std::int64_t epoch_began_step_ = 0;  // after a resume, somewhere inside it
   StageSeconds stages_at_start_;
 };
-
-// Turns SIGINT and SIGTERM into a request to stop at the next step. A pipe that nobody reads any
-// more does not end a run.
-void catch_signals();
 
 }  // namespace nat::tools

@@ -24,6 +24,12 @@ const char* conv2d_forward_implementation(Context&, const Conv2d&, ConstView x, 
                                           View y);
 
 // f32 only: c = op(a) op(b) + beta c.
+//
+// No signal handler may run on the stack of a thread that is in here. The kernel of the system puts
+// a handler's frame below the stack pointer, and oneDNN's code for AVX-512 keeps the stack pointer
+// inside a workspace on the heap (ORIG_SP in its jit_avx512_common_gemm_f32.cpp): the frame of even
+// an empty handler overwrites what lies before that workspace. Block such signals in all threads,
+// or handle them with SA_ONSTACK.
 void sgemm(Transpose a_transposed, Transpose b_transposed, std::int64_t m, std::int64_t n,
            std::int64_t k, const float* a, std::int64_t lda, const float* b, std::int64_t ldb,
            float beta, float* c, std::int64_t ldc);

@@ -1,0 +1,30 @@
+// SIGINT and SIGTERM as requests that a run polls between two steps.
+//
+// They are blocked, not handled: no handler may run on the stack of a thread that multiplies
+// matrices (onednn::sgemm in kernels/cpu/onednn/onednn.h says why).
+#pragma once
+
+#include <csignal>
+
+namespace nat::tools {
+
+class StopSignals {
+ public:
+  // Blocks both for this thread and for every thread that it starts from now on: make it before the
+  // first one. A pipe that nobody reads any more does not end the process from here on (SIGPIPE is
+  // ignored).
+  StopSignals();
+  // Lets them through again: one that came and was not asked for ends the process, as it would have
+  // ended it anywhere else.
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  // SIGINT or SIGTERM if one came since the last call, otherwise 0. Never waits.
+  int take() const;
+
+ private:
+  sigset_t signals_, blocked_before_;
+};
+
+}  // namespace nat::tools
