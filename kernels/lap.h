@@ -15,7 +15,8 @@
 // - Deterministic: the same on every machine, independent of threads, vector width and crew. The
 //   auction is the same on the CPU and on CUDA, permutation, prices and every field of the report,
 //   where its options are: lap::resolved() of kernels/lap_auction.h tells what 0 stands for.
-// - Bounded: at most phases * round_cap rounds, paths <= n and steps <= n paths.
+// - Bounded: at most phases * round_cap rounds, paths <= n and steps <= n paths, with samples
+//   n paths + n^2 / 6.
 //
 //   lap_solve        scores (n, n) f32, column_of_row (n) i32, prices (n) i32, n >= 0
 //   lap_solve_batch  b problems one below the other: scores (b n, n), column_of_row and prices
@@ -25,10 +26,12 @@
 //
 // Both solvers are told in kernels/lap_auction.h, where the arithmetic lies that backends share.
 //   jv       Jonker and Volgenant 1987 ("A shortest augmenting path algorithm for dense and sparse
-//            linear assignment problems"): serial; CPU only
+//            linear assignment problems"): serial; CPU only. Where scores have a rank of 3 or less,
+//            as those of collapsed features do, its first prices come from the exact solution of a
+//            sample (kernels/cpu/lap_sampled.cpp; docs/decisions/0009-scores-of-low-rank.md)
 //   auction  Bertsekas 1988 ("The auction algorithm"), all rows bidding at once, with scaling cut
 //            short and shortest augmenting paths for the last rows: parallel
-// O(n^3) worst case; about 4 n^2 bytes of scratch.
+// O(n^3) worst case; 4 n^2 bytes of scratch, a third more where there are samples.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +43,8 @@ namespace nat {
 
 enum class LapStatus : std::int32_t { optimal, bad_input };
 
-// automatic: auction on CUDA; on the CPU jv below kLapAuctionFrom rows, auction from there on.
+// automatic: auction on CUDA; on the CPU jv below kLapAuctionFrom rows and for scores of low rank,
+// auction otherwise.
 enum class LapSolver { automatic, jv, auction };
 
 // Who solves a problem together on CUDA. automatic: by n and by what the device has. block: one
@@ -71,9 +75,10 @@ struct LapReport {
   double quantum = 0;         // one integer step in score units
   std::int64_t value_quanta = 0, bound_quanta = 0;
   std::int64_t rounds = 0;  // of the auction, in all phases
-  std::int64_t bids = 0;    // one scan of n columns each: row reductions of jv, bids of the auction
-  std::int64_t paths = 0;   // augmenting paths
-  std::int64_t steps = 0;   // Dijkstra steps in all paths, one scan of n columns each
+  // One scan of n columns each, those of samples counted by their length:
+  std::int64_t bids = 0;   // row reductions of jv, bids of the auction
+  std::int64_t steps = 0;  // Dijkstra steps in all paths
+  std::int64_t paths = 0;  // augmenting paths, without those of samples
   std::int64_t gap() const { return bound_quanta - value_quanta; }
   friend bool operator==(const LapReport&, const LapReport&) = default;
 };

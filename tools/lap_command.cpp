@@ -24,17 +24,18 @@ struct Asked {
 
 struct Solved {
   RefinedAssignment assignment;
-  const char* solver = "";
+  std::string solver;
   double seconds = 0;
 };
 
-LapOptions lap_options(const Asked& asked, const Context& ctx, std::int64_t n) {
-  LapOptions options;
-  const bool by_auction = asked.solver == "auto"
-                              ? ctx.device == Device::cuda || n >= kLapAuctionFrom
-                              : asked.solver == "auction";
-  options.solver = by_auction ? LapSolver::auction : LapSolver::jv;
-  return options;
+LapSolver solver_named(const std::string& name) {
+  return name == "auto" ? LapSolver::automatic : name == "jv" ? LapSolver::jv : LapSolver::auction;
+}
+
+// Only the auction has rounds.
+std::string name_of_solver(const Asked& asked, const RefinedAssignment& assignment) {
+  if (asked.solver != "auto") return asked.solver;
+  return assignment.rounds > 0 ? "auction" : "jv";
 }
 
 Solved solve(const Asked& asked, const SquareMatrix& matrix) {
@@ -43,7 +44,8 @@ Solved solve(const Asked& asked, const SquareMatrix& matrix) {
   where.dtype = "f32";
   where.threads = asked.threads;
   const auto ctx = make_context(where);
-  const LapOptions options = lap_options(asked, *ctx, matrix.n);
+  LapOptions options;
+  options.solver = solver_named(asked.solver);
   const auto began = std::chrono::steady_clock::now();
   std::vector<double> scores = matrix.values;
   if (!asked.maximise) {
@@ -55,7 +57,7 @@ Solved solve(const Asked& asked, const SquareMatrix& matrix) {
     solved.assignment.value = -solved.assignment.value;
     solved.assignment.bound = -solved.assignment.bound;
   }
-  solved.solver = options.solver == LapSolver::auction ? "auction" : "jv";
+  solved.solver = name_of_solver(asked, solved.assignment);
   solved.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return solved;
 }

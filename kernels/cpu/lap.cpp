@@ -59,8 +59,13 @@ double diagonal_sum(const float* scores, std::int64_t n) {
   return sum(n, [&](std::int64_t i) { return double{scores[i * n + i]}; });
 }
 
-bool use_auction(LapSolver solver, std::int64_t n) {
-  return solver == LapSolver::automatic ? n >= kLapAuctionFrom : solver == LapSolver::auction;
+// How a solver comes to its first prices and seats.
+enum class Opening { jv, sampled, auction };
+
+Opening opening_for(LapSolver solver, const float* scores, std::int64_t n) {
+  if (solver == LapSolver::auction) return Opening::auction;
+  if (n >= 2 * kLeastSampled && has_low_rank(scores, n)) return Opening::sampled;
+  return solver == LapSolver::automatic && n >= kLapAuctionFrom ? Opening::auction : Opening::jv;
 }
 
 // Values of the solution and of the identity; keeps the identity when nothing is better.
@@ -100,15 +105,19 @@ void solve(Scratch::Frame& frame, const LapOptions& options, std::int64_t n, con
   report.quantum = lap::quantum(range.low, range.high);
   LapProblem problem(frame, n, column);
   const lap::Quantiser quantise(range.low, range.high);
-  if (use_auction(options.solver, n)) {
-    const lap::Schedule schedule(n, lap::resolved(Device::cpu, n, options));
-    open_auction(frame, scores, quantise, schedule, problem, report);
-  } else {
-    open_jv(frame, scores, quantise, problem, report);
+  switch (opening_for(options.solver, scores, n)) {
+    case Opening::jv:
+      open_jv(frame, scores, quantise, problem, report);
+      break;
+    case Opening::sampled:
+      open_sampled(frame, scores, quantise, problem, report);
+      break;
+    case Opening::auction: {
+      const lap::Schedule schedule(n, lap::resolved(Device::cpu, n, options));
+      open_auction(frame, scores, quantise, schedule, problem, report);
+    }
   }
-  for (std::int32_t i = 0; i < n; ++i) {
-    if (column[i] == lap::kNone) problem.place(i, report);
-  }
+  problem.place_free_rows(report);
   judge(scores, column, problem, report);
   for (std::int64_t j = 0; j < n; ++j) price[j] = problem.price(j) / 2;
 }

@@ -23,21 +23,6 @@ std::int64_t bid_budget(std::int64_t n) {
   return static_cast<std::int64_t>(rows * std::sqrt(rows) * (5.0 / 32));
 }
 
-// Quantises the scores; ask = column maximum, row_of_column = a row that holds it. The diagonal
-// comes first, so that a row is preferred for its own column.
-void reduce_columns(const float* scores, const lap::Quantiser& quantise, LapProblem& problem) {
-  const std::int64_t n = problem.n;
-  for (std::int64_t j = 0; j < problem.columns; ++j) {
-    problem.ask[j] = j < n ? quantise(scores[j * n + j]) : lap::kClosed;
-    problem.row_of_column[j] = static_cast<std::int32_t>(j);
-  }
-  for (std::int64_t i = 0; i < n; ++i) {
-    problem.quantise_row(i, scores + i * n, quantise);
-    raise_to(problem.row(i), problem.columns, static_cast<std::int32_t>(i), problem.ask,
-             problem.row_of_column);
-  }
-}
-
 // A row that holds several column maxima gets its own column if that is one of them, else the
 // first; the other columns stay free.
 void assign_reduced_columns(LapProblem& problem) {
@@ -74,14 +59,41 @@ class FreeRows {
   std::int64_t capacity_, first_ = 0, count_ = 0;
 };
 
+// ask = column maximum. Of the rows that hold it a column prefers its own, else the first.
+// make_row(i) is called for each row in turn before it is read: a row that was just written is read
+// from the nearest cache.
+template <class MakeRow>
+void reduce_columns(LapProblem& problem, MakeRow make_row) {
+  const std::int64_t n = problem.n, columns = problem.columns;
+  make_row(0);
+  std::copy(problem.row(0), problem.row(0) + columns, problem.ask);
+  std::fill(problem.ask + n, problem.ask + columns, lap::kClosed);
+  std::fill(problem.row_of_column, problem.row_of_column + columns, 0);
+  for (std::int32_t i = 1; i < n; ++i) {
+    make_row(i);
+    raise_to(problem.row(i), columns, i, problem.ask, problem.row_of_column);
+  }
+  for (std::int32_t j = 0; j < n; ++j) {
+    if (problem.row(j)[j] == problem.ask[j]) problem.row_of_column[j] = j;
+  }
+  assign_reduced_columns(problem);
+}
+
+}  // namespace
+
+void reduce_columns(LapProblem& problem) {
+  reduce_columns(problem, [](std::int64_t) {});
+}
+
 // A row that is driven out bids last. Were it to bid next, every bid would wait for the one before,
 // and two rows could go on outbidding each other while the others look on.
-void reduce_rows(FreeRows free_rows, LapProblem& problem, LapReport& report) {
+void reduce_rows(Scratch::Frame& frame, LapProblem& problem, LapReport& report) {
+  FreeRows free_rows(frame.take<std::int32_t>(problem.n), problem.n);
   for (std::int32_t i = 0; i < problem.n; ++i) {
     if (problem.column_of_row[i] == kNone) free_rows.push(i);
   }
-  for (const std::int64_t budget = bid_budget(problem.n);
-       !free_rows.empty() && report.bids < budget; ++report.bids) {
+  for (const std::int64_t most = report.bids + bid_budget(problem.n);
+       !free_rows.empty() && report.bids < most; ++report.bids) {
     const std::int32_t bidder = free_rows.pop();
     const std::int32_t* score = problem.row(bidder);
     const lap::TopTwo top = top_two(score, problem.ask, problem.columns);
@@ -97,13 +109,11 @@ void reduce_rows(FreeRows free_rows, LapProblem& problem, LapReport& report) {
   }
 }
 
-}  // namespace
-
 void open_jv(Scratch::Frame& frame, const float* scores, const lap::Quantiser& quantise,
              LapProblem& problem, LapReport& report) {
-  reduce_columns(scores, quantise, problem);
-  assign_reduced_columns(problem);
-  reduce_rows({frame.take<std::int32_t>(problem.n), problem.n}, problem, report);
+  reduce_columns(
+      problem, [&](std::int64_t i) { problem.quantise_row(i, scores + i * problem.n, quantise); });
+  reduce_rows(frame, problem, report);
 }
 
 }  // namespace nat::cpu

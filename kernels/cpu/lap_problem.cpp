@@ -22,7 +22,8 @@ LapProblem::LapProblem(Scratch::Frame& frame, std::int64_t n_, std::int32_t* col
       distance_(frame.take<std::int32_t>(columns)),
       from_(frame.take<std::int32_t>(columns)),
       closed_(frame.take<std::int32_t>(n)),
-      closed_at_(frame.take<std::int32_t>(n)) {}
+      closed_at_(frame.take<std::int32_t>(n)),
+      seat_score_(frame.take<std::int32_t>(n)) {}
 
 void LapProblem::quantise_row(std::int64_t i, const float* from, const lap::Quantiser& quantise) {
   std::int32_t* to = scores + i * columns;
@@ -40,6 +41,17 @@ void LapProblem::assign(std::int32_t i, std::int32_t column) {
   column_of_row[i] = column;
   row_of_column[column] = i;
   ask[column] |= 1;
+}
+
+// A step begins with the score of one seat. Taken from its row, it would be waited for: the row of
+// the next step is in no cache near by.
+void LapProblem::place_free_rows(LapReport& report) {
+  for (std::int64_t j = 0; j < n; ++j) {
+    if (taken(j)) seat_score_[j] = row(row_of_column[j])[j];
+  }
+  for (std::int32_t i = 0; i < n; ++i) {
+    if (column_of_row[i] == kNone) place(i, report);
+  }
 }
 
 // Shortest path from the free row to a free column; then the prices of the columns closed on the
@@ -62,7 +74,7 @@ void LapProblem::place(std::int32_t start, LapReport& report) {
     distance_[column] = kFar;
     open_ask_[column] = kClosed;
     bidder = row_of_column[column];
-    base = nearest.distance + row(bidder)[column] - price(column);
+    base = nearest.distance + seat_score_[column] - price(column);
   }
   for (std::int64_t k = 0; k < closed_count; ++k) {
     ask[closed_[k]] += nearest.distance - closed_at_[k];
@@ -71,6 +83,7 @@ void LapProblem::place(std::int32_t start, LapReport& report) {
     i = from_[column];
     const std::int32_t left = column_of_row[i];
     assign(i, column);
+    seat_score_[column] = row(i)[column];
     column = left;
   }
   ++report.paths;
