@@ -117,7 +117,8 @@ void solve_sample(Scratch::Frame& frame, LapProblem& sample, LapReport& report) 
   report.steps += (shorter.steps + 1) / 2;
 }
 
-// The rows' profits fix the prices of all columns; the least is 0.
+// The rows' profits fix the prices of all columns. The least is 0, and none is above Q
+// (kernels/lap_auction.h): a price exceeds another by what one row's scores differ at most.
 void extend_prices(const LapProblem& sample, const std::int32_t* rows, LapProblem& problem) {
   const std::int64_t n = problem.n;
   std::fill(problem.ask, problem.ask + n, -lap::kFar);
