@@ -1,7 +1,8 @@
 # Finds cuDNN 9, which ships without a CMake package file: in the CUDA toolkit, in the system, or as
 # pip installs it (.../site-packages/nvidia/cudnn, where only libcudnn.so.9 exists). CUDNN_ROOT, as
 # a CMake or environment variable, comes first.
-# Result: CUDNN_FOUND, CUDNN_VERSION, target CUDNN::CUDNN.
+# Result: CUDNN_FOUND, CUDNN_VERSION, CUDNN_LIBRARY, target CUDNN::headers. Programs do not link the
+# library: they load it when they need it (kernels/cuda/libraries/functions.h).
 set(_cudnn_hints ${CUDAToolkit_LIBRARY_ROOT} ${CUDAToolkit_TARGET_DIR} ${CUDAToolkit_BIN_DIR}/..)
 find_path(CUDNN_INCLUDE_DIR NAMES cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${_cudnn_hints}
           PATH_SUFFIXES include)
@@ -25,8 +26,8 @@ endforeach()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(CUDNN REQUIRED_VARS CUDNN_LIBRARY CUDNN_INCLUDE_DIR
                                         VERSION_VAR CUDNN_VERSION)
-if(CUDNN_FOUND AND NOT TARGET CUDNN::CUDNN)
-  add_library(CUDNN::CUDNN UNKNOWN IMPORTED)
-  set_target_properties(CUDNN::CUDNN PROPERTIES IMPORTED_LOCATION "${CUDNN_LIBRARY}"
+if(CUDNN_FOUND AND NOT TARGET CUDNN::headers)
+  add_library(CUDNN::headers INTERFACE IMPORTED)
+  set_target_properties(CUDNN::headers PROPERTIES
                         INTERFACE_INCLUDE_DIRECTORIES "${CUDNN_INCLUDE_DIR}")
 endif()

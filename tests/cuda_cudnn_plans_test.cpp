@@ -91,7 +91,7 @@ std::vector<Convolution> step(const Layer (&layers)[kLayers], Math math) {
 }
 
 bool skipped() {
-  if (cudnnGetVersion() >= kFirstVersion) return false;
+  if (functions().get_version() >= kFirstVersion) return false;
   MESSAGE("skipped: this cuDNN does not know described devices, version 9.8 does");
   return true;
 }

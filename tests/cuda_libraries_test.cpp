@@ -2,6 +2,8 @@
 // that what a plan file holds comes back as it was.
 #include <doctest/doctest.h>
 
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <string>
 
@@ -23,6 +25,42 @@ struct Unstarted {
 };
 
 }  // namespace
+
+// Before any other case of this file calls a library.
+TEST_CASE("the libraries are not loaded before they are needed") {
+  const auto loaded = [](const std::string& name) {
+    std::ifstream maps("/proc/self/maps");
+    const std::string text{std::istreambuf_iterator<char>(maps), {}};
+    REQUIRE(text.find("libc.so") != std::string::npos);
+    return text.find(name) != std::string::npos;
+  };
+  for (const char* library : {"libcudnn", "libcublasLt"}) CHECK_FALSE(loaded(library));
+  CHECK(libraries::unavailable_reason() == "");
+  for (const char* library : {"libcudnn", "libcublasLt"}) CHECK(loaded(library));
+}
+
+TEST_CASE("a library or function that is missing is an error of one line that names it") {
+  const auto message = [](const auto& attempt) -> std::string {
+    try {
+      attempt();
+    } catch (const Error& error) {
+      CHECK(error.kind() == ErrorKind::device);
+      return error.what();
+    }
+    return "no error";
+  };
+  const std::string missing = message([] { SharedLibrary("libnot-there.so.7"); });
+  CHECK(missing.find("libnot-there.so.7 cannot be loaded") == 0);
+  CHECK(missing.find('\n') == std::string::npos);
+  CHECK(missing.find("LD_LIBRARY_PATH") != std::string::npos);
+
+  struct Old : SharedLibrary {
+    Old() : SharedLibrary("libcudnn.so." + std::to_string(CUDNN_MAJOR)) {}
+    decltype(&cudnnCreate) create = find("cudnnCreate");
+    decltype(&cudnnCreate) newer = find("cudnnCreateOfTomorrow");
+  };
+  CHECK(message([] { Old(); }).find("has no function cudnnCreateOfTomorrow") != std::string::npos);
+}
 
 TEST_CASE("without a device, the libraries are an error of one line that names the library") {
   if (unavailable_reason().empty()) {

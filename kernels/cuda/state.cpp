@@ -1,6 +1,7 @@
 #include "kernels/cuda/state.h"
 
 #include "kernels/check.h"
+#include "kernels/cuda/libraries/libraries.h"
 #include "kernels/cuda/runtime.h"
 
 namespace nat::gpu {
@@ -55,7 +56,8 @@ std::string unavailable_reason() {
                version_text(runtime));
   }
   if (result != cudaSuccess) return cudaGetErrorString(result);
-  return count > 0 ? "" : "no CUDA device was found";
+  if (count == 0) return "no CUDA device was found";
+  return libraries::unavailable_reason();
 }
 
 DeviceInfo device_info() {

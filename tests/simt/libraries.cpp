@@ -10,6 +10,8 @@ void destroy_libraries(Libraries*) {}
 
 namespace libraries {
 
+std::string unavailable_reason() { return ""; }
+
 bool conv2d_forward(Context&, const Conv2d&, ConstView, ConstView, View) { return false; }
 bool conv2d_backward_data(Context&, const Conv2d&, ConstView, ConstView, View) { return false; }
 bool conv2d_backward_weights(Context&, const Conv2d&, ConstView, ConstView, View) { return false; }

@@ -15,7 +15,7 @@ constexpr std::int64_t kMostCandidates = 128;
 
 std::string last_error() {
   std::array<char, 512> text{};
-  cudnnGetLastErrorString(text.data(), text.size());
+  functions().get_last_error_string(text.data(), text.size());
   std::string line(text.data());
   std::replace(line.begin(), line.end(), '\n', ' ');
   return line;
@@ -41,18 +41,18 @@ Candidate candidate_of(Descriptor config) {
 
 void check(cudnnStatus_t status, const char* what) {
   NAT_CHECK(status == CUDNN_STATUS_SUCCESS, ErrorKind::device, "cuDNN: ", what,
-            " failed: ", cudnnGetErrorString(status), " (", last_error(), ")");
+            " failed: ", functions().get_error_string(status), " (", last_error(), ")");
 }
 
 Descriptor::Descriptor(cudnnBackendDescriptorType_t type) {
   cudnnBackendDescriptor_t raw = nullptr;
-  check(cudnnBackendCreateDescriptor(type, &raw), "creating a descriptor");
+  check(functions().create_descriptor(type, &raw), "creating a descriptor");
   raw_.reset(raw);
 }
 
 void Descriptor::set_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
                          std::int64_t count, const void* values) {
-  check(cudnnBackendSetAttribute(raw(), name, type, count, values), "setting an attribute");
+  check(functions().set_attribute(raw(), name, type, count, values), "setting an attribute");
 }
 
 void Descriptor::set(cudnnBackendAttributeName_t name, const Descriptor& value) {
@@ -66,14 +66,14 @@ void Descriptor::set(cudnnBackendAttributeName_t name, const std::vector<Descrip
   set_raw(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<std::int64_t>(raws.size()), raws.data());
 }
 
-void Descriptor::finalize(const char* what) { check(cudnnBackendFinalize(raw()), what); }
+void Descriptor::finalize(const char* what) { check(functions().finalize(raw()), what); }
 
-bool Descriptor::try_finalize() { return cudnnBackendFinalize(raw()) == CUDNN_STATUS_SUCCESS; }
+bool Descriptor::try_finalize() { return functions().finalize(raw()) == CUDNN_STATUS_SUCCESS; }
 
 std::int64_t Descriptor::get_raw(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
                                  std::int64_t at_most, void* values) const {
   std::int64_t count = 0;
-  check(cudnnBackendGetAttribute(raw(), name, type, at_most, &count, values),
+  check(functions().get_attribute(raw(), name, type, at_most, &count, values),
         "reading an attribute");
   return std::min(count, at_most);
 }
@@ -189,7 +189,7 @@ cudnnStatus_t start(cudnnHandle_t handle, const Plan& plan, const std::vector<vo
   pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, pointers);
   pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, workspace);
   pack.finalize("binding tensors to a plan");
-  return cudnnBackendExecute(handle, plan.execution.raw(), pack.raw());
+  return functions().execute(handle, plan.execution.raw(), pack.raw());
 }
 }  // namespace
 

@@ -9,8 +9,6 @@
 // explanation.
 #pragma once
 
-#include <cudnn.h>
-
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -18,6 +16,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "kernels/cuda/libraries/functions.h"
 
 namespace nat::gpu::cudnn {
 
@@ -115,7 +115,7 @@ class Descriptor {
                        std::int64_t at_most, void* values) const;
 
   struct Destroy {
-    void operator()(void* raw) const { cudnnBackendDestroyDescriptor(raw); }
+    void operator()(void* raw) const { functions().destroy_descriptor(raw); }
   };
   std::unique_ptr<void, Destroy> raw_;
 };

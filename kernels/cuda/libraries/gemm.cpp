@@ -23,7 +23,7 @@ constexpr int kMostAsked = 8;
 
 void check(cublasStatus_t status, const char* what) {
   NAT_CHECK(status == CUBLAS_STATUS_SUCCESS, ErrorKind::device, "cuBLASLt: ", what,
-            " failed: ", cublasLtGetStatusString(status));
+            " failed: ", cublaslt::functions().get_status_string(status));
 }
 
 struct Product {
@@ -90,13 +90,13 @@ std::string to_string(const Product& p) {
 
 template <class Attribute, class T>
 void set(cublasLtMatmulDesc_t operation, Attribute attribute, const T& value) {
-  check(cublasLtMatmulDescSetAttribute(operation, attribute, &value, sizeof value),
+  check(cublaslt::functions().set_operation_attribute(operation, attribute, &value, sizeof value),
         "describing a product");
 }
 template <class T>
 void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute,
          const T& value) {
-  check(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value),
+  check(cublaslt::functions().set_preference_attribute(preference, attribute, &value, sizeof value),
         "asking for algorithms");
 }
 
@@ -106,7 +106,8 @@ Handle<cublasLtMatmulDesc_t> operation(const Product& p) {
   };
   const cudaDataType_t scale = p.c.dtype == DType::f64 ? CUDA_R_64F : CUDA_R_32F;
   cublasLtMatmulDesc_t raw = nullptr;
-  check(cublasLtMatmulDescCreate(&raw, compute_type(p), scale), "describing a product");
+  check(cublaslt::functions().create_operation(&raw, compute_type(p), scale),
+        "describing a product");
   Handle<cublasLtMatmulDesc_t> owned(raw);
   set(raw, CUBLASLT_MATMUL_DESC_TRANSA, op(p.b_transposed));
   set(raw, CUBLASLT_MATMUL_DESC_TRANSB, op(p.a_transposed));
@@ -120,9 +121,9 @@ Handle<cublasLtMatmulDesc_t> operation(const Product& p) {
 Handle<cublasLtMatrixLayout_t> layout(const ConstView& row_major) {
   const auto columns = static_cast<std::uint64_t>(row_major.shape[1]);
   cublasLtMatrixLayout_t raw = nullptr;
-  check(cublasLtMatrixLayoutCreate(&raw, data_type(row_major.dtype), columns,
-                                   static_cast<std::uint64_t>(row_major.shape[0]),
-                                   row_major.shape[1]),
+  check(cublaslt::functions().create_layout(&raw, data_type(row_major.dtype), columns,
+                                            static_cast<std::uint64_t>(row_major.shape[0]),
+                                            row_major.shape[1]),
         "describing a matrix");
   return Handle<cublasLtMatrixLayout_t>(raw);
 }
@@ -133,7 +134,7 @@ std::vector<cublasLtMatmulHeuristicResult_t> propose(const Libraries& libraries,
                                                      const ProductEntry& entry, const Product& p,
                                                      int at_most) {
   cublasLtMatmulPreference_t raw = nullptr;
-  check(cublasLtMatmulPreferenceCreate(&raw), "asking for algorithms");
+  check(cublaslt::functions().create_preference(&raw), "asking for algorithms");
   const Handle<cublasLtMatmulPreference_t> preference(raw);
   const std::uint32_t reductions =
       CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE |
@@ -146,7 +147,7 @@ std::vector<cublasLtMatmulHeuristicResult_t> propose(const Libraries& libraries,
   set(raw, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(p.c.data));
   std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<std::size_t>(at_most));
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+  const cublasStatus_t status = cublaslt::functions().get_heuristic(
       libraries.cublaslt.get(), entry.operation.get(), entry.a.get(), entry.b.get(), entry.c.get(),
       entry.c.get(), raw, at_most, results.data(), &count);
   // Which dtypes a bias may have beside which results differs between versions, and so does how a
@@ -182,9 +183,10 @@ cublasStatus_t enqueue(Context& ctx, const ProductEntry& entry, const Product& p
   const bool is_double = p.c.dtype == DType::f64;
   const void* alpha = is_double ? static_cast<const void*>(&double_scales[0]) : &float_scales[0];
   const void* scale = is_double ? static_cast<const void*>(&double_scales[1]) : &float_scales[1];
-  return cublasLtMatmul(libraries_of(ctx).cublaslt.get(), entry.operation.get(), alpha, p.b.data,
-                        entry.a.get(), p.a.data, entry.b.get(), scale, c, entry.c.get(), c,
-                        entry.c.get(), &algorithm, workspace.data, workspace.bytes, stream_of(ctx));
+  return cublaslt::functions().matmul(libraries_of(ctx).cublaslt.get(), entry.operation.get(),
+                                      alpha, p.b.data, entry.a.get(), p.a.data, entry.b.get(),
+                                      scale, c, entry.c.get(), c, entry.c.get(), &algorithm,
+                                      workspace.data, workspace.bytes, stream_of(ctx));
 }
 
 void adopt(ProductEntry& entry, const cublasLtMatmulHeuristicResult_t& result) {
@@ -198,9 +200,9 @@ bool adopt_pinned(const Libraries& libraries, ProductEntry& entry) {
   const std::optional<cublasLtMatmulAlgo_t> algorithm = to_algorithm(*numbers);
   if (!algorithm) return false;
   cublasLtMatmulHeuristicResult_t result{};
-  const cublasStatus_t status =
-      cublasLtMatmulAlgoCheck(libraries.cublaslt.get(), entry.operation.get(), entry.a.get(),
-                              entry.b.get(), entry.c.get(), entry.c.get(), &*algorithm, &result);
+  const cublasStatus_t status = cublaslt::functions().check_algorithm(
+      libraries.cublaslt.get(), entry.operation.get(), entry.a.get(), entry.b.get(), entry.c.get(),
+      entry.c.get(), &*algorithm, &result);
   if (status != CUBLAS_STATUS_SUCCESS || result.workspaceSize > kWorkspaceLimit) return false;
   result.algo = *algorithm;
   adopt(entry, result);

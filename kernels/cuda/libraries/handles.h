@@ -2,9 +2,6 @@
 // far. Only kernels/cuda/libraries includes this.
 #pragma once
 
-#include <cublasLt.h>
-#include <cublas_api.h>
-
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,6 +10,7 @@
 #include <vector>
 
 #include "kernels/cuda/libraries/conv2d_plan.h"
+#include "kernels/cuda/libraries/functions.h"
 #include "kernels/cuda/libraries/plan_file.h"
 #include "kernels/cuda/state.h"
 #include "kernels/library_plans.h"
@@ -21,12 +19,16 @@ namespace nat::gpu {
 
 // Frees whatever cuDNN and cuBLASLt create.
 struct Free {
-  void operator()(cudnnHandle_t handle) const { cudnnDestroy(handle); }
-  void operator()(cublasLtHandle_t handle) const { cublasLtDestroy(handle); }
-  void operator()(cublasLtMatmulDesc_t operation) const { cublasLtMatmulDescDestroy(operation); }
-  void operator()(cublasLtMatrixLayout_t layout) const { cublasLtMatrixLayoutDestroy(layout); }
+  void operator()(cudnnHandle_t handle) const { cudnn::functions().destroy(handle); }
+  void operator()(cublasLtHandle_t handle) const { cublaslt::functions().destroy(handle); }
+  void operator()(cublasLtMatmulDesc_t operation) const {
+    cublaslt::functions().destroy_operation(operation);
+  }
+  void operator()(cublasLtMatrixLayout_t layout) const {
+    cublaslt::functions().destroy_layout(layout);
+  }
   void operator()(cublasLtMatmulPreference_t preference) const {
-    cublasLtMatmulPreferenceDestroy(preference);
+    cublaslt::functions().destroy_preference(preference);
   }
 };
 template <class Pointer>

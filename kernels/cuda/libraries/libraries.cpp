@@ -16,26 +16,26 @@ namespace {
 constexpr std::size_t kMajor = 10000;
 
 void start_cudnn(Libraries& libraries, const Context& ctx) {
-  const std::size_t version = cudnnGetVersion();
+  const std::size_t version = cudnn::functions().get_version();
   NAT_CHECK(version / kMajor == CUDNN_MAJOR, ErrorKind::device, "this program was built for cuDNN ",
             CUDNN_MAJOR, " but loaded version ", version,
             "; put the right libcudnn first on LD_LIBRARY_PATH");
   cudnnHandle_t handle = nullptr;
-  cudnn::check(cudnnCreate(&handle), "starting");
+  cudnn::check(cudnn::functions().create(&handle), "starting");
   libraries.cudnn.reset(handle);
-  cudnn::check(cudnnSetStream(handle, stream_of(ctx)), "setting the stream");
+  cudnn::check(cudnn::functions().set_stream(handle, stream_of(ctx)), "setting the stream");
   libraries.cudnn_prefix = str("cudnn ", version, " sm ", ctx.cuda->compute_capability, ' ');
 }
 
 void start_cublaslt(Libraries& libraries, const Context& ctx) {
-  const std::size_t version = cublasLtGetVersion();
+  const std::size_t version = cublaslt::functions().get_version();
   NAT_CHECK(version / kMajor == CUBLAS_VER_MAJOR, ErrorKind::device,
             "this program was built for cuBLAS ", CUBLAS_VER_MAJOR, " but loaded version ", version,
             "; put the right libcublasLt first on LD_LIBRARY_PATH");
   cublasLtHandle_t handle = nullptr;
-  const cublasStatus_t status = cublasLtCreate(&handle);
+  const cublasStatus_t status = cublaslt::functions().create(&handle);
   NAT_CHECK(status == CUBLAS_STATUS_SUCCESS, ErrorKind::device,
-            "cuBLASLt: starting failed: ", cublasLtGetStatusString(status));
+            "cuBLASLt: starting failed: ", cublaslt::functions().get_status_string(status));
   libraries.cublaslt.reset(handle);
   libraries.cublaslt_prefix = str("cublaslt ", version, " sm ", ctx.cuda->compute_capability, ' ');
 }
@@ -152,8 +152,8 @@ void list_library_plans(Context& ctx, std::vector<LibraryPlan>& plans) {
   for (const auto& [key, entry] : libraries.products) {
     int id = 0;
     if (entry.algorithm) {
-      cublasLtMatmulAlgoConfigGetAttribute(&*entry.algorithm, CUBLASLT_ALGO_CONFIG_ID, &id,
-                                           sizeof id, nullptr);
+      cublaslt::functions().get_algorithm_attribute(&*entry.algorithm, CUBLASLT_ALGO_CONFIG_ID, &id,
+                                                    sizeof id, nullptr);
     }
     plans.push_back({entry.name,
                      entry.algorithm ? str("algorithm ", id) : "plain kernel",

@@ -7,10 +7,15 @@
 // allocate and synchronise nothing, so they can be captured into a CUDA graph.
 #pragma once
 
+#include <string>
+
 #include "kernels/conv2d.h"
 #include "kernels/gemm.h"
 
 namespace nat::gpu::libraries {
+
+// Loads the libraries; "" or why that is impossible.
+std::string unavailable_reason();
 
 // All operands have one dtype, f32 or bf16; dw is overwritten.
 bool conv2d_forward(Context&, const Conv2d&, ConstView x, ConstView w, View y);
