@@ -46,6 +46,7 @@
 //   from each other and from 2^31.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
@@ -123,7 +124,8 @@ struct Phase {
 // What an option of 0 stands for. A round costs a CPU what its bidders take, and a GPU the latency
 // of memory and of two barriers, however many bid: there, many small rounds are cheaper than the
 // few long chains that they save (docs/decisions/0008-the-assignment-on-a-gpu.md). Above 2,048 rows
-// the CPU saves chains too, which one thread follows alone.
+// the CPU saves chains too, which one thread follows alone. Scores of low rank are what meets the
+// cap: a phase that it cuts off leaves many rows to chains that lead through all the others.
 constexpr LapOptions resolved(Device device, std::int64_t n, LapOptions options) {
   const bool cuda = device == Device::cuda;
   const auto by_size = [n](std::initializer_list<std::pair<std::int64_t, int>> steps) {
@@ -136,7 +138,10 @@ constexpr LapOptions resolved(Device device, std::int64_t n, LapOptions options)
   };
   constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
   if (options.alpha == 0) options.alpha = 8;
-  if (options.round_cap == 0) options.round_cap = cuda ? 256 : 64;
+  if (options.round_cap == 0) {
+    options.round_cap = static_cast<int>(cuda ? std::max<std::int64_t>(256, n)
+                                              : std::max<std::int64_t>(64, n / 16));
+  }
   if (options.finest_div == 0) {
     options.finest_div = cuda ? by_size({{1024, 1 << 15}, {kAny, 1 << 18}})
                               : by_size({{2048, 1 << 12}, {kAny, 1 << 15}});
