@@ -1,8 +1,8 @@
 // One assignment problem in integers while it is being solved: scores, what each column asks, who
 // sits where. Words, encoding and the proof that nothing overflows: kernels/lap_auction.h.
 //
-// A solver sets asks and seats most rows (open_jv or open_auction), all of them content;
-// place_free_rows() finds a column for each of the others.
+// An opening (below) sets asks and seats most rows, all of them content; place_free_rows() finds a
+// column for each of the others.
 #pragma once
 
 #include <cstdint>
