@@ -35,6 +35,20 @@ TEST_CASE("asking for a GPU that is not there is an error that says why, and tra
   CHECK_FALSE(std::filesystem::exists(workspace.at("run")));
 }
 
+TEST_CASE("a run that could choose says which device it took, and why not the GPU") {
+  const CudaDevice device = cuda_device();
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const auto header = [&](const char* asked) {
+    const std::vector<std::string> more = {"--device", asked, "--stop-after-steps", "1"};
+    return tools::nat(workspace, small_run(data, workspace.at(asked), more)).err;
+  };
+  const std::string chosen = header("auto");
+  CHECK(chosen.find(device.usable() ? "device cuda (" + device.name
+                                    : "not cuda: " + device.reason) != std::string::npos);
+  CHECK(header("cpu").find("not cuda") == std::string::npos);
+}
+
 TEST_CASE("the memory of a step on CUDA is planned without a device") {
   const auto total = [](const std::string& device, const std::string& dtype) {
     const auto json = nlohmann::json::parse(

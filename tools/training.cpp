@@ -171,15 +171,24 @@ void Training::list_new_bad_pictures() {
   list_bad_pictures();
 }
 
-std::string Training::summary() const {
+std::string Training::devices() const {
   const CpuInfo cpu = cpu_info();
+  const CudaDevice cuda = cuda_device();
+  std::string text = ctx_->device == Device::cuda ? str("device cuda (", cuda.name, "), ") : "";
+  text += str("device cpu (", cpu.threads, " threads, oneDNN ", cpu.onednn,
+              cpu.amx      ? ", AMX"
+              : cpu.avx512 ? ", AVX-512"
+                           : "",
+              "), ", name(ctx_->math));
+  if (ctx_->device == Device::cpu && options_.device == "auto") {
+    text += "; not cuda: " + cuda.reason;
+  }
+  return text;
+}
+
+std::string Training::summary() const {
   std::ostringstream out;
-  if (ctx_->device == Device::cuda) out << "device cuda (" << cuda_device().name << "), ";
-  out << "device cpu (" << cpu.threads << " threads, oneDNN " << cpu.onednn
-      << (cpu.amx      ? ", AMX"
-          : cpu.avx512 ? ", AVX-512"
-                       : "")
-      << "), " << name(ctx_->math) << '\n'
+  out << devices() << '\n'
       << "data " << pictures_->size() << " pictures " << pictures_->shape().width << "x"
       << pictures_->shape().height << "x" << pictures_->shape().channels << " from "
       << pictures_->catalog().source << ", loader threads " << loader_->threads() << '\n';

@@ -43,6 +43,7 @@ class Training {
     double solver_steps = 0, solver_paths = 0, solver_gap = 0;
   };
 
+  std::string devices() const;
   void begin_folder();
   void list_bad_pictures();
   void list_new_bad_pictures();
