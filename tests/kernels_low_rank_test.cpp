@@ -8,6 +8,7 @@
 #include "kernels/cpu/lap_problem.h"
 #include "kernels/lap.h"
 #include "kernels/lap_auction.h"
+#include "tests/opcases/determinism.h"
 #include "tests/opcases/lap_check.h"
 #include "tests/opcases/lap_hazards.h"
 #include "tests/opcases/lap_instances.h"
@@ -126,6 +127,22 @@ TEST_CASE("the CPU takes samples for low rank by itself, and the auction for lar
   CHECK(solution.report.rounds == 0);
   CHECK(solution.report.steps <= 16 * kLapAuctionFrom);
   CHECK(solve(ctx, n, scores_of(collapsed, n, 16, 1)).report.rounds > 0);
+}
+
+TEST_CASE("a sample gives the same solution with any number of threads") {
+  constexpr std::size_t n = 2048;  // from here on rows are quantised by several threads
+  const Scores scores = scores_of({"", Character::clustered, 0.3f}, n, 2, 3);
+  const auto solve_with = [&](int threads) {
+    Context ctx;
+    Solution solution;
+    with_threads(threads, [&] { solution = solve(ctx, n, scores, kJv); });
+    return solution;
+  };
+  const Solution one = solve_with(1), three = solve_with(3);
+  check_promises(n, scores, one);
+  CHECK(one.column == three.column);
+  CHECK(one.price == three.price);
+  CHECK(one.report == three.report);
 }
 
 // Its counts are those of the CPU with the same options.
