@@ -188,7 +188,10 @@ TEST_CASE("SIGINT and SIGTERM save and exit with 130 and 143") {
     const std::string run = workspace.at("run");
     Process process(workspace, small_run(data, run, {"--epochs", "100000"}));
     CHECK(wait_until([&] { return std::filesystem::exists(run + kFirstEpoch); }));
-    process.send(signal);
+    for (int i = 0; i < 50; ++i) {  // the impatient ask again, which changes nothing
+      process.send(signal);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     const Outcome outcome = process.wait();
     CHECK(outcome.code == code);
     CHECK(outcome.out.find("nat resume") != std::string::npos);

@@ -13,11 +13,15 @@ StopSignals::StopSignals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-StopSignals::~StopSignals() { pthread_sigmask(SIG_SETMASK, &blocked_before_, nullptr); }
+StopSignals::~StopSignals() {
+  if (!taken_) pthread_sigmask(SIG_SETMASK, &blocked_before_, nullptr);
+}
 
-int StopSignals::take() const {
+int StopSignals::take() {
   const timespec at_once{};
-  return std::max(sigtimedwait(&signals_, nullptr, &at_once), 0);
+  const int signal = std::max(sigtimedwait(&signals_, nullptr, &at_once), 0);
+  taken_ = taken_ || signal != 0;
+  return signal;
 }
 
 }  // namespace nat::tools

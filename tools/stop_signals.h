@@ -14,17 +14,18 @@ class StopSignals {
   // first one. A pipe that nobody reads any more does not end the process from here on (SIGPIPE is
   // ignored).
   StopSignals();
-  // Lets them through again: one that came and was not asked for ends the process, as it would have
-  // ended it anywhere else.
+  // Lets them through again, also one that came meanwhile; but not when one was taken: the process
+  // is then about to end, in its own way, and those that follow ask for the same once more.
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
   // SIGINT or SIGTERM if one came since the last call, otherwise 0. Never waits.
-  int take() const;
+  int take();
 
  private:
   sigset_t signals_, blocked_before_;
+  bool taken_ = false;
 };
 
 }  // namespace nat::tools
