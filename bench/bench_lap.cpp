@@ -1,7 +1,8 @@
 // How long does the exact assignment of one batch take?
 //
 //   bench_lap [--n N]... [--d D]... [--kind TEXT] [--solver automatic|jv|auction|all]
-//             [--munkres yes] [--clock wall|thread] [--json PATH] [--dump DIR]
+//             [--schedule cpu|cuda] [--munkres yes] [--clock wall|thread] [--json PATH] [--dump
+//             DIR]
 //   bench_lap --device cuda [--crew automatic|block|cluster|grid|all] [--problems B] [--repeats R]
 //             [--n N]... [--d D]... [--kind TEXT] [--solver jv|auction|all] [--json PATH]
 //             [--dump DIR]
@@ -9,7 +10,8 @@
 // For each batch size n, dimension d and kind of features: the median time of lap_solve on the
 // centred scores, of the whole re-assignment (centring, score product, lap_solve), and the counts
 // of the solver. `--solver all` compares jv, the auction on one thread and the auction on all of
-// them; --munkres adds the textbook method. --clock thread counts the processor time of the main
+// them; with --schedule cuda its phases are those of a GPU, which tells the counts there.
+// --munkres adds the textbook method. --clock thread counts the processor time of the main
 // thread, which other work on the machine disturbs less: the time on one thread, and on several the
 // share of the one that also does what is serial. --dump writes each score matrix as raw float32
 // for bench/peers/lap_peers.py. --kind takes only the features whose name holds the text.
@@ -41,6 +43,7 @@
 #include "bench/peers/textbook_munkres.h"
 #include "kernels/gemm.h"
 #include "kernels/lap.h"
+#include "kernels/lap_auction.h"
 #include "kernels/parallel.h"
 #include "kernels/reduce.h"
 #include "nat/assigner.h"
@@ -52,7 +55,8 @@ namespace {
 
 struct BenchOptions {
   std::vector<std::int64_t> n, d;
-  std::string json, dump, kind, device = "cpu", solver = "automatic", crew = "automatic";
+  std::string json, dump, kind, device = "cpu", schedule = "cpu", solver = "automatic";
+  std::string crew = "automatic";
   std::int64_t problems = 1;
   int repeats = 100;
   bool munkres = false, thread_time = false;
@@ -80,6 +84,8 @@ BenchOptions parse(int argc, char** argv) {
       options.solver = value;
     } else if (flag == "--device") {
       options.device = value;
+    } else if (flag == "--schedule") {
+      options.schedule = value;
     } else if (flag == "--crew") {
       options.crew = value;
     } else if (flag == "--problems") {
@@ -99,12 +105,14 @@ BenchOptions parse(int argc, char** argv) {
     } else {
       throw Error(ErrorKind::usage,
                   flag +
-                      " is not one of --device --n --d --kind --solver --crew --problems "
-                      "--repeats --munkres --clock --json --dump");
+                      " is not one of --device --n --d --kind --solver --schedule --crew "
+                      "--problems --repeats --munkres --clock --json --dump");
     }
   }
   NAT_CHECK(options.device == "cpu" || options.on_cuda(), ErrorKind::usage, "--device ",
             options.device, ": not one of cpu, cuda");
+  NAT_CHECK(options.schedule == "cpu" || options.schedule == "cuda", ErrorKind::usage,
+            "--schedule ", options.schedule, ": not one of cpu, cuda");
   NAT_CHECK(options.solver == "all" || solver_named(options.solver).has_value(), ErrorKind::usage,
             "--solver ", options.solver, ": not one of automatic, jv, auction, all");
   NAT_CHECK(options.problems >= 1, ErrorKind::usage, "--problems ", options.problems,
@@ -184,17 +192,18 @@ std::vector<float> centred_scores(Context& ctx, ConstView z, ConstView targets) 
 // One problem, solved again and again.
 class Problem {
  public:
-  Problem(const Timer& timer, std::int64_t n, std::vector<float> scores)
+  Problem(const Timer& timer, Device schedule, std::int64_t n, std::vector<float> scores)
       : timer_(timer),
+        schedule_(schedule),
         n_(n),
         scores_(std::move(scores)),
         column_(static_cast<std::size_t>(n)),
         price_(static_cast<std::size_t>(n)) {}
 
   Milliseconds time(Context& ctx, LapSolver solver) {
+    const LapOptions options = lap::resolved(schedule_, n_, {.solver = solver});
     return timer_.measure([&] {
-      lap_solve(ctx, LapOptions{.solver = solver},
-                ConstView(scores_.data(), DType::f32, Shape(n_, n_)),
+      lap_solve(ctx, options, ConstView(scores_.data(), DType::f32, Shape(n_, n_)),
                 View(column_.data(), DType::i32, Shape(n_)),
                 View(price_.data(), DType::i32, Shape(n_)), &report_);
     });
@@ -234,6 +243,7 @@ class Problem {
 
  private:
   Timer timer_;
+  Device schedule_;  // of the auction
   std::int64_t n_;
   std::vector<float> scores_;
   std::vector<std::int32_t> column_, price_;
@@ -270,7 +280,8 @@ nlohmann::json measure(Context& ctx, const test::LapInstance& instance, std::int
   const View z(made.z.data(), DType::f32, Shape(n, d));
   const View targets(made.targets.data(), DType::f32, Shape(n, d));
   const Timer timer(options.thread_time);
-  Problem problem(timer, n, centred_scores(ctx, z, targets));
+  const Device schedule = options.schedule == "cuda" ? Device::cuda : Device::cpu;
+  Problem problem(timer, schedule, n, centred_scores(ctx, z, targets));
   const Milliseconds solve =
       problem.time(ctx, solver_named(options.solver).value_or(LapSolver::automatic));
   const LapReport report = problem.report();

@@ -57,11 +57,11 @@ std::unique_ptr<data::Dataset> reopen_data(const Options& options,
 std::unique_ptr<Context> make_context(const Options& options) {
   require_threads(options.threads);
   set_compute_threads(options.threads);
-  const CudaDevice cuda = cuda_device();
-  NAT_CHECK(options.device != "cuda" || cuda.usable(), ErrorKind::device,
-            "--device cuda: ", cuda.reason, "; use --device cpu");
-  if (cuda.usable() && options.device != "cpu") {
-    return std::make_unique<Context>(Device::cuda, cuda_math(options.dtype));
+  if (options.device != "cpu") {  // else the GPU and its libraries are not even looked at
+    const CudaDevice cuda = cuda_device();
+    if (cuda.usable()) return std::make_unique<Context>(Device::cuda, cuda_math(options.dtype));
+    NAT_CHECK(options.device != "cuda", ErrorKind::device, "--device cuda: ", cuda.reason,
+              "; use --device cpu");
   }
   NAT_CHECK(options.dtype != "tf32", ErrorKind::device,
             "--dtype tf32 exists on CUDA only; use --dtype f32 or bf16");

@@ -173,15 +173,15 @@ void Training::list_new_bad_pictures() {
 
 std::string Training::devices() const {
   const CpuInfo cpu = cpu_info();
-  const CudaDevice cuda = cuda_device();
-  std::string text = ctx_->device == Device::cuda ? str("device cuda (", cuda.name, "), ") : "";
+  std::string text;
+  if (ctx_->device == Device::cuda) text = str("device cuda (", cuda_device().name, "), ");
   text += str("device cpu (", cpu.threads, " threads, oneDNN ", cpu.onednn,
               cpu.amx      ? ", AMX"
               : cpu.avx512 ? ", AVX-512"
                            : "",
               "), ", name(ctx_->math));
   if (ctx_->device == Device::cpu && options_.device == "auto") {
-    text += "; not cuda: " + cuda.reason;
+    text += "; not cuda: " + cuda_device().reason;
   }
   return text;
 }
