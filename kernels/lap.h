@@ -28,7 +28,7 @@
 //   jv       Jonker and Volgenant 1987 ("A shortest augmenting path algorithm for dense and sparse
 //            linear assignment problems"): serial; CPU only. Where scores have a rank of 3 or less,
 //            as those of collapsed features do, its first prices come from the exact solution of a
-//            sample (kernels/cpu/lap_sampled.cpp; docs/decisions/0009-scores-of-low-rank.md)
+//            sample (kernels/cpu/lap/sampled.cpp; docs/decisions/0009-scores-of-low-rank.md)
 //   auction  Bertsekas 1988 ("The auction algorithm"), all rows bidding at once, with scaling cut
 //            short and shortest augmenting paths for the last rows: parallel
 // O(n^3) worst case; 4 n^2 bytes of scratch, a third more where there are samples.

@@ -1,11 +1,11 @@
-// Scores of low rank (kernels/cpu/lap_sampled.cpp): when they are taken for it, and that they are
+// Scores of low rank (kernels/cpu/lap/sampled.cpp): when they are taken for it, and that they are
 // solved exactly, in few steps.
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <vector>
 
-#include "kernels/cpu/lap_problem.h"
+#include "kernels/cpu/lap/problem.h"
 #include "kernels/lap.h"
 #include "kernels/lap_auction.h"
 #include "tests/opcases/determinism.h"

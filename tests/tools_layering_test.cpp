@@ -206,7 +206,7 @@ TEST_CASE("planted violations are caught") {
       {"kernels/memory.cpp", "cuda_runtime.h", false},
       {"nat/trainer.cpp", "cudnn.h", false},
       {"bench/bench_lap.cpp", "cuda_runtime.h", false},
-      {"bench/bench_lap.cpp", "kernels/cuda/lap_paths.cuh", true},
+      {"bench/bench_lap.cpp", "kernels/cuda/lap/paths.cuh", true},
       {"bench/bench_lap.cpp", "bench/cuda/barriers.h", true},  // a program of its own
       {"tools/features.cpp", "stb_image.h", false},
       {"nat/recipe.h", "CLI/CLI.hpp", false},
@@ -230,7 +230,7 @@ TEST_CASE("includes that the map allows are not reported") {
       {"tools/training.cpp", "data/loader.h", true},
       {"bench/bench_step.cpp", "CLI/CLI.hpp", false},
       {"bench/cuda/barriers.cu", "cooperative_groups.h", false},
-      {"bench/cuda/barriers.cu", "kernels/cuda/lap_paths.cuh", true},
+      {"bench/cuda/barriers.cu", "kernels/cuda/lap/paths.cuh", true},
       {"tests/kernels_lap_test.cpp", "tests/reference/lap.h", true},
       {"kernels/context.cpp", "nat_config.h", true},
       {"nat/trainer.cpp", "vector", false},

@@ -2,7 +2,7 @@
 
 #include <cooperative_groups.h>
 
-#include "kernels/cuda/lap_paths.cuh"
+#include "kernels/cuda/lap/paths.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/state.h"
 

@@ -31,7 +31,7 @@ class ReadChain {
   Buffer memory_;
 };
 
-// The search of a shortest path (kernels/cuda/lap_paths.cuh) in a problem made so that it passes
+// The search of a shortest path (kernels/cuda/lap/paths.cuh) in a problem made so that it passes
 // all columns: n steps a search, by one block.
 class PathSearch {
  public:

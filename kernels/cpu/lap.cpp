@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernels/cpu/lap_problem.h"
-#include "kernels/cpu/lap_scan.h"
+#include "kernels/cpu/lap/problem.h"
+#include "kernels/cpu/lap/scan.h"
 #include "kernels/lap_arguments.h"
 #include "kernels/lap_auction.h"
 #include "kernels/parallel.h"

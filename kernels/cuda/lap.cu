@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <bit>
 
-#include "kernels/cuda/lap_auction.cuh"
-#include "kernels/cuda/lap_paths.cuh"
-#include "kernels/cuda/lap_problem.cuh"
+#include "kernels/cuda/lap/auction.cuh"
+#include "kernels/cuda/lap/paths.cuh"
+#include "kernels/cuda/lap/problem.cuh"
 #include "kernels/lap_arguments.h"
 #include "kernels/lap_auction.h"
 

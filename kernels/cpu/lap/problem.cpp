@@ -1,8 +1,8 @@
-#include "kernels/cpu/lap_problem.h"
+#include "kernels/cpu/lap/problem.h"
 
 #include <algorithm>
 
-#include "kernels/cpu/lap_scan.h"
+#include "kernels/cpu/lap/scan.h"
 #include "kernels/parallel.h"
 
 namespace nat::cpu {

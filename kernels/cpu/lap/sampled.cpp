@@ -18,8 +18,8 @@
 #include <array>
 #include <numeric>
 
-#include "kernels/cpu/lap_problem.h"
-#include "kernels/cpu/lap_scan.h"
+#include "kernels/cpu/lap/problem.h"
+#include "kernels/cpu/lap/scan.h"
 #include "kernels/parallel.h"
 
 namespace nat::cpu {

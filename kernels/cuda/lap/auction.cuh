@@ -1,10 +1,10 @@
 // The phases of the auction (kernels/lap_auction.h) by a crew: the same steps as in
-// kernels/cpu/lap_auction.cpp, a warp for each bidder, then a thread for each. Most rounds of a
+// kernels/cpu/lap/auction.cpp, a warp for each bidder, then a thread for each. Most rounds of a
 // phase have few bidders, and meeting takes a crew longer than such a round takes a block: the
 // first block holds them alone, while the others wait for the end of the phase.
 #pragma once
 
-#include "kernels/cuda/lap_desk.cuh"
+#include "kernels/cuda/lap/desk.cuh"
 
 namespace nat::gpu {
 

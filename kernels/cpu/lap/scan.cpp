@@ -1,4 +1,4 @@
-#include "kernels/cpu/lap_scan.h"
+#include "kernels/cpu/lap/scan.h"
 
 #include <cstring>
 #include <utility>

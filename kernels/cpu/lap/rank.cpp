@@ -2,7 +2,7 @@
 #include <array>
 #include <cmath>
 
-#include "kernels/cpu/lap_problem.h"
+#include "kernels/cpu/lap/problem.h"
 
 namespace nat::cpu {
 

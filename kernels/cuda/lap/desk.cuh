@@ -3,7 +3,7 @@
 // blocks share, and chains of such reads are what the end of a phase and the paths consist of.
 #pragma once
 
-#include "kernels/cuda/lap_problem.cuh"
+#include "kernels/cuda/lap/problem.cuh"
 
 namespace nat::gpu {
 

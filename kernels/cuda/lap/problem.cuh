@@ -1,5 +1,5 @@
 // One assignment problem in integers while a kernel solves it: the CUDA side of
-// kernels/cpu/lap_problem.h, on the arithmetic of kernels/lap_auction.h.
+// kernels/cpu/lap/problem.h, on the arithmetic of kernels/lap_auction.h.
 #pragma once
 
 #include <cooperative_groups.h>
@@ -94,7 +94,7 @@ struct LapProblem {
   std::int32_t* distance;       // (columns) of a search, + taken
   std::int32_t* closed_at;      // (columns) distance at which a column was passed
   std::int32_t* from;           // (columns) row from which the distance was reached
-  bool has_desk;                // a block alone keeps its vectors in shared memory (lap_desk.cuh)
+  bool has_desk;                // a block alone keeps its vectors in shared memory (desk.cuh)
 
   // The k-th of several problems, one below the other.
   __device__ LapProblem at(std::int64_t k) const {

@@ -3,7 +3,7 @@
 // One barrier a step.
 #pragma once
 
-#include "kernels/cuda/lap_desk.cuh"
+#include "kernels/cuda/lap/desk.cuh"
 
 namespace nat::gpu {
 

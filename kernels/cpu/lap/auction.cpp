@@ -4,8 +4,8 @@
 #include <numeric>
 #include <utility>
 
-#include "kernels/cpu/lap_problem.h"
-#include "kernels/cpu/lap_scan.h"
+#include "kernels/cpu/lap/problem.h"
+#include "kernels/cpu/lap/scan.h"
 #include "kernels/parallel.h"
 
 namespace nat::cpu {

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/lap_problem.h"
-#include "kernels/cpu/lap_scan.h"
+#include "kernels/cpu/lap/problem.h"
+#include "kernels/cpu/lap/scan.h"
 
 namespace nat::cpu {
 
