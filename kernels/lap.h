@@ -28,7 +28,8 @@
 //   jv       Jonker and Volgenant 1987 ("A shortest augmenting path algorithm for dense and sparse
 //            linear assignment problems"): serial; CPU only. Where scores have a rank of 3 or less,
 //            as those of collapsed features do, its first prices come from the exact solution of a
-//            sample (kernels/cpu/lap/sampled.cpp; docs/decisions/0009-scores-of-low-rank.md)
+//            sample (kernels/cpu/lap/sampled.cpp; docs/decisions/0009-scores-of-low-rank.md). Rows
+//            of equal scores bid together (docs/decisions/0010-equal-rows.md)
 //   auction  Bertsekas 1988 ("The auction algorithm"), all rows bidding at once, with scaling cut
 //            short and shortest augmenting paths for the last rows: parallel
 // O(n^3) worst case; 4 n^2 bytes of scratch, a third more where there are samples.
@@ -43,8 +44,8 @@ namespace nat {
 
 enum class LapStatus : std::int32_t { optimal, bad_input };
 
-// automatic: auction on CUDA; on the CPU jv below kLapAuctionFrom rows and for scores of low rank,
-// auction otherwise.
+// automatic: auction on CUDA; on the CPU jv below kLapAuctionFrom rows, for scores of low rank and
+// where one row in 32 equals an earlier one, auction otherwise.
 enum class LapSolver { automatic, jv, auction };
 
 // Who solves a problem together on CUDA. automatic: by n and by what the device has. block: one

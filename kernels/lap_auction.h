@@ -22,8 +22,10 @@
 //   exact   raise 0: whoever has a column is content
 // The rows still free, a few in a hundred, are placed one by one along the cheapest chain of
 // exchanges that ends in a free column, found by Dijkstra's algorithm over what each row loses by
-// an exchange; this keeps the others content. An auction without scaling, or one that runs to its
-// end, may take a hundred times as many rounds.
+// an exchange; this keeps the others content. Rows of equal scores, twins, are content with the
+// same columns: a search that reaches one of them has reached them all, and passes their seats in
+// the same step. An auction without scaling, or one that runs to its end, may take a hundred times
+// as many rounds.
 //
 // Scores and prices are held doubled, so they are even. What a column asks is its price, plus 1
 // while it is taken: of two columns of equal price the free one looks better, and the lowest bit of
@@ -39,7 +41,8 @@
 // - The least price is subtracted before the chains, so that prices start in [0, R], R = Q + Q/64;
 //   for jv they start in [0, Q]. A price stays while its column is free. While some column k is
 //   free, a content row i on column j has score_ij - price_j >= score_ik - price_k >= -R, hence
-//   prices are at most R + Q; the last exchange may reach R + 2Q, and then the work is done. In a
+//   prices are at most R + Q; the last exchange may reach R + 2Q, and then the work is done. (A bid
+//   of jv leaves the bidder's twins content as well, so this holds for their seats too.) In a
 //   search (distances are measured from a start row of profit 0) the nearest column is within
 //   [-Q, R], the profit of a row that leaves its column within [-R, Q], so every distance is within
 //   6Q of 0. The marks kFar, "not reached", and kClosed, "not for sale", keep 8Q from real values,
@@ -111,6 +114,18 @@ NAT_HOST_DEVICE constexpr std::int32_t row_of(std::uint64_t offer) {
 }
 NAT_HOST_DEVICE constexpr std::int32_t price_of(std::uint64_t offer) {
   return static_cast<std::int32_t>(offer >> 32);
+}
+
+// ---- equal rows ---------------------------------------------------------------------------------
+
+// Of the first scores of a row. Twins are the lowest row with a key and those rows with the same
+// key that equal it in every score: whoever knows them, in whatever order it looks, knows the same.
+NAT_HOST_DEVICE constexpr std::uint32_t row_key(const std::int32_t* score) {
+  std::uint64_t key = 0;
+  for (int j = 0; j < kRowMultiple; ++j) {
+    key = (key ^ static_cast<std::uint32_t>(score[j])) * 0x9e3779b97f4a7c15u;
+  }
+  return static_cast<std::uint32_t>(key >> 32);
 }
 
 // ---- phases -------------------------------------------------------------------------------------

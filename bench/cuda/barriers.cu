@@ -73,13 +73,21 @@ __global__ void read_shared_kernel(int repeats, int* result) {
 
 // ---- path search --------------------------------------------------------------------------------
 
-constexpr std::int32_t kScore = 1000;  // of every row in every column but the last, where it is 0
+constexpr std::int32_t kScore = 1000;
+
+// Of the last column 0, of the others about kScore: nobody likes one better than its own. The first
+// ones tell all rows apart, up to 65,536: equal ones would be passed in one step.
+__device__ std::int32_t score_at(std::int64_t row, std::int64_t column, std::int64_t n) {
+  if (column >= n - 1) return 0;
+  if (column >= lap::kRowMultiple || column == row) return kScore;
+  return kScore - 2 * static_cast<std::int32_t>(row >> (2 * column) & 3);
+}
 
 __global__ void prepare_kernel(LapProblem problem) {
   for (std::int64_t i = 0; i < problem.n; ++i) {
     std::int32_t* row = problem.scores + i * problem.columns;
     for (std::int64_t j = threadIdx.x; j < problem.columns; j += blockDim.x) {
-      row[j] = j < problem.n - 1 ? kScore : 0;
+      row[j] = score_at(i, j, problem.n);
     }
   }
 }
@@ -88,6 +96,7 @@ __global__ void prepare_kernel(LapProblem problem) {
 // nearer than the last.
 __device__ void seat_all_but_one(const LapProblem& problem) {
   const std::int64_t last = problem.n - 1;
+  if (threadIdx.x == 0) problem.control->free_rows = 1;
   for (std::int64_t j = threadIdx.x; j < problem.columns; j += blockDim.x) {
     problem.ask[j] = j < last ? 1 : j == last ? 0 : lap::kClosed;
     problem.row_of_column[j] = j < last ? static_cast<std::int32_t>(j) : lap::kNone;
@@ -114,7 +123,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1) search_kernel(LapProblem giv
 }
 
 LapProblem problem_in(std::int64_t n, const Buffer& scores, const Buffer& vectors,
-                      const Buffer& control) {
+                      const Buffer& control, const Buffer& twin_table) {
   const std::int64_t columns = lap::padded(n);
   std::int32_t* next = vectors.as<std::int32_t>();
   const auto vector = [&] {
@@ -134,9 +143,12 @@ LapProblem problem_in(std::int64_t n, const Buffer& scores, const Buffer& vector
   problem.distance = vector();
   problem.closed_at = vector();
   problem.from = vector();
+  problem.lowest_twin = vector();
+  problem.twin_table = twin_table.as<std::int32_t>();
+  problem.twin_slots = twin_slots(n);
   return problem;
 }
-constexpr std::int64_t kVectors = 7;
+constexpr std::int64_t kVectors = 8;
 
 Buffer quanta(Context& ctx, std::int64_t count) {
   return {ctx.device, static_cast<std::size_t>(count) * sizeof(std::int32_t), "path search"};
@@ -195,13 +207,14 @@ PathSearch::PathSearch(Context& ctx, std::int64_t n)
       n_(n),
       scores_(quanta(ctx, n * lap::padded(n))),
       vectors_(quanta(ctx, kVectors * lap::padded(n))),
+      twin_table_(quanta(ctx, twin_slots(n))),
       control_(ctx.device, sizeof(LapControl), "path search") {
   launch(ctx, {.grid = dim3(1), .block = dim3(kBlockThreads)}, prepare_kernel,
-         problem_in(n, scores_, vectors_, control_));
+         problem_in(n, scores_, vectors_, control_, twin_table_));
 }
 
 void PathSearch::run(int repeats) {
-  LapProblem problem = problem_in(n_, scores_, vectors_, control_);
+  LapProblem problem = problem_in(n_, scores_, vectors_, control_, twin_table_);
   const std::size_t desk = desk_bytes(problem.columns, ctx_.cuda->shared_bytes_block);
   problem.has_desk = desk > 0;
   launch(ctx_, {.grid = dim3(1), .block = dim3(kBlockThreads), .shared_bytes = desk}, search_kernel,

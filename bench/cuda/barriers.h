@@ -42,7 +42,7 @@ class PathSearch {
  private:
   Context& ctx_;
   std::int64_t n_;
-  Buffer scores_, vectors_, control_;
+  Buffer scores_, vectors_, twin_table_, control_;
 };
 
 }  // namespace nat::bench

@@ -62,10 +62,11 @@ double diagonal_sum(const float* scores, std::int64_t n) {
 // How a solver comes to its first prices and seats.
 enum class Opening { jv, sampled, auction };
 
-Opening opening_for(LapSolver solver, const float* scores, std::int64_t n) {
+Opening opening_for(Scratch::Frame& frame, LapSolver solver, const float* scores, std::int64_t n) {
   if (solver == LapSolver::auction) return Opening::auction;
   if (n >= 2 * kLeastSampled && has_low_rank(scores, n)) return Opening::sampled;
-  return solver == LapSolver::automatic && n >= kLapAuctionFrom ? Opening::auction : Opening::jv;
+  if (solver == LapSolver::jv || n < kLapAuctionFrom) return Opening::jv;
+  return has_many_twins(frame, scores, n) ? Opening::jv : Opening::auction;
 }
 
 // Values of the solution and of the identity; keeps the identity when nothing is better.
@@ -105,7 +106,7 @@ void solve(Scratch::Frame& frame, const LapOptions& options, std::int64_t n, con
   report.quantum = lap::quantum(range.low, range.high);
   LapProblem problem(frame, n, column);
   const lap::Quantiser quantise(range.low, range.high);
-  switch (opening_for(options.solver, scores, n)) {
+  switch (opening_for(frame, options.solver, scores, n)) {
     case Opening::jv:
       open_jv(frame, scores, quantise, problem, report);
       break;

@@ -9,6 +9,7 @@
 #include "kernels/cuda/lap/auction.cuh"
 #include "kernels/cuda/lap/paths.cuh"
 #include "kernels/cuda/lap/problem.cuh"
+#include "kernels/cuda/lap/twins.cuh"
 #include "kernels/lap_arguments.h"
 #include "kernels/lap_auction.h"
 
@@ -221,6 +222,9 @@ LapProblem borrow(Scratch::Frame& frame, const LapTask& task) {
   problems.distance = vector(columns);
   problems.closed_at = vector(columns);
   problems.from = vector(columns);
+  problems.lowest_twin = vector(columns);
+  problems.twin_slots = twin_slots(n);
+  problems.twin_table = vector(problems.twin_slots);
   return problems;
 }
 

@@ -20,6 +20,7 @@ enum class LapHazard {
   equal_columns,    // the same
   row_plus_column,  // the same, without a constant row or column
   blocks_of_rows,   // each row four times
+  alike_rows,       // of equal beginnings; some are equal to the end, not all to the first
   blocks,           // 4x4 blocks of one number
   collapsed,        // one point + noise of 1e-1 ... 1e-6, times targets, not centred
   low_rank,         // rank 1, 2 or 8
@@ -71,6 +72,10 @@ inline std::vector<float> hazard_scores(LapHazard kind, std::size_t n, std::uint
           [&](std::size_t i, std::size_t j) { return random[i] + random[n * n - 1 - j]; });
     case LapHazard::blocks_of_rows:
       return filled([&](std::size_t i, std::size_t j) { return random[i / 4 * n + j]; });
+    case LapHazard::alike_rows:
+      return filled([&](std::size_t i, std::size_t j) {
+        return random[(j < 8 ? 0 : i % 3 == 0 ? 0 : i / 5 + 1) * n + j];
+      });
     case LapHazard::blocks:
       return filled([&](std::size_t i, std::size_t j) { return random[i / 4 * n + j / 4]; });
     case LapHazard::collapsed: {

@@ -1,6 +1,7 @@
 // Features and targets that make assignment problems of known character, for tests and benchmarks.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +17,7 @@ enum class Character {
   trained,     // unit(own target + amount noise)
   clustered,   // unit(one of ten points + amount noise)
   duplicated,  // random, each feature `amount` times
+  dead,        // random, but this share of them is one and the same
 };
 
 struct LapInstance {
@@ -33,6 +35,7 @@ inline constexpr LapInstance kLapInstances[] = {
     {"trained 10", Character::trained, 10},
     {"clustered 0.3", Character::clustered, 0.3f},
     {"duplicated 4", Character::duplicated, 4},
+    {"dead 0.3", Character::dead, 0.3f},
 };
 
 // (n, d) rows on the unit sphere.
@@ -69,6 +72,11 @@ inline FeaturesAndTargets make_features(const LapInstance& instance, std::size_t
     if (instance.character == Character::duplicated) {
       const std::size_t first = i - i % static_cast<std::size_t>(instance.amount);
       for (std::size_t j = 0; j < d; ++j) z[j] = made.z[first * d + j];
+      continue;
+    }
+    if (instance.character == Character::dead) {
+      const float chance = uniform(philox(seed, RandomStream::synthetic, 4, i).value[0]);
+      if (chance < instance.amount) std::copy(points.data(), points.data() + d, z);
       continue;
     }
     const float* centre = instance.character == Character::trained     ? &made.targets[i * d]

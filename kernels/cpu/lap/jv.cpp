@@ -14,15 +14,6 @@ using lap::kNone;
 
 namespace {
 
-// Bids replace searches, which cost many more steps each, but without a limit they can go on for
-// very long (low rank, near ties). The longer rows are, the longer are searches: the best budget
-// was about 2 bids a row at n = 128, 2.5 at 256, 4 at 512 and 6 at 1000, and a third more or less
-// cost little (docs/decisions/0007-the-assignment-on-a-cpu.md).
-std::int64_t bid_budget(std::int64_t n) {
-  const auto rows = static_cast<double>(n);
-  return static_cast<std::int64_t>(rows * std::sqrt(rows) * (5.0 / 32));
-}
-
 // A row that holds several column maxima gets its own column if that is one of them, else the
 // first; the other columns stay free.
 void assign_reduced_columns(LapProblem& problem) {
@@ -59,6 +50,32 @@ class FreeRows {
   std::int64_t capacity_, first_ = 0, count_ = 0;
 };
 
+// The seats of a bidder's twins. Twins are content with the same columns, so that what one of them
+// bids for is a column more for all: meanwhile their own seats are not for sale, and afterwards
+// they are left with the profit that the bidder is left with.
+class TwinSeats {
+ public:
+  TwinSeats(LapProblem& problem, std::int32_t* columns) : problem_(problem), columns_(columns) {}
+
+  void close(std::int32_t bidder) {
+    count_ = 0;
+    problem_.for_seats_of_twins(bidder, [&](std::int32_t column) {
+      columns_[count_++] = column;
+      problem_.ask[column] = lap::kClosed;
+    });
+  }
+  void reopen(const std::int32_t* score, std::int32_t profit) {
+    for (std::int64_t k = 0; k < count_; ++k) {
+      problem_.ask[columns_[k]] = (score[columns_[k]] - profit) | 1;
+    }
+  }
+
+ private:
+  LapProblem& problem_;
+  std::int32_t* columns_;  // (n)
+  std::int64_t count_ = 0;
+};
+
 // ask = column maximum. Of the rows that hold it a column prefers its own, else the first.
 // make_row(i) is called for each row in turn before it is read: a row that was just written is read
 // from the nearest cache.
@@ -85,18 +102,28 @@ void reduce_columns(LapProblem& problem) {
   reduce_columns(problem, [](std::int64_t) {});
 }
 
+std::int64_t bid_budget(std::int64_t n) {
+  const auto rows = static_cast<double>(n);
+  return static_cast<std::int64_t>(rows * std::sqrt(rows) * (5.0 / 32));
+}
+
 // A row that is driven out bids last. Were it to bid next, every bid would wait for the one before,
 // and two rows could go on outbidding each other while the others look on.
-void reduce_rows(Scratch::Frame& frame, LapProblem& problem, LapReport& report) {
+void reduce_rows(Scratch::Frame& frame, std::int64_t most_bids, LapProblem& problem,
+                 LapReport& report) {
+  TwinSeats twin_seats(problem, frame.take<std::int32_t>(problem.n));
   FreeRows free_rows(frame.take<std::int32_t>(problem.n), problem.n);
   for (std::int32_t i = 0; i < problem.n; ++i) {
     if (problem.column_of_row[i] == kNone) free_rows.push(i);
   }
-  for (const std::int64_t most = report.bids + bid_budget(problem.n);
-       !free_rows.empty() && report.bids < most; ++report.bids) {
+  for (const std::int64_t most = report.bids + most_bids; !free_rows.empty() && report.bids < most;
+       ++report.bids) {
     const std::int32_t bidder = free_rows.pop();
     const std::int32_t* score = problem.row(bidder);
-    const lap::TopTwo top = top_two(score, problem.ask, problem.columns);
+    twin_seats.close(bidder);
+    lap::TopTwo top = top_two(score, problem.ask, problem.columns);
+    if (top.second < -lap::kFar) top.second = top.best;  // no other column is for sale
+    twin_seats.reopen(score, lap::even(top.second));
     const lap::Bid bid = lap::bid_for(top, top.column, score[top.column], 0);
     if (bid.column == kNone) continue;  // it waits for a search
     const std::int32_t evicted = problem.row_of_column[bid.column];
@@ -113,7 +140,8 @@ void open_jv(Scratch::Frame& frame, const float* scores, const lap::Quantiser& q
              LapProblem& problem, LapReport& report) {
   reduce_columns(
       problem, [&](std::int64_t i) { problem.quantise_row(i, scores + i * problem.n, quantise); });
-  reduce_rows(frame, problem, report);
+  link_twins(frame, problem);
+  reduce_rows(frame, bid_budget(problem.n), problem, report);
 }
 
 }  // namespace nat::cpu

@@ -18,6 +18,8 @@ LapProblem::LapProblem(Scratch::Frame& frame, std::int64_t n_, std::int32_t* col
       ask(frame.take<std::int32_t>(columns)),
       row_of_column(frame.take<std::int32_t>(columns)),
       column_of_row(column_of_row_),
+      next_twin(frame.take<std::int32_t>(n)),
+      distinct_rows(n),
       open_ask_(frame.take<std::int32_t>(columns)),
       distance_(frame.take<std::int32_t>(columns)),
       from_(frame.take<std::int32_t>(columns)),
@@ -54,29 +56,44 @@ void LapProblem::place_free_rows(LapReport& report) {
   }
 }
 
+void LapProblem::close(std::int32_t column, std::int32_t distance) {
+  closed_[closed_count_] = column;
+  closed_at_[closed_count_++] = distance;
+  distance_[column] = kFar;
+  open_ask_[column] = kClosed;
+}
+
+// What the row offers to a twin's seat is where its own seat lies: each would be the next to be
+// closed, and bring no column any nearer.
+void LapProblem::close_twins(std::int32_t row, std::int32_t base) {
+  for_seats_of_twins(row, [&](std::int32_t column) {
+    const std::int32_t offer = base + ask[column] - seat_score_[column];
+    if (offer < distance_[column]) from_[column] = row;
+    close(column, lap::price_of(offer));
+  });
+}
+
 // Shortest path from the free row to a free column; then the prices of the columns closed on the
 // way rise by the distance they lie in front of its end.
 void LapProblem::place(std::int32_t start, LapReport& report) {
   std::copy(ask, ask + columns, open_ask_);
   std::fill(distance_, distance_ + columns, kFar);
-  std::int64_t closed_count = 0;
+  closed_count_ = 0;
   std::int32_t bidder = start;
   std::int32_t base = 0;
   Nearest nearest{};
   for (;;) {
+    close_twins(bidder, base);
     nearest = relax(row(bidder), open_ask_, columns, base, bidder, distance_, from_);
     ++report.steps;
     const std::int32_t column = nearest.column;
     if (!taken(column)) break;
     nearest.distance = lap::price_of(nearest.distance);
-    closed_[closed_count] = column;
-    closed_at_[closed_count++] = nearest.distance;
-    distance_[column] = kFar;
-    open_ask_[column] = kClosed;
+    close(column, nearest.distance);
     bidder = row_of_column[column];
     base = nearest.distance + seat_score_[column] - price(column);
   }
-  for (std::int64_t k = 0; k < closed_count; ++k) {
+  for (std::int64_t k = 0; k < closed_count_; ++k) {
     ask[closed_[k]] += nearest.distance - closed_at_[k];
   }
   for (std::int32_t column = nearest.column, i = kNone; i != start;) {

@@ -6,8 +6,9 @@
 // others, and a sample that lies like the whole tells them:
 //
 //   1. rows and columns are put into an order in which neighbours have similar scores
-//   2. every other row and every other column make a problem of half the size, which is solved
-//      exactly, in the same way: it has a sample of its own, down to the smallest
+//   2. every other row and every other column make a problem of half the size (every fourth, where
+//      each row comes four times), which is solved exactly, in the same way: it has a sample of its
+//      own, down to the smallest
 //   3. its rows' profits fix prices for all columns,
 //        price_j = max_i (score_ij - profit_i)   over the rows i of the sample,
 //      the least ones at which no row of the sample wants another column than its own
@@ -97,8 +98,21 @@ void order_by_position(std::int32_t* begin, std::int32_t* end, const Position* p
 
 // ---- the sample ---------------------------------------------------------------------------------
 
-// Of each two neighbours the first.
-std::int32_t sampled(const std::int32_t* order, std::int64_t k) { return order[2 * k]; }
+// Of `step` neighbours the first.
+struct Sampled {
+  const std::int32_t* order;
+  std::int64_t step;
+  std::int32_t operator[](std::int64_t k) const { return order[step * k]; }
+};
+
+// As many neighbours as rows are alike, since equal rows say nothing new; at least two.
+std::int64_t sample_step(const LapProblem& problem) {
+  const std::int64_t most = problem.n / (kLeastSampled / 2);
+  return std::clamp<std::int64_t>(problem.n / problem.distinct_rows, 2, most);
+}
+
+// Prices from a sample are good ones, and half as many bids are enough.
+std::int64_t sample_bids(std::int64_t n) { return bid_budget(n) / 2; }
 
 void price_by_sample(Scratch::Frame& frame, LapProblem& problem, LapReport& report);
 
@@ -108,10 +122,11 @@ void solve_sample(Scratch::Frame& frame, LapProblem& sample, LapReport& report) 
   LapReport shorter;
   if (sample.n < kLeastSampled) {
     reduce_columns(sample);
+    link_twins(frame, sample);
   } else {
     price_by_sample(frame, sample, shorter);
   }
-  reduce_rows(frame, sample, shorter);
+  reduce_rows(frame, sample_bids(sample.n), sample, shorter);
   sample.place_free_rows(shorter);
   report.bids += (shorter.bids + 1) / 2;
   report.steps += (shorter.steps + 1) / 2;
@@ -119,13 +134,13 @@ void solve_sample(Scratch::Frame& frame, LapProblem& sample, LapReport& report) 
 
 // The rows' profits fix the prices of all columns. The least is 0, and none is above Q
 // (kernels/lap_auction.h): a price exceeds another by what one row's scores differ at most.
-void extend_prices(const LapProblem& sample, const std::int32_t* rows, LapProblem& problem) {
+void extend_prices(const LapProblem& sample, const Sampled& rows, LapProblem& problem) {
   const std::int64_t n = problem.n;
   std::fill(problem.ask, problem.ask + n, -lap::kFar);
   for (std::int64_t k = 0; k < sample.n; ++k) {
     const std::int32_t column = sample.column_of_row[k];
     const std::int32_t profit = sample.row(k)[column] - sample.price(column);
-    const std::int32_t* score = problem.row(sampled(rows, k));
+    const std::int32_t* score = problem.row(rows[k]);
     for (std::int64_t j = 0; j < n; ++j) {
       problem.ask[j] = std::max(problem.ask[j], score[j] - profit);
     }
@@ -137,7 +152,8 @@ void extend_prices(const LapProblem& sample, const std::int32_t* rows, LapProble
 
 // Prices for all columns; everybody is free.
 void price_by_sample(Scratch::Frame& frame, LapProblem& problem, LapReport& report) {
-  const std::int64_t n = problem.n, half = n / 2;
+  link_twins(frame, problem);
+  const std::int64_t n = problem.n, step = sample_step(problem), size = n / step;
   auto* const rows = frame.take<std::int32_t>(n);
   auto* const columns = frame.take<std::int32_t>(n);
   auto* const spare = frame.take<std::int32_t>(n);
@@ -149,17 +165,18 @@ void price_by_sample(Scratch::Frame& frame, LapProblem& problem, LapReport& repo
   positions_of_columns(problem, position);
   order_by_position(columns, columns + n, position, spare);
 
-  LapProblem sample(frame, half, frame.take<std::int32_t>(half));
+  LapProblem sample(frame, size, frame.take<std::int32_t>(size));
+  const Sampled sampled_rows{rows, step};
   std::int32_t* const sampled_columns = spare;
-  for (std::int64_t k = 0; k < half; ++k) sampled_columns[k] = sampled(columns, k);
-  for (std::int64_t k = 0; k < half; ++k) {
-    const std::int32_t* score = problem.row(sampled(rows, k));
+  for (std::int64_t k = 0; k < size; ++k) sampled_columns[k] = Sampled{columns, step}[k];
+  for (std::int64_t k = 0; k < size; ++k) {
+    const std::int32_t* score = problem.row(sampled_rows[k]);
     std::int32_t* to = sample.scores + k * sample.columns;
-    for (std::int64_t l = 0; l < half; ++l) to[l] = score[sampled_columns[l]];
-    std::fill(to + half, to + sample.columns, 0);
+    for (std::int64_t l = 0; l < size; ++l) to[l] = score[sampled_columns[l]];
+    std::fill(to + size, to + sample.columns, 0);
   }
   solve_sample(frame, sample, report);
-  extend_prices(sample, rows, problem);
+  extend_prices(sample, sampled_rows, problem);
   problem.clear_seats();
 }
 
@@ -170,7 +187,7 @@ void open_sampled(Scratch::Frame& frame, const float* scores, const lap::Quantis
   parallel_for(problem.n, scan_work(problem.n, problem.n),
                [&](std::int64_t i) { problem.quantise_row(i, scores + i * problem.n, quantise); });
   price_by_sample(frame, problem, report);
-  reduce_rows(frame, problem, report);
+  reduce_rows(frame, sample_bids(problem.n), problem, report);
 }
 
 }  // namespace nat::cpu

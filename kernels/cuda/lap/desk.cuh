@@ -9,7 +9,7 @@ namespace nat::gpu {
 
 // Bytes of dynamic shared memory of a desk; 0 where a block cannot have so many.
 constexpr std::size_t desk_bytes(std::int64_t columns, std::size_t shared_bytes_block) {
-  constexpr std::size_t kVectors = 7, kStatic = 8 << 10;  // of the kernel itself, at most
+  constexpr std::size_t kVectors = 8, kStatic = 8 << 10;  // of the kernel itself, at most
   const std::size_t bytes = kVectors * static_cast<std::size_t>(columns) * sizeof(std::int32_t);
   return bytes + kStatic <= shared_bytes_block ? bytes : 0;
 }
@@ -46,6 +46,7 @@ __device__ inline LapProblem on_desk(const LapProblem& problem, LapLists& lists)
   desk.ask = vector();
   desk.row_of_column = vector();
   desk.column_of_row = vector();
+  desk.lowest_twin = vector();
   return desk;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/cuda/lap/desk.cuh"
+#include "kernels/cuda/lap/twins.cuh"
 
 namespace nat::gpu {
 
@@ -38,6 +39,7 @@ class LapSearch {
         scores_(problem.scores),
         ask_(problem.ask),
         row_of_column_(problem.row_of_column),
+        lowest_twin_(problem.lowest_twin),
         open_ask_(problem.open_ask),
         distance_(problem.distance),
         closed_at_(problem.closed_at),
@@ -52,6 +54,7 @@ class LapSearch {
     }
     std::int32_t row = start, base = 0;
     for (;; ++steps) {
+      close_twins(row, base);
       const LapNearest own = relax(row, base);
       LapNearest nearest = block_nearest(own, scratch[steps % 2]);
       if (!lap::taken(nearest.distance)) {
@@ -59,11 +62,7 @@ class LapSearch {
         return nearest;
       }
       nearest.distance = lap::price_of(nearest.distance);
-      if (own.column == nearest.column) {
-        distance_[own.column] = lap::kFar;
-        open_ask_[own.column] = lap::kClosed;
-        closed_at_[own.column] = nearest.distance;
-      }
+      if (own.column == nearest.column) close(own.column, nearest.distance);
       row = row_of_column_[nearest.column];
       base = nearest.distance + row_of(row)[nearest.column] - lap::price_of(ask_[nearest.column]);
     }
@@ -72,6 +71,26 @@ class LapSearch {
  private:
   __device__ const std::int32_t* row_of(std::int32_t row) const {
     return scores_ + std::int64_t{row} * columns_;
+  }
+
+  __device__ void close(std::int32_t column, std::int32_t distance) const {
+    distance_[column] = lap::kFar;
+    open_ask_[column] = lap::kClosed;
+    closed_at_[column] = distance;
+  }
+
+  // The seats of the row's twins, among the columns of this thread.
+  __device__ void close_twins(std::int32_t row, std::int32_t base) const {
+    const std::int32_t lowest = lowest_twin_[row];
+    if (lowest == lap::kNone) return;
+    for (auto j = static_cast<std::int32_t>(threadIdx.x); j < columns_; j += threads_) {
+      const std::int32_t holder = row_of_column_[j];
+      if (holder == lap::kNone || lowest_twin_[holder] != lowest) continue;
+      if (open_ask_[j] == lap::kClosed) continue;  // the seat of the row itself
+      const std::int32_t offer = base + ask_[j] - row_of(row)[j];
+      if (offer < distance_[j]) from_[j] = row;
+      close(j, lap::price_of(offer));
+    }
   }
 
   // Offers of the row that has just been reached, to the columns of this thread; the nearest of
@@ -105,7 +124,7 @@ class LapSearch {
   }
 
   const std::int32_t columns_, threads_;
-  const std::int32_t *const scores_, *const ask_, *const row_of_column_;
+  const std::int32_t *const scores_, *const ask_, *const row_of_column_, *const lowest_twin_;
   std::int32_t *const open_ask_, *const distance_, *const closed_at_, *const from_;
 };
 
@@ -151,6 +170,7 @@ __device__ inline void place_free_rows(const LapProblem& problem, const LapProbl
   std::int64_t paths = 0, steps = 0;
   take_to_desk(problem, desk);
   lower_prices(desk);
+  if (problem.control->free_rows > 0) find_twins(desk);
   for (std::int64_t begin = 0; begin < desk.n; begin += kWarp) {
     const std::int64_t i = begin + lane();
     unsigned free_rows =

@@ -94,6 +94,9 @@ struct LapProblem {
   std::int32_t* distance;       // (columns) of a search, + taken
   std::int32_t* closed_at;      // (columns) distance at which a column was passed
   std::int32_t* from;           // (columns) row from which the distance was reached
+  std::int32_t* lowest_twin;    // (n) lowest of the rows equal to this one; kNone if there is none
+  std::int32_t* twin_table;     // (twin_slots) rows by key, while twins are looked for
+  std::int64_t twin_slots;      // a power of two
   bool has_desk;                // a block alone keeps its vectors in shared memory (desk.cuh)
 
   // The k-th of several problems, one below the other.
@@ -117,6 +120,9 @@ struct LapProblem {
             distance + k * columns,
             closed_at + k * columns,
             from + k * columns,
+            lowest_twin + k * columns,
+            twin_table + k * twin_slots,
+            twin_slots,
             has_desk};
   }
   __device__ const std::int32_t* row(std::int64_t i) const { return scores + i * columns; }
