@@ -121,9 +121,15 @@ NAT_HOST_DEVICE constexpr std::int32_t price_of(std::uint64_t offer) {
 // Of the first scores of a row. Twins are the lowest row with a key and those rows with the same
 // key that equal it in every score: whoever knows them, in whatever order it looks, knows the same.
 NAT_HOST_DEVICE constexpr std::uint32_t row_key(const std::int32_t* score) {
+  // Any odd numbers will do.
+  constexpr std::uint64_t kFactors[] = {0x9e3779b97f4a7c15u, 0xbf58476d1ce4e5b9u,
+                                        0x94d049bb133111ebu, 0xd6e8feb86659fd93u};
+  static_assert(2 * sizeof kFactors == kRowMultiple * sizeof(std::uint64_t));
   std::uint64_t key = 0;
-  for (int j = 0; j < kRowMultiple; ++j) {
-    key = (key ^ static_cast<std::uint32_t>(score[j])) * 0x9e3779b97f4a7c15u;
+  for (const std::uint64_t factor : kFactors) {
+    key += factor * (static_cast<std::uint32_t>(score[0]) |
+                     static_cast<std::uint64_t>(static_cast<std::uint32_t>(score[1])) << 32);
+    score += 2;
   }
   return static_cast<std::uint32_t>(key >> 32);
 }

@@ -140,6 +140,7 @@ void open_jv(Scratch::Frame& frame, const float* scores, const lap::Quantiser& q
              LapProblem& problem, LapReport& report) {
   reduce_columns(
       problem, [&](std::int64_t i) { problem.quantise_row(i, scores + i * problem.n, quantise); });
+  if (problem.all_seated()) return;
   link_twins(frame, problem);
   reduce_rows(frame, bid_budget(problem.n), problem, report);
 }

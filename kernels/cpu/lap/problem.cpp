@@ -45,6 +45,10 @@ void LapProblem::assign(std::int32_t i, std::int32_t column) {
   ask[column] |= 1;
 }
 
+bool LapProblem::all_seated() const {
+  return std::find(column_of_row, column_of_row + n, kNone) == column_of_row + n;
+}
+
 // A step begins with the score of one seat. Taken from its row, it would be waited for: the row of
 // the next step is in no cache near by.
 void LapProblem::place_free_rows(LapReport& report) {

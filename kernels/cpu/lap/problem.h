@@ -31,6 +31,7 @@ struct LapProblem {
   // An exact seat for each free row, one after the other, by a shortest path of exchanges.
   void place_free_rows(LapReport& report);
 
+  bool all_seated() const;
   const std::int32_t* row(std::int64_t i) const { return scores + i * columns; }
   std::int32_t price(std::int64_t column) const { return lap::price_of(ask[column]); }
   bool taken(std::int64_t column) const { return lap::taken(ask[column]); }
