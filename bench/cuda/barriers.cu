@@ -215,10 +215,12 @@ PathSearch::PathSearch(Context& ctx, std::int64_t n)
 
 void PathSearch::run(int repeats) {
   LapProblem problem = problem_in(n_, scores_, vectors_, control_, twin_table_);
-  const std::size_t desk = desk_bytes(problem.columns, ctx_.cuda->shared_bytes_block);
-  problem.has_desk = desk > 0;
-  launch(ctx_, {.grid = dim3(1), .block = dim3(kBlockThreads), .shared_bytes = desk}, search_kernel,
-         problem, repeats);
+  problem.desk = desk_for(problem.columns, ctx_.cuda->shared_bytes_block);
+  launch(ctx_,
+         {.grid = dim3(1),
+          .block = dim3(kBlockThreads),
+          .shared_bytes = desk_bytes(problem.desk, problem.columns)},
+         search_kernel, problem, repeats);
 }
 
 std::int64_t PathSearch::steps_of_last() {

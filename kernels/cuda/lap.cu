@@ -240,8 +240,8 @@ template <class Crew>
 void launch_crew(Context& ctx, const LapOptions& options, LaunchShape shape, const LapTask& task) {
   Scratch::Frame frame(ctx.scratch);
   LapProblem problems = borrow(frame, task);
-  shape.shared_bytes = desk_bytes(problems.columns, ctx.cuda->shared_bytes_block);
-  problems.has_desk = shape.shared_bytes > 0;
+  problems.desk = desk_for(problems.columns, ctx.cuda->shared_bytes_block);
+  shape.shared_bytes = desk_bytes(problems.desk, problems.columns);
   const lap::Schedule schedule(task.n, lap::resolved(Device::cuda, task.n, options));
   launch(ctx, shape, lap_kernel<Crew>, schedule, problems);
 }

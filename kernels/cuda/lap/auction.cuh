@@ -161,7 +161,7 @@ __device__ inline void hold_last_rounds(const lap::Phase& phase, const LapProble
        k += static_cast<int>(block.size())) {
     desk.bidders_of(progress.round)[k] = problem.bidders_of(progress.round)[k];
   }
-  if (problem.has_desk) {
+  if (problem.desk == LapDesk::all) {
     for (std::int64_t j = block.rank(); j < desk.columns; j += block.size()) desk.offers[j] = 0;
   }
   if (block.rank() == 0) desk.bidder_counts[(progress.round + 1) % 3] = 0;

@@ -75,6 +75,10 @@ struct LapControl {
   LapCounts counts;
 };
 
+// What fits into shared memory (desk.cuh): no vector of the problem, the two that every step of a
+// search reads and writes, or all that change.
+enum class LapDesk { none, search, all };
+
 struct LapProblem {
   std::int64_t n, columns;      // columns: n rounded up; the padding is never for sale
   const float* input;           // (n, n)
@@ -97,7 +101,7 @@ struct LapProblem {
   std::int32_t* lowest_twin;    // (n) lowest of the rows equal to this one; kNone if there is none
   std::int32_t* twin_table;     // (twin_slots) rows by key, while twins are looked for
   std::int64_t twin_slots;      // a power of two
-  bool has_desk;                // a block alone keeps its vectors in shared memory (desk.cuh)
+  LapDesk desk;                 // what a block that works alone keeps in its shared memory
 
   // The k-th of several problems, one below the other.
   __device__ LapProblem at(std::int64_t k) const {
@@ -123,7 +127,7 @@ struct LapProblem {
             lowest_twin + k * columns,
             twin_table + k * twin_slots,
             twin_slots,
-            has_desk};
+            desk};
   }
   __device__ const std::int32_t* row(std::int64_t i) const { return scores + i * columns; }
   __device__ std::int32_t* bidders_of(int round) const { return bidders + round % 2 * listed; }
