@@ -64,6 +64,7 @@ class TwinSeats {
       problem_.ask[column] = lap::kClosed;
     });
   }
+  bool empty() const { return count_ == 0; }
   void reopen(const std::int32_t* score, std::int32_t profit) {
     for (std::int64_t k = 0; k < count_; ++k) {
       problem_.ask[columns_[k]] = (score[columns_[k]] - profit) | 1;
@@ -107,6 +108,10 @@ std::int64_t bid_budget(std::int64_t n) {
   return static_cast<std::int64_t>(rows * std::sqrt(rows) * (5.0 / 32));
 }
 
+// Where the best two columns are equal and taken a row could only drive another one out for
+// nothing, and waits for a search. But for a row that has twins this would be a long one, and whom
+// it drives out may have somewhere else to go.
+//
 // A row that is driven out bids last. Were it to bid next, every bid would wait for the one before,
 // and two rows could go on outbidding each other while the others look on.
 void reduce_rows(Scratch::Frame& frame, std::int64_t most_bids, LapProblem& problem,
@@ -125,14 +130,15 @@ void reduce_rows(Scratch::Frame& frame, std::int64_t most_bids, LapProblem& prob
     if (top.second < -lap::kFar) top.second = top.best;  // no other column is for sale
     twin_seats.reopen(score, lap::even(top.second));
     const lap::Bid bid = lap::bid_for(top, top.column, score[top.column], 0);
-    if (bid.column == kNone) continue;  // it waits for a search
-    const std::int32_t evicted = problem.row_of_column[bid.column];
+    const bool waits = bid.column == kNone;
+    if (waits && twin_seats.empty()) continue;
+    const std::int32_t evicted = problem.row_of_column[top.column];
     if (evicted != kNone) {
       problem.column_of_row[evicted] = kNone;
       free_rows.push(evicted);
     }
-    problem.ask[bid.column] = bid.price;
-    problem.assign(bidder, bid.column);
+    problem.ask[top.column] = bid.price;
+    problem.assign(bidder, top.column);
   }
 }
 
