@@ -27,6 +27,8 @@ esac
 [ ! -e "$FAKE/hang-$name" ] || sleep 60
 [ ! -e "$FAKE/fail-$name" ] || exit 1
 case "$name $*" in
+  'nat train '*) mkdir -p "${!#}"
+                 touch "${!#}"/{config.toml,metrics.csv,results.json} ;;
   bench_step*--check*) mkdir -p "${!#}"
                        if [ -e "$FAKE/unsteady" ]; then cat /proc/sys/kernel/random/uuid; fi \
                          > "${!#}/last" ;;
@@ -125,6 +127,17 @@ says "$out/barriers.txt" 'output of bench_barriers'
 says "$work/log" 'FAILED: lap'
 walk 0 fail-python3 lap pytorch
 says "$out/pytorch.txt" 'not run: no PyTorch'
+
+walk 1 '' learn
+says "$work/log" "NAT_PICTURES='' names no folder"
+mkdir -p "$work/photographs/train"
+NAT_PICTURES=$work/photographs walk 0 '' learn summary
+says "$out/summary.md" '$ build/gpu/bin/nat eval all build/gpu-learn/run'
+tar -C "$work" -cf "$work/photographs.tar" photographs
+NAT_PICTURES=$work/photographs.tar walk 0 '' learn
+says "$out/learn-train.txt" '/build/gpu-learn/pictures/photographs/ --network'
+[ -e "$out/results.json" ] || complain "what was learnt is not kept"
+NAT_PICTURES=$work/photographs walk 1 fail-nat learn
 
 walk 1 error-racecheck-gpu_kernels_lap_test sanitize
 says "$out/sanitize-racecheck.txt" 'racecheck, gpu_kernels_lap_test: ERRORS'
