@@ -45,7 +45,7 @@ namespace nat {
 enum class LapStatus : std::int32_t { optimal, bad_input };
 
 // automatic: auction on CUDA; on the CPU jv below kLapAuctionFrom rows, for scores of low rank and
-// where one row in 32 equals an earlier one, auction otherwise.
+// where more than one row in 32 begins like an earlier one, auction otherwise.
 enum class LapSolver { automatic, jv, auction };
 
 // Who solves a problem together on CUDA. automatic: by n and by what the device has. block: one

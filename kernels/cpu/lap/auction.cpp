@@ -149,7 +149,7 @@ void open_auction(Scratch::Frame& frame, const float* scores, const lap::Quantis
   quantise_all(frame, scores, quantise, problem);
   Auction(frame, problem, report).hold(schedule);
   lower_prices(problem);
-  link_twins(frame, problem);
+  if (!problem.all_seated()) link_twins(frame, problem);
 }
 
 }  // namespace nat::cpu

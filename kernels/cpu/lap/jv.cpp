@@ -109,8 +109,8 @@ std::int64_t bid_budget(std::int64_t n) {
 }
 
 // Where the best two columns are equal and taken a row could only drive another one out for
-// nothing, and waits for a search. But for a row that has twins this would be a long one, and whom
-// it drives out may have somewhere else to go.
+// nothing, and waits for a search. But for a row whose twins have seats this would be a long one,
+// and whom it drives out may have somewhere else to go.
 //
 // A row that is driven out bids last. Were it to bid next, every bid would wait for the one before,
 // and two rows could go on outbidding each other while the others look on.

@@ -68,7 +68,7 @@ void open_sampled(Scratch::Frame& frame, const float* scores, const lap::Quantis
 void open_auction(Scratch::Frame& frame, const float* scores, const lap::Quantiser& quantise,
                   const lap::Schedule& schedule, LapProblem& problem, LapReport& report);
 
-// Of every opening, once scores are quantised: which rows are twins.
+// Of every opening that leaves rows free, once scores are quantised: which rows are twins.
 void link_twins(Scratch::Frame& frame, LapProblem& problem);
 
 // The two steps of open_jv, for scores that are quantised: prices and seats from column maxima;
@@ -90,7 +90,7 @@ inline constexpr std::int64_t kLeastSampled = 64;
 // the opening to take.
 bool has_low_rank(const float* scores, std::int64_t n);
 
-// Whether so many rows (of 8 scores and more) look like twins that jv is faster than the auction.
+// Whether so many rows (of 8 scores and more) begin alike that jv is faster than the auction.
 bool has_many_twins(Scratch::Frame& frame, const float* scores, std::int64_t n);
 
 }  // namespace nat::cpu

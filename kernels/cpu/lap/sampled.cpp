@@ -168,7 +168,7 @@ void price_by_sample(Scratch::Frame& frame, LapProblem& problem, LapReport& repo
   LapProblem sample(frame, size, frame.take<std::int32_t>(size));
   const Sampled sampled_rows{rows, step};
   std::int32_t* const sampled_columns = spare;
-  for (std::int64_t k = 0; k < size; ++k) sampled_columns[k] = Sampled{columns, step}[k];
+  for (std::int64_t k = 0; k < size; ++k) sampled_columns[k] = columns[step * k];
   for (std::int64_t k = 0; k < size; ++k) {
     const std::int32_t* score = problem.row(sampled_rows[k]);
     std::int32_t* to = sample.scores + k * sample.columns;
