@@ -4,12 +4,21 @@
 
 namespace nat {
 
-// Time: layer i runs forward at time i and, in training, backward at time 2L - 1 - i.
+// Time: layer i of L that run goes forward at time i and, in training, backward at 2L - 1 - i.
+
+namespace {
+std::vector<TensorSpec> first_activations(const Context& ctx, const Sequential& net,
+                                          std::int64_t batch, std::size_t layers) {
+  std::vector<TensorSpec> specs = net.activations(ctx, batch);
+  specs.resize(layers + 1);
+  return specs;
+}
+}  // namespace
 
 Execution::Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
                      const std::vector<std::string>& keep, Sharing sharing)
     : Execution(PlanOnly{}, ctx, net, batch, mode, keep, sharing) {
-  const std::vector<TensorSpec> specs = net.activations(ctx, batch);
+  const std::vector<TensorSpec> specs = first_activations(ctx, net, batch, depth_);
   arena_ = Buffer(ctx.device, plan_.total(), "activations");
 
   const auto place = [&](std::size_t slot, const TensorSpec& spec) {
@@ -35,10 +44,10 @@ Execution::Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mod
 
 Execution::Execution(PlanOnly, const Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
                      const std::vector<std::string>& keep, Sharing sharing)
-    : net_(net), batch_(batch), mode_(mode), kept_(keep) {
+    : net_(net), batch_(batch), mode_(mode), kept_(keep), depth_(needed_layers()) {
   NAT_CHECK(batch >= 1, ErrorKind::usage, "--batch ", batch, " is not positive");
-  const std::vector<TensorSpec> specs = net.activations(ctx, batch);
-  plan_forward(ctx, specs, keep);
+  const std::vector<TensorSpec> specs = first_activations(ctx, net, batch, depth_);
+  plan_forward(ctx, specs);
   if (mode == Mode::train) plan_backward(ctx, specs);
   plan_.place(sharing == Sharing::on);
 }
@@ -47,23 +56,30 @@ MemoryPlan Execution::plan(const Context& ctx, Sequential& net, std::int64_t bat
   return Execution(PlanOnly{}, ctx, net, batch, mode, {}, Sharing::on).plan_;
 }
 
-void Execution::plan_forward(const Context& ctx, const std::vector<TensorSpec>& specs,
-                             const std::vector<std::string>& keep) {
+std::size_t Execution::needed_layers() const {
+  std::size_t last = 0;
+  for (const std::string& name : kept_) {
+    if (name != kInput) last = std::max(last, net_.layer_index(name) + 1);
+  }
+  return mode_ == Mode::train || last == 0 ? net_.layers().size() : last;
+}
+
+void Execution::plan_forward(const Context& ctx, const std::vector<TensorSpec>& specs) {
   const auto& layers = net_.layers();
-  const int count = static_cast<int>(layers.size());
+  const int count = static_cast<int>(depth_);
   for (std::size_t i = 0; i < specs.size(); ++i) {
     const std::string name = i == 0 ? kInput : layers[i - 1]->name();
     const int time = static_cast<int>(i);
     activation_slots_.push_back(plan_.add(name, specs[i].bytes(), std::max(0, time - 1), time));
   }
-  for (const std::string& name : keep) {
+  for (const std::string& name : kept_) {
     if (name == kInput) {
       plan_.extend(activation_slots_.front(), mode_ == Mode::train ? 2 * count - 1 : count);
     } else {
       plan_.extend(activation_slots_[net_.layer_index(name) + 1], count);
     }
   }
-  for (std::size_t i = 0; i < layers.size(); ++i) {
+  for (std::size_t i = 0; i < depth_; ++i) {
     saved_slots_.emplace_back();
     for (const TensorSpec& spec : layers[i]->needs(ctx, specs[i], specs[i + 1]).saved) {
       const int time = static_cast<int>(i);
@@ -118,7 +134,7 @@ ConstView Execution::kept(const std::string& layer) const {
 
 void Execution::forward(Context& ctx, const Pass& pass) {
   assert(mode_ == Mode::train || pass.mode == Mode::eval);
-  for (std::size_t i = 0; i < net_.layers().size(); ++i) {
+  for (std::size_t i = 0; i < depth_; ++i) {
     net_.layers()[i]->forward(ctx, pass, net_.parameters(), memory_of(i));
   }
 }

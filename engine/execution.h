@@ -14,9 +14,10 @@ enum class Sharing {
 
 class Execution {
  public:
-  // Mode::eval plans forward only. The outputs of the layers named in `keep` stay readable after
-  // forward; other outputs may be overwritten. With kInput among them the input stays for another
-  // pass over the same pictures.
+  // The outputs of the layers named in `keep` stay readable after forward; other outputs may be
+  // overwritten. With kInput among them the input stays for another pass over the same pictures.
+  // Mode::eval plans forward only, and no further than the last layer named: who names none, or the
+  // input alone, wants the output.
   static constexpr const char* kInput = "input";
   Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
             const std::vector<std::string>& keep = {}, Sharing sharing = Sharing::on);
@@ -26,7 +27,7 @@ class Execution {
 
   std::int64_t batch() const { return batch_; }
   View input() const { return activations_.front(); }         // written by the caller
-  ConstView output() const { return activations_.back(); }    // (batch, features)
+  ConstView output() const { return activations_.back(); }    // of the last layer that runs
   View output_gradient() const { return gradients_.back(); }  // written by the caller
   ConstView kept(const std::string& layer) const;
 
@@ -39,8 +40,8 @@ class Execution {
   struct PlanOnly {};
   Execution(PlanOnly, const Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
             const std::vector<std::string>& keep, Sharing sharing);
-  void plan_forward(const Context& ctx, const std::vector<TensorSpec>& specs,
-                    const std::vector<std::string>& keep);
+  std::size_t needed_layers() const;
+  void plan_forward(const Context& ctx, const std::vector<TensorSpec>& specs);
   void plan_backward(const Context& ctx, const std::vector<TensorSpec>& specs);
   LayerMemory memory_of(std::size_t layer) const;
 
@@ -48,6 +49,7 @@ class Execution {
   std::int64_t batch_;
   Mode mode_;
   std::vector<std::string> kept_;
+  std::size_t depth_;  // layers that run
   MemoryPlan plan_;
   Buffer arena_;
   // Slots of the plan, then the views placed there: activations_[i] is the input of layer i.

@@ -18,6 +18,14 @@ const std::string& Network::tap_layer(const std::string& tap) const {
               str("feature layer '", tap, "' does not exist; choose from ", known));
 }
 
+void append_hidden(const HiddenRow& row, std::uint32_t depth,
+                   std::vector<std::unique_ptr<Layer>>& layers) {
+  const std::string number = std::to_string(depth);
+  layers.push_back(std::make_unique<LinearLayer>("classifier.fc" + number, row.features, Bias::no));
+  layers.push_back(std::make_unique<BatchNormLayer>("classifier.bn" + number,
+                                                    BatchNorm{.dropout = row.dropout}, depth));
+}
+
 Network build_network(Context& ctx, std::string architecture, Shape picture,
                       const NetworkTable& table, std::int64_t dimension, DType real) {
   std::vector<std::unique_ptr<Layer>> layers;
@@ -35,13 +43,8 @@ Network build_network(Context& ctx, std::string architecture, Shape picture,
   }
   taps.push_back({"conv", taps.back().layer});
   for (const HiddenRow& row : table.hidden) {
-    const std::string number = std::to_string(++depth);
-    const std::string norm_name = "classifier.bn" + number;
-    layers.push_back(
-        std::make_unique<LinearLayer>("classifier.fc" + number, row.features, Bias::no));
-    layers.push_back(
-        std::make_unique<BatchNormLayer>(norm_name, BatchNorm{.dropout = row.dropout}, depth));
-    taps.push_back({"fc" + number, norm_name});
+    append_hidden(row, ++depth, layers);
+    taps.push_back({"fc" + std::to_string(depth), layers.back()->name()});
   }
   taps.push_back({"fc", taps.back().layer});
   const std::string output_name = "classifier.fc" + std::to_string(++depth);

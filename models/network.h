@@ -43,6 +43,10 @@ struct NetworkTable {
   std::vector<HiddenRow> hidden;
 };
 
+// Appends a hidden block named classifier.fcN, classifier.bnN, with N = depth.
+void append_hidden(const HiddenRow& row, std::uint32_t depth,
+                   std::vector<std::unique_ptr<Layer>>& layers);
+
 // Builds the layers of a table and a final linear layer of `dimension` outputs. Names follow the
 // depth: features.conv1, features.bn1, ..., classifier.fc6, classifier.bn6, ..., classifier.fc8.
 Network build_network(Context& ctx, std::string architecture, Shape picture,

@@ -29,7 +29,7 @@ TEST_CASE("center takes the middle square at integers and does not move") {
 
 TEST_CASE("random_area covers the asked range of areas, inside the picture, uniformly") {
   const Augmentation crops{
-      .crop = Crop::random_area, .min_area = 0.5f, .max_area = 1.0f, .flip = true};
+      .crop = Crop::random_area, .min_area = 0.5f, .max_area = 1.0f, .mirror = Mirror::half};
   constexpr int kDraws = 20'000;
   constexpr int kWidth = 40, kHeight = 28;
   double area_sum = 0, place_sum = 0, flips = 0;
@@ -83,7 +83,7 @@ TEST_CASE("random_shift hits every integer place alike and no other") {
 }
 
 TEST_CASE("a crop depends on seed, epoch and id, and on nothing else") {
-  const Augmentation crops{.crop = Crop::random_area, .flip = true};
+  const Augmentation crops{.crop = Crop::random_area, .mirror = Mirror::half};
   const CropBox box = crop_box(crops, kSeed, 4, 9, 32, 32);
   CHECK(same(box, crop_box(crops, kSeed, 4, 9, 32, 32)));
   CHECK_FALSE(same(box, crop_box(crops, kSeed + 1, 4, 9, 32, 32)));
@@ -92,11 +92,49 @@ TEST_CASE("a crop depends on seed, epoch and id, and on nothing else") {
 }
 
 TEST_CASE("the evaluation view is the middle crop of the same size") {
-  const Augmentation shifted{.crop = Crop::random_shift, .crop_size = 224, .flip = true};
+  const Augmentation shifted{.crop = Crop::random_shift, .crop_size = 224, .mirror = Mirror::half};
   const CropBox box = crop_box(evaluation_view(shifted), kSeed, 0, 0, 256, 256);
   CHECK(same(box, {16, 16, 224, 224, 0}));
-  const Augmentation resized{.crop = Crop::random_area, .flip = true};
+  const Augmentation resized{.crop = Crop::random_area, .mirror = Mirror::half};
   CHECK(same(crop_box(evaluation_view(resized), kSeed, 0, 0, 28, 28), {0, 0, 28, 28, 0}));
+}
+
+TEST_CASE("ten views are the middle and the four corners, each also mirrored") {
+  const Augmentation shifted{.crop = Crop::random_shift, .crop_size = 24, .mirror = Mirror::half};
+  const std::vector<Augmentation> views = evaluation_views(shifted, 10, 32);
+  const std::vector<CropBox> expected = {{4, 6, 24, 24, 0},
+                                         {0, 0, 24, 24, 0},
+                                         {9, 0, 24, 24, 0},
+                                         {0, 12, 24, 24, 0},
+                                         {9, 12, 24, 24, 0}};
+  REQUIRE(views.size() == 10);
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    CAPTURE(i);
+    CropBox box = expected[i / 2];
+    box.flip = i % 2 == 1 ? 1.0f : 0.0f;
+    CHECK(same(crop_box(views[i], kSeed, 2, 5, 33, 36), box));
+  }
+}
+
+TEST_CASE("one view is the evaluation view, two are that and its mirror image") {
+  const Augmentation resized{.crop = Crop::random_area, .mirror = Mirror::half};
+  const std::vector<Augmentation> one = evaluation_views(resized, 1, 28);
+  REQUIRE(one.size() == 1);
+  CHECK(same(crop_box(one[0], kSeed, 0, 0, 28, 28), {0, 0, 28, 28, 0}));
+  const std::vector<Augmentation> two = evaluation_views(resized, 2, 28);
+  REQUIRE(two.size() == 2);
+  CHECK(same(crop_box(two[0], kSeed, 0, 0, 28, 28), {0, 0, 28, 28, 0}));
+  CHECK(same(crop_box(two[1], kSeed, 0, 0, 28, 28), {0, 0, 28, 28, 1}));
+}
+
+TEST_CASE("views that a recipe does not have are refused") {
+  const auto refused = [](const Augmentation& training, int views) {
+    return message_of(ErrorKind::usage, [&] { evaluation_views(training, views, 28); });
+  };
+  CHECK_CONTAINS(refused({.crop = Crop::random_area}, 3), "give 1, 2 or 10");
+  CHECK_CONTAINS(refused({.crop = Crop::random_area}, 10), "give 1 or 2");
+  CHECK_CONTAINS(refused({.crop = Crop::random_shift, .crop_size = 28}, 10), "28 pixels");
+  CHECK_CONTAINS(refused({.crop = Crop::center}, 10), "give 1 or 2");
 }
 
 TEST_CASE("crops that cannot be taken are refused") {

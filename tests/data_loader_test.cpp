@@ -112,7 +112,7 @@ Bytes epoch_bytes(const Dataset& dataset, const LoaderOptions& options, std::uin
 LoaderOptions training(int batch_size, int threads) {
   LoaderOptions options;
   options.batch_size = batch_size;
-  options.augmentation = {.crop = Crop::random_area, .flip = true};
+  options.augmentation = {.crop = Crop::random_area, .mirror = Mirror::half};
   options.seed = 42;
   options.threads = threads;
   return options;

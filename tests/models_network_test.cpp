@@ -7,6 +7,7 @@
 #include "engine/execution.h"
 #include "models/alexnet.h"
 #include "models/convnet.h"
+#include "models/probe.h"
 
 using namespace nat;
 
@@ -17,13 +18,14 @@ Shape output_of(Context& ctx, const Network& network, const std::string& layer) 
 }
 
 // Without the padding between parameters.
-std::int64_t parameter_count(const Network& network) {
+std::int64_t parameter_count(const Sequential& net) {
   std::int64_t count = 0;
-  for (const Parameter& parameter : network.net->parameters().parameters()) {
+  for (const Parameter& parameter : net.parameters().parameters()) {
     count += parameter.shape.elements();
   }
   return count;
 }
+std::int64_t parameter_count(const Network& network) { return parameter_count(*network.net); }
 
 std::vector<std::string> parameter_names(const Network& network) {
   std::vector<std::string> names;
@@ -150,4 +152,40 @@ TEST_CASE("an unknown tap is refused with the known ones") {
 TEST_CASE("a picture too small for the network is refused") {
   Context ctx;
   CHECK_THROWS_AS(convnet(ctx, Shape(1, 3, 3, 2), 16), Error);
+}
+
+TEST_CASE("the judge of the paper is the network's own hidden blocks, made anew") {
+  Context ctx;
+  // AlexNet's with an eighth of the features, which otherwise take 600 MB.
+  const std::vector<HiddenRow> hidden = {{.features = 512, .dropout = 0.5f},
+                                         {.features = 512, .dropout = 0}};
+  const auto head = mlp_probe(ctx, Shape(1, 6, 6, 32), hidden, 1000);
+  CHECK(parameter_count(*head) == block(1152, 512) + block(512, 512) + 512 * 1000 + 1000);
+  CHECK(head->output_features() == 1000);
+  CHECK(head->layers().front()->name() == "classifier.fc1");
+  CHECK(head->layers().back()->name() == "classifier.fc3");
+  CHECK(mlp_probe(ctx, Shape(1, 64), {}, 10)->output_features() == 10);
+}
+
+TEST_CASE("the linear judge pools large activations to at most 9,600 numbers") {
+  Context ctx;
+  struct Case {
+    Shape features;
+    int pool;
+    std::int64_t values;
+  };
+  // The five of AlexNet, the largest of the convnet at double width, and a hidden layer.
+  for (const auto& [features, pool, values] : {Case{Shape(1, 27, 27, 96), 3, 7776},
+                                               {Shape(1, 13, 13, 256), 2, 9216},
+                                               {Shape(1, 13, 13, 384), 3, 6144},
+                                               {Shape(1, 6, 6, 256), 0, 9216},
+                                               {Shape(1, 16, 16, 64), 2, 4096},
+                                               {Shape(1, 14, 14, 32), 0, 6272},
+                                               {Shape(1, 4096), 0, 4096},
+                                               {Shape(1, 1, 1, 10000), 0, 10000}}) {
+    CAPTURE(to_string(features));
+    CHECK(linear_probe_pool(features) == pool);
+    const auto head = linear_probe_head(ctx, features, 10);
+    CHECK(parameter_count(*head) == 2 * features.channels() + 10 * values + 10);
+  }
 }

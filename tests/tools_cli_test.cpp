@@ -41,6 +41,38 @@ TEST_CASE("train, eval, embed, inspect and report work on generated pictures") {
   CHECK(read_file(run + "/report.html").find("</html>") != std::string::npos);
 }
 
+TEST_CASE("fresh classifiers on the frozen network judge its convolutions") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(make_data(workspace), run)).code == 0);
+  const auto judge = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "eval");
+    arguments.insert(arguments.end(), {run, "--epochs", "4", "--json"});
+    const Outcome outcome = nat::tools::nat(workspace, arguments);
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    return nlohmann::json::parse(outcome.out);
+  };
+  const auto mlp = judge({"mlp", "--views", "2"});
+  CHECK(mlp.size() == 2);                                             // conv and raw
+  CHECK(mlp.at("conv").at("mlp").at("trained").get<double>() > 0.5);  // four classes
+  CHECK(mlp.at("conv").at("mlp").at("n_test").get<int>() == 128);
+  CHECK(mlp.at("raw").at("mlp").at("value").get<double>() > 0.25);
+  CHECK(judge({"mlp", "--views", "2"}) == mlp);
+
+  const auto layers = judge({"layers", "--schedule", "official"});
+  for (const char* tap : {"conv1", "conv2", "conv3"}) {
+    CHECK(layers.at(tap).at("linear_sgd").at("trained").get<double>() > 0.4);
+    CHECK(layers.at(tap).at("linear_sgd").at("untrained").get<double>() > 0.25);
+  }
+  const auto fc = judge({"layers", "--layers", "fc"});
+  CHECK(fc.at("fc").at("linear_sgd").at("trained").get<double>() > 0.4);
+
+  check_refused(workspace, {"eval", "mlp", run, "--views", "10"}, 2, {"10 views", "1 or 2"});
+  check_refused(workspace, {"eval", "mlp", run, "--epochs", "0"}, 2, {"--epochs", "0"});
+  check_refused(workspace, {"eval", "layers", run, "--schedule", "cosin"}, 2, {"cosin", "cosine"});
+  check_refused(workspace, {"eval", "layers", run, "--layers", "conv9"}, 2, {"conv9", "conv3"});
+}
+
 TEST_CASE("an AlexNet, which has dropout, is trained and judged") {
   const Workspace workspace;
   const std::string run = workspace.at("run");

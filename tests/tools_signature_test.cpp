@@ -43,7 +43,7 @@ class CroppedBatch {
                std::span<const std::int32_t> ids) {
     constexpr std::int64_t kPixels = kStored * kStored;
     const data::Augmentation augmentation{
-        .crop = data::Crop::random_shift, .crop_size = 12, .flip = true};
+        .crop = data::Crop::random_shift, .crop_size = 12, .mirror = data::Mirror::half};
     for (const std::int32_t id : ids) {
       ids_.push_back(id);
       pixels_.insert(pixels_.end(), pictures.picture(id), pictures.picture(id) + kPixels);

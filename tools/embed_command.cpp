@@ -46,7 +46,9 @@ Command embed_command(CLI::App& nat) {
   app->add_option("--data", asked->data, "pictures, if not those of the run");
   add_value(*app, "--split", asked->split, "train or test")
       ->check(CLI::IsMember({"train", "test"}));
-  add_value(*app, "--layers", asked->taps, "where to take features")->delimiter(',');
+  add_value(*app, "--layers", asked->taps, "where to take features")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   app->add_flag("--json", asked->json, "print the outcome as JSON");
   return {app, [=] {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "data/loader.h"
 #include "kernels/cast.h"
 #include "kernels/nat_head.h"
 #include "nat/trainer.h"
@@ -19,17 +18,6 @@ constexpr std::uint32_t kCalibrationBatches = 50;
 // A batch is never larger than what there is to fill it with: its rest would hold no pictures.
 std::int64_t batch_of(std::int64_t wanted, const data::Dataset& pictures) {
   return std::min<std::int64_t>(wanted, std::ssize(pictures.usable_ids()));
-}
-
-data::LoaderOptions evaluation_loading(const Context& ctx, const Options& options,
-                                       const data::Dataset& pictures) {
-  data::LoaderOptions loading;
-  loading.batch_size = static_cast<int>(batch_of(kEvaluationBatch, pictures));
-  loading.shuffle = false;
-  loading.drop_last = false;
-  loading.augmentation = data::evaluation_view(augmentation(options, pictures.shape()));
-  loading.threads = loader_threads(options, ctx.device, loading.batch_size, pictures.shape());
-  return loading;
 }
 
 // Device memory for one batch of stored pictures; a short last batch leaves the rest as it was.
@@ -87,33 +75,122 @@ void normalize_embedding(FeatureMatrix& features) {
   normalize_rows(host, view, view, View(inv_norm.data(), DType::f32, Shape(features.rows)));
 }
 
-}  // namespace
+class NetworkFeatures : public FeatureSource {
+ public:
+  NetworkFeatures(Context& ctx, const Options& options, Network& network,
+                  const data::PictureShape& pictures, std::int64_t batch,
+                  const std::vector<std::string>& taps)
+      : front_(front_end(options)),
+        layers_(layers_of(network, taps)),
+        execution_(ctx, *network.net, batch, Mode::eval, names(layers_)),
+        memory_(ctx, batch, pictures) {}
 
-FeatureSet extract_features(Context& ctx, const Options& options, Network& network,
-                            const data::Dataset& pictures, const std::vector<std::string>& taps) {
-  std::vector<std::string> layers;
-  for (const std::string& tap : taps) layers.push_back(network.tap_layer(tap));
-  data::Loader loader(pictures, evaluation_loading(ctx, options, pictures));
-  const std::int64_t batch_size = batch_of(kEvaluationBatch, pictures);
-  Execution execution(ctx, *network.net, batch_size, Mode::eval, layers);
-  PictureMemory memory(ctx, batch_size, pictures.shape());
+  void look(Context& ctx, const data::Batch& batch) override {
+    memory_.load(ctx, batch);
+    preprocess(ctx, front_, memory_.pixels(), memory_.boxes(), execution_.input());
+    execution_.forward(ctx, Pass{.mode = Mode::eval});
+  }
+  ConstView at(const std::string& tap) const override { return execution_.kept(layers_.at(tap)); }
 
+ private:
+  using Layers = std::map<std::string, std::string>;  // by tap
+
+  static Layers layers_of(const Network& network, const std::vector<std::string>& taps) {
+    Layers layers;
+    for (const std::string& tap : taps) layers[tap] = network.tap_layer(tap);
+    return layers;
+  }
+  static std::vector<std::string> names(const Layers& layers) {
+    std::vector<std::string> names;
+    for (const auto& [tap, layer] : layers) names.push_back(layer);
+    return names;
+  }
+
+  FrontEnd front_;
+  Layers layers_;
+  Execution execution_;
+  PictureMemory memory_;
+};
+
+class PixelFeatures : public FeatureSource {
+ public:
+  PixelFeatures(Context& ctx, const Options& options, const data::PictureShape& pictures,
+                std::int64_t batch)
+      : memory_(ctx, batch, pictures),
+        shape_(batch, options.size, options.size, pictures.channels),
+        images_(ctx.device, static_cast<std::size_t>(shape_.elements()) * sizeof(float), "pixels") {
+  }
+
+  void look(Context& ctx, const data::Batch& batch) override {
+    memory_.load(ctx, batch);
+    preprocess(ctx, FrontEnd::clean, memory_.pixels(), memory_.boxes(), images());
+  }
+  ConstView at(const std::string&) const override { return images(); }
+
+ private:
+  View images() const { return {images_.data(), DType::f32, shape_}; }
+
+  PictureMemory memory_;
+  Shape shape_;
+  Buffer images_;
+};
+
+// The middle view of every picture.
+FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset& pictures,
+                       FeatureSource& source, const std::vector<std::string>& taps) {
+  data::Loader loader(pictures,
+                      viewing(ctx, options, pictures, kEvaluationBatch,
+                              data::evaluation_view(augmentation(options, pictures.shape()))));
   FeatureSet set;
-  for (std::size_t t = 0; t < taps.size(); ++t) {
-    set.at[taps[t]] = FeatureMatrix(loader.pictures(), execution.kept(layers[t]).shape.row());
+  for (const std::string& tap : taps) {
+    set.at[tap] = FeatureMatrix(loader.pictures(), source.at(tap).shape.row());
   }
   loader.start_epoch(0);
   while (const data::Batch* batch = loader.next()) {
-    memory.load(ctx, *batch);
-    preprocess(ctx, front_end(options), memory.pixels(), memory.boxes(), execution.input());
-    execution.forward(ctx, Pass{.mode = Mode::eval});
+    source.look(ctx, *batch);
     const auto first = static_cast<std::int64_t>(set.ids.size());
-    for (std::size_t t = 0; t < taps.size(); ++t) {
-      collect(ctx, execution.kept(layers[t]), batch->size(), set.at[taps[t]].row(first));
+    for (const std::string& tap : taps) {
+      collect(ctx, source.at(tap), batch->size(), set.at[tap].row(first));
     }
     set.ids.insert(set.ids.end(), batch->ids.begin(), batch->ids.end());
     set.labels.insert(set.labels.end(), batch->labels.begin(), batch->labels.end());
   }
+  return set;
+}
+
+}  // namespace
+
+std::unique_ptr<FeatureSource> network_features(Context& ctx, const Options& options,
+                                                Network& network,
+                                                const data::PictureShape& pictures,
+                                                std::int64_t batch,
+                                                const std::vector<std::string>& taps) {
+  return std::make_unique<NetworkFeatures>(ctx, options, network, pictures, batch, taps);
+}
+
+std::unique_ptr<FeatureSource> pixel_features(Context& ctx, const Options& options,
+                                              const data::PictureShape& pictures,
+                                              std::int64_t batch) {
+  return std::make_unique<PixelFeatures>(ctx, options, pictures, batch);
+}
+
+data::LoaderOptions viewing(const Context& ctx, const Options& options,
+                            const data::Dataset& pictures, std::int64_t batch,
+                            const data::Augmentation& view) {
+  data::LoaderOptions loading;
+  loading.batch_size = static_cast<int>(batch_of(batch, pictures));
+  loading.shuffle = false;
+  loading.drop_last = false;
+  loading.augmentation = view;
+  loading.threads = loader_threads(options, ctx.device, loading.batch_size, pictures.shape());
+  return loading;
+}
+
+FeatureSet extract_features(Context& ctx, const Options& options, Network& network,
+                            const data::Dataset& pictures, const std::vector<std::string>& taps) {
+  const auto source = network_features(ctx, options, network, pictures.shape(),
+                                       batch_of(kEvaluationBatch, pictures), taps);
+  FeatureSet set = collect_all(ctx, options, pictures, *source, taps);
   if (const auto found = set.at.find("embedding"); found != set.at.end()) {
     normalize_embedding(found->second);
   }
@@ -121,25 +198,9 @@ FeatureSet extract_features(Context& ctx, const Options& options, Network& netwo
 }
 
 FeatureSet raw_pixels(Context& ctx, const Options& options, const data::Dataset& pictures) {
-  data::Loader loader(pictures, evaluation_loading(ctx, options, pictures));
-  const std::int64_t batch_size = batch_of(kEvaluationBatch, pictures);
-  PictureMemory memory(ctx, batch_size, pictures.shape());
-  const Shape shape(batch_size, options.size, options.size, pictures.shape().channels);
-  const Buffer images(ctx.device, static_cast<std::size_t>(shape.elements()) * sizeof(float),
-                      "pixels");
-  const View view(images.data(), DType::f32, shape);
-
-  FeatureSet set;
-  set.at["raw"] = FeatureMatrix(loader.pictures(), shape.row());
-  loader.start_epoch(0);
-  while (const data::Batch* batch = loader.next()) {
-    memory.load(ctx, *batch);
-    preprocess(ctx, FrontEnd::clean, memory.pixels(), memory.boxes(), view);
-    collect(ctx, view, batch->size(), set.at["raw"].row(static_cast<std::int64_t>(set.ids.size())));
-    set.ids.insert(set.ids.end(), batch->ids.begin(), batch->ids.end());
-    set.labels.insert(set.labels.end(), batch->labels.begin(), batch->labels.end());
-  }
-  return set;
+  const auto source =
+      pixel_features(ctx, options, pictures.shape(), batch_of(kEvaluationBatch, pictures));
+  return collect_all(ctx, options, pictures, *source, {"raw"});
 }
 
 void calibrate(Context& ctx, const Options& options, Network& network,

@@ -2,15 +2,42 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/loader.h"
 #include "models/network.h"
 #include "nat/evaluate/features.h"
 #include "tools/options.h"
 
 namespace nat::tools {
+
+// What is looked at: stored pictures in, activations at several places out, in evaluation mode and
+// with running statistics.
+class FeatureSource {
+ public:
+  virtual ~FeatureSource() = default;
+  // A batch that is not full leaves the last rows as they were.
+  virtual void look(Context& ctx, const data::Batch& batch) = 0;
+  virtual ConstView at(const std::string& tap) const = 0;  // (batch, ...), until the next look()
+};
+
+std::unique_ptr<FeatureSource> network_features(Context& ctx, const Options& options,
+                                                Network& network,
+                                                const data::PictureShape& pictures,
+                                                std::int64_t batch,
+                                                const std::vector<std::string>& taps);
+// The pixels themselves at the network's input size, the baseline that needs no network: "raw".
+std::unique_ptr<FeatureSource> pixel_features(Context& ctx, const Options& options,
+                                              const data::PictureShape& pictures,
+                                              std::int64_t batch);
+
+// Every picture once, in order, as this view shows it; the last batch may be short.
+data::LoaderOptions viewing(const Context& ctx, const Options& options,
+                            const data::Dataset& pictures, std::int64_t batch,
+                            const data::Augmentation& view);
 
 struct FeatureSet {
   std::map<std::string, FeatureMatrix> at;  // by tap; columns in (channel, row, column) order
@@ -21,7 +48,7 @@ struct FeatureSet {
 FeatureSet extract_features(Context& ctx, const Options& options, Network& network,
                             const data::Dataset& pictures, const std::vector<std::string>& taps);
 
-// The pixels themselves, the baseline that needs no network: the evaluation view at network size.
+// The same of pixel_features.
 FeatureSet raw_pixels(Context& ctx, const Options& options, const data::Dataset& pictures);
 
 // Shows an untrained network enough augmented pictures that its running statistics describe them.

@@ -44,10 +44,34 @@ Scores judge_place(const JudgeOptions& judging, const FeatureSet& train, const F
   return scores;
 }
 
+// By tap.
+std::map<std::string, Scores> judge_by_probe(Context& ctx, const Options& options,
+                                             const ProbeOptions& probe, FeatureSource& source,
+                                             const std::vector<std::string>& taps,
+                                             const data::Dataset& train, const data::Dataset& test,
+                                             const std::string& title) {
+  const std::string measure = probe.head == ProbeHead::mlp ? "mlp" : "linear_sgd";
+  const std::int64_t n = std::ssize(test.usable_ids());
+  std::map<std::string, Scores> verdict;
+  for (const auto& [tap, share] :
+       probe_accuracy(ctx, options, probe, source, taps, train, test, measure + " on " + title)) {
+    verdict[tap][measure] = {share, standard_error(share, n), n};
+  }
+  return verdict;
+}
+
+// `title` says which network, on stderr where that takes long.
 std::map<std::string, Scores> judge_network(Context& ctx, const Options& options,
                                             const JudgeOptions& judging, Network& network,
                                             const data::Dataset& train_pictures,
-                                            const data::Dataset& test_pictures) {
+                                            const data::Dataset& test_pictures,
+                                            const std::string& title) {
+  if (judging.probe) {
+    const auto source = network_features(ctx, options, network, train_pictures.shape(),
+                                         probe_batch(options, train_pictures), judging.taps);
+    return judge_by_probe(ctx, options, *judging.probe, *source, judging.taps, train_pictures,
+                          test_pictures, title);
+  }
   const FeatureSet train = extract_features(ctx, options, network, train_pictures, judging.taps);
   const FeatureSet test = extract_features(ctx, options, network, test_pictures, judging.taps);
   std::map<std::string, Scores> verdict;
@@ -55,6 +79,17 @@ std::map<std::string, Scores> judge_network(Context& ctx, const Options& options
     verdict[tap] = judge_place(judging, train, test, tap, train_pictures.classes());
   }
   return verdict;
+}
+
+Scores judge_pixels(Context& ctx, const Options& options, const JudgeOptions& judging,
+                    const data::Dataset& train, const data::Dataset& test) {
+  if (judging.probe) {
+    const auto source = pixel_features(ctx, options, train.shape(), probe_batch(options, train));
+    return judge_by_probe(ctx, options, *judging.probe, *source, {"raw"}, train, test, "raw pixels")
+        .at("raw");
+  }
+  return judge_place(judging, raw_pixels(ctx, options, train), raw_pixels(ctx, options, test),
+                     "raw", train.classes());
 }
 
 void require_labels(const data::Dataset& pictures, const std::string& source) {
@@ -105,23 +140,25 @@ Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
   const auto test = open_data(options, data::Split::test, source);
   require_labels(*train, source);
   require_labels(*test, source);
+  if (judging.probe) validate(*judging.probe, options, *test);
 
   Verdict verdict;
   verdict.taps = judging.taps;
+  if (judging.probe) judging.measures.clear();
   if (const auto few = std::find(judging.measures.begin(), judging.measures.end(), "linear_1k");
       few != judging.measures.end()) {
     verdict.remark = too_few_labels(*train);
     if (!verdict.remark.empty()) judging.measures.erase(few);
   }
   Network network = load_trained(ctx, folder, options, train->shape(), nullptr);
-  verdict.trained = judge_network(ctx, options, judging, network, *train, *test);
+  verdict.trained =
+      judge_network(ctx, options, judging, network, *train, *test, "the trained network");
 
   network = make_network(ctx, options, train->shape());  // as it was before training
   calibrate(ctx, options, network, *train);
-  verdict.untrained = judge_network(ctx, options, judging, network, *train, *test);
-
-  verdict.raw = judge_place(judging, raw_pixels(ctx, options, *train),
-                            raw_pixels(ctx, options, *test), "raw", train->classes());
+  verdict.untrained =
+      judge_network(ctx, options, judging, network, *train, *test, "the untrained network");
+  verdict.raw = judge_pixels(ctx, options, judging, *train, *test);
   return verdict;
 }
 

@@ -1,13 +1,15 @@
-// Judging the features of a run: kNN and linear probes at several places of the network, always
-// beside the same network untrained and beside raw pixels.
+// Judging the features of a run: kNN and probes at several places of the network, always beside the
+// same network untrained and beside raw pixels.
 #pragma once
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "tools/features.h"
+#include "tools/probe.h"
 #include "tools/run_folder.h"
 
 namespace nat::tools {
@@ -17,7 +19,7 @@ struct Score {
   std::int64_t n_test = 0;
 };
 
-// measure ("knn", "linear", "linear_1k") -> score
+// measure ("knn", "linear", "linear_1k", "mlp", "linear_sgd") -> score
 using Scores = std::map<std::string, Score>;
 
 struct Verdict {
@@ -29,8 +31,11 @@ struct Verdict {
 
 struct JudgeOptions {
   std::vector<std::string> taps = {"conv", "fc", "embedding"};
+  // On the features of the middle view of every picture.
   std::vector<std::string> measures = {"knn", "linear", "linear_1k"};
   int k = 20;
+  // Instead of the measures: classifiers trained on random views.
+  std::optional<ProbeOptions> probe;
   std::string data;  // empty: the run's own
 };
 

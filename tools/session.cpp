@@ -1,7 +1,6 @@
 #include "tools/session.h"
 
 #include "data/parallel.h"
-#include "engine/init.h"
 #include "kernels/cpu_info.h"
 #include "kernels/memory.h"
 
@@ -96,6 +95,10 @@ FrontEnd front_end(const Options& options) {
   return options.front == "high_pass" ? FrontEnd::high_pass : FrontEnd::clean;
 }
 
+Init initial_values(const Options& options) {
+  return options.init == "he" ? Init::he : Init::torch7;
+}
+
 Network build_network(Context& ctx, const Options& options, const data::PictureShape& pictures) {
   const int channels = front_end_channels(front_end(options), pictures.channels);
   return build_architecture(
@@ -105,14 +108,13 @@ Network build_network(Context& ctx, const Options& options, const data::PictureS
 
 Network make_network(Context& ctx, const Options& options, const data::PictureShape& pictures) {
   Network network = build_network(ctx, options, pictures);
-  initialize(ctx, options.init == "he" ? Init::he : Init::torch7, options.seed,
-             network.net->parameters());
+  initialize(ctx, initial_values(options), options.seed, network.net->parameters());
   return network;
 }
 
 data::Augmentation augmentation(const Options& options, const data::PictureShape& pictures) {
   data::Augmentation augmentation;
-  augmentation.flip = options.flip;
+  augmentation.mirror = options.flip ? data::Mirror::half : data::Mirror::never;
   augmentation.min_area = static_cast<float>(options.min_area);
   if (options.crop == "area") augmentation.crop = data::Crop::random_area;
   if (options.crop == "shift") augmentation.crop = data::Crop::random_shift;

@@ -7,6 +7,7 @@
 #include "data/dataset.h"
 #include "data/loader.h"
 #include "data/open.h"
+#include "engine/init.h"
 #include "kernels/preprocess.h"
 #include "models/network.h"
 #include "tools/options.h"
@@ -41,6 +42,7 @@ Network build_network(Context& ctx, const Options& options, const data::PictureS
 Network make_network(Context& ctx, const Options& options, const data::PictureShape& pictures);
 
 FrontEnd front_end(const Options& options);
+Init initial_values(const Options& options);
 data::Augmentation augmentation(const Options& options, const data::PictureShape& pictures);
 
 }  // namespace nat::tools

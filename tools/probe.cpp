@@ -1,0 +1,193 @@
+#include "tools/probe.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "engine/init.h"
+#include "engine/progress.h"
+#include "engine/schedule.h"
+#include "models/probe.h"
+#include "nat/evaluate/classifier.h"
+#include "tools/session.h"
+
+namespace nat::tools {
+
+namespace {
+
+constexpr Sgd kSgd{.momentum = 0.9f};
+
+Schedule schedule_of(const ProbeOptions& probe, std::int64_t steps_per_epoch) {
+  Schedule schedule;
+  schedule.rate = probe.lr > 0 ? probe.lr : default_rate(probe.head);
+  schedule.kind = probe.schedule == "official" ? Schedule::Kind::inverse : Schedule::Kind::cosine;
+  schedule.t0 = 20 * steps_per_epoch;
+  schedule.gamma = 0.3 / static_cast<double>(steps_per_epoch);
+  return schedule;
+}
+
+std::unique_ptr<Sequential> make_head(Context& ctx, const Options& options, ProbeHead head,
+                                      Shape activation, int classes) {
+  activation.dim[0] = 1;
+  std::unique_ptr<Sequential> net;
+  if (head == ProbeHead::linear) {
+    net = linear_probe_head(ctx, activation, classes);
+  } else {
+    const NetworkTable table =
+        architecture_table({.name = options.network, .width = options.width});
+    net = mlp_probe(ctx, activation, table.hidden, classes);
+  }
+  initialize(ctx, initial_values(options), options.seed, net->parameters());
+  return net;
+}
+
+// The classifiers of all taps, side by side.
+class Probes {
+ public:
+  Probes(Context& ctx, const Options& options, const ProbeOptions& probe, FeatureSource& source,
+         const std::vector<std::string>& taps, int classes, std::int64_t batch)
+      : source_(source),
+        labels_memory_(ctx.device, static_cast<std::size_t>(batch) * sizeof(std::int32_t),
+                       "labels"),
+        labels_(labels_memory_.data(), DType::i32, Shape(batch)) {
+    for (const std::string& tap : taps) {
+      auto head = make_head(ctx, options, probe.head, source.at(tap).shape, classes);
+      auto classifier = std::make_unique<Classifier>(ctx, *head, batch, kSgd, options.seed);
+      probes_.push_back({tap, std::move(head), std::move(classifier)});
+    }
+  }
+
+  // Returns the mean loss over the probes.
+  double train(Context& ctx, const data::Batch& batch, std::uint32_t step, double rate) {
+    source_.look(ctx, batch);
+    copy_to_device(ctx, ConstView(batch.labels.data(), DType::i32, labels_.shape), labels_);
+    double loss = 0;
+    for (const Probe& probe : probes_) {
+      loss += probe.classifier->train(ctx, source_.at(probe.tap), labels_, step, rate);
+    }
+    return loss / static_cast<double>(probes_.size());
+  }
+
+  // What the classifiers say of a batch is added to the rows from `first` on.
+  using Outputs = std::map<std::string, FeatureMatrix>;  // (pictures, classes) by tap
+  void predict(Context& ctx, const data::Batch& batch, std::int64_t first, Outputs& outputs) {
+    source_.look(ctx, batch);
+    for (const Probe& probe : probes_) {
+      FeatureMatrix& sums = outputs.at(probe.tap);
+      const ConstView logits = probe.classifier->logits(ctx, source_.at(probe.tap));
+      host_.resize(static_cast<std::size_t>(logits.shape.elements()));
+      copy_to_host(ctx, logits, View(host_.data(), DType::f32, logits.shape));
+      synchronize(ctx);
+      float* row = sums.row(first);
+      for (std::int64_t i = 0; i < batch.size() * sums.columns; ++i) {
+        row[i] += host_[static_cast<std::size_t>(i)];
+      }
+    }
+  }
+
+ private:
+  struct Probe {
+    std::string tap;
+    std::unique_ptr<Sequential> head;
+    std::unique_ptr<Classifier> classifier;
+  };
+
+  FeatureSource& source_;
+  std::vector<Probe> probes_;
+  Buffer labels_memory_;
+  View labels_;
+  std::vector<float> host_;
+};
+
+void train_probes(Context& ctx, const Options& options, const ProbeOptions& probe,
+                  const data::Dataset& train, Probes& probes, const std::string& title) {
+  data::LoaderOptions loading;
+  loading.batch_size = static_cast<int>(probe_batch(options, train));
+  loading.augmentation = augmentation(options, train.shape());
+  loading.seed = options.seed;
+  loading.threads = loader_threads(options, ctx.device, loading.batch_size, train.shape());
+  data::Loader loader(train, loading);
+  const std::int64_t steps = loader.batches_per_epoch();
+  const Schedule schedule = schedule_of(probe, steps);
+  Progress progress(
+      detect_terminal(2),
+      [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); },
+      steady_clock());
+  progress.note(title);
+  std::int64_t step = 0;
+  for (std::int64_t epoch = 0; epoch < probe.epochs; ++epoch) {
+    loader.start_epoch(static_cast<std::uint32_t>(epoch));
+    while (const data::Batch* batch = loader.next()) {
+      const double rate = schedule.at(step, probe.epochs * steps);
+      const double loss = probes.train(ctx, *batch, static_cast<std::uint32_t>(step), rate);
+      ++step;
+      progress.update({.epoch = static_cast<int>(epoch),
+                       .epochs = static_cast<int>(probe.epochs),
+                       .done = step * batch->size(),
+                       .total = probe.epochs * steps * batch->size(),
+                       .loss = loss});
+    }
+  }
+  progress.finish();
+}
+
+double share_right(const FeatureMatrix& outputs, const std::vector<std::int32_t>& labels) {
+  std::int64_t right = 0;
+  for (std::int64_t i = 0; i < outputs.rows; ++i) {
+    const float* row = outputs.row(i);
+    right +=
+        std::max_element(row, row + outputs.columns) - row == labels[static_cast<std::size_t>(i)];
+  }
+  return static_cast<double>(right) / static_cast<double>(outputs.rows);
+}
+
+std::vector<data::Augmentation> views_of(const ProbeOptions& probe, const Options& options,
+                                         const data::Dataset& test) {
+  const data::PictureShape& shape = test.shape();
+  return data::evaluation_views(augmentation(options, shape), probe.views,
+                                std::min(shape.height, shape.width));
+}
+
+}  // namespace
+
+double default_rate(ProbeHead head) { return head == ProbeHead::mlp ? 0.05 : 0.05; }
+
+void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& test) {
+  require_range("epochs", probe.epochs, std::int64_t{1}, std::int64_t{100000});
+  require_range("lr", probe.lr, 0.0, 1e6);
+  require_choice("schedule", probe.schedule, {"cosine", "official"});
+  views_of(probe, options, test);
+}
+
+std::int64_t probe_batch(const Options& options, const data::Dataset& train) {
+  return std::min<std::int64_t>(options.batch, std::ssize(train.usable_ids()));
+}
+
+std::map<std::string, double> probe_accuracy(Context& ctx, const Options& options,
+                                             const ProbeOptions& probe, FeatureSource& source,
+                                             const std::vector<std::string>& taps,
+                                             const data::Dataset& train, const data::Dataset& test,
+                                             const std::string& title) {
+  const std::int64_t batch = probe_batch(options, train);
+  Probes probes(ctx, options, probe, source, taps, train.classes(), batch);
+  train_probes(ctx, options, probe, train, probes, title);
+
+  Probes::Outputs outputs;
+  std::vector<std::int32_t> labels;
+  for (const std::string& tap : taps) {
+    outputs[tap] = FeatureMatrix(std::ssize(test.usable_ids()), train.classes());
+  }
+  for (const data::Augmentation& view : views_of(probe, options, test)) {
+    data::Loader loader(test, viewing(ctx, options, test, batch, view));
+    labels.clear();
+    loader.start_epoch(0);
+    while (const data::Batch* shown = loader.next()) {
+      probes.predict(ctx, *shown, std::ssize(labels), outputs);
+      labels.insert(labels.end(), shown->labels.begin(), shown->labels.end());
+    }
+  }
+  std::map<std::string, double> accuracy;
+  for (const auto& [tap, sums] : outputs) accuracy[tap] = share_right(sums, labels);
+  return accuracy;
+}
+
+}  // namespace nat::tools
