@@ -149,7 +149,7 @@ std::vector<data::Augmentation> views_of(const ProbeOptions& probe, const Option
 
 }  // namespace
 
-double default_rate(ProbeHead head) { return head == ProbeHead::mlp ? 0.05 : 0.05; }
+double default_rate(ProbeHead head) { return head == ProbeHead::mlp ? 0.2 : 0.05; }
 
 void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& test) {
   require_range("epochs", probe.epochs, std::int64_t{1}, std::int64_t{100000});
