@@ -1,4 +1,4 @@
-// nat eval knn|linear|all: judge the features of a run.
+// nat eval knn|linear|retrieval|cluster|all: judge the features of a run.
 #include <cstdio>
 #include <memory>
 
@@ -11,7 +11,9 @@ namespace nat::tools {
 
 Command eval_command(CLI::App& nat) {
   CLI::App* app = nat.add_subcommand(
-      "eval", "judge features beside the untrained network and raw pixels: knn, linear or all");
+      "eval",
+      "judge features beside the untrained network and raw pixels: knn, linear, retrieval, cluster "
+      "or all");
   struct Asked {
     std::string how, run;
     JudgeOptions judging;
@@ -20,20 +22,24 @@ Command eval_command(CLI::App& nat) {
   };
   const auto asked = std::make_shared<Asked>();
   app->add_option("how", asked->how,
-                  "knn, linear (all labels and 1,000 labels) or all, which writes RUN/results.json")
+                  "knn, linear (all labels and 1,000 labels), all (these, to RUN/results.json), "
+                  "retrieval (recall and mAP) or cluster (k-means against the classes)")
       ->required()
-      ->check(CLI::IsMember({"knn", "linear", "all"}));
+      ->check(CLI::IsMember({"knn", "linear", "retrieval", "cluster", "all"}));
   app->add_option("run", asked->run, "folder of the run")->required();
   app->add_option("--data", asked->judging.data, "labelled pictures, if not those of the run");
   add_value(*app, "--layers", asked->judging.taps,
             "where to take features (conv, fc, embedding, conv1, ...)")
       ->delimiter(',');
   add_value(*app, "--k", asked->judging.k, "neighbours of kNN");
+  add_value(*app, "--clusters", asked->judging.clusters, "clusters of cluster; 0 = one a class");
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   app->add_flag("--json", asked->json, "print the result as JSON");
   return {app, [=] {
             if (asked->how == "knn") asked->judging.measures = {"knn"};
             if (asked->how == "linear") asked->judging.measures = {"linear", "linear_1k"};
+            if (asked->how == "retrieval") asked->judging.measures = {"retrieval"};
+            if (asked->how == "cluster") asked->judging.measures = {"cluster"};
             const RunFolder folder = RunFolder::open(asked->run);
             if (asked->how == "all") require_writable(folder.file("results.json"));
             Options options = folder.options();

@@ -1,9 +1,10 @@
-// Judging the features of a run: kNN and linear probes at several places of the network, always
-// beside the same network untrained and beside raw pixels.
+// Judging the features of a run: kNN, linear probes, retrieval and clusters at several places of
+// the network, always beside the same network untrained and beside raw pixels.
 #pragma once
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,12 +14,14 @@
 namespace nat::tools {
 
 struct Score {
-  double value = 0, standard_error = 0;  // fractions
+  double value = 0;                      // fraction
+  std::optional<double> standard_error;  // none where pictures do not count one by one
   std::int64_t n_test = 0;
 };
 
-// measure ("knn", "linear", "linear_1k") -> score
-using Scores = std::map<std::string, Score>;
+// measure -> score, in the order in which they are asked for: "knn", "linear", "linear_1k"; of
+// retrieval "recall_1", "recall_5", "recall_10", "map"; of cluster "nmi", "ari", "purity"
+using Scores = nlohmann::ordered_map<std::string, Score>;
 
 struct Verdict {
   std::vector<std::string> taps;
@@ -29,8 +32,9 @@ struct Verdict {
 
 struct JudgeOptions {
   std::vector<std::string> taps = {"conv", "fc", "embedding"};
-  std::vector<std::string> measures = {"knn", "linear", "linear_1k"};
+  std::vector<std::string> measures = {"knn", "linear", "linear_1k"};  // or retrieval, cluster
   int k = 20;
+  int clusters = 0;  // 0: as many as there are classes
   std::string data;  // empty: the run's own
 };
 
@@ -38,7 +42,8 @@ struct JudgeOptions {
 Network load_trained(Context& ctx, const RunFolder& folder, const Options& options,
                      const data::PictureShape& pictures, std::int64_t* training_step);
 
-// Leaves linear_1k out, and says so, where a class has too few labels for its subsets.
+// Leaves linear_1k out, and says so, where a class has too few labels for its subsets. Says how
+// many test pictures retrieval leaves out because they are alone in their class.
 Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging);
 
 nlohmann::ordered_json to_json(const Verdict& verdict);
