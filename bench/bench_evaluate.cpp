@@ -1,9 +1,11 @@
 // How long does judging frozen features take, and what is the verdict?
 //
-//   bench_evaluate TRAIN.f32 TRAIN.i32 TEST.f32 TEST.i32 COLUMNS CLASSES [TEMPERATURE]
+//   bench_evaluate TRAIN.f32 TRAIN.i32 TEST.f32 TEST.i32 COLUMNS CLASSES [TEMPERATURE
+//   [CLUSTER.i32]]
 //
 // Features are raw little-endian float32 matrices, row by row; labels raw int32. Prints one JSON
-// object. tests/peers/evaluate_sklearn.py compares it with scikit-learn.
+// object, and writes the cluster of every test row to the last file.
+// tests/peers/evaluate_sklearn.py compares it with scikit-learn.
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -14,8 +16,10 @@
 #include <vector>
 
 #include "kernels/check.h"
+#include "nat/evaluate/cluster.h"
 #include "nat/evaluate/knn.h"
 #include "nat/evaluate/linear_probe.h"
+#include "nat/evaluate/retrieval.h"
 #include "nat/evaluate/standardize.h"
 
 namespace {
@@ -38,6 +42,14 @@ nat::FeatureMatrix read_features(const std::string& path, std::int64_t columns) 
   features.columns = columns;
   features.rows = std::ssize(features.values) / columns;
   return features;
+}
+
+void write_values(const std::string& path, const std::vector<std::int32_t>& values) {
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char*>(values.data()),
+             static_cast<std::streamsize>(values.size() * sizeof(std::int32_t)));
+  file.close();
+  NAT_CHECK(file, nat::ErrorKind::io, path, ": cannot be written");
 }
 
 // Runs `judge` and notes how long it took.
@@ -81,6 +93,20 @@ nlohmann::json judge_files(const std::vector<std::string>& arguments) {
   const auto few = timed(seconds, "few_labels",
                          [&] { return nat::few_labels_probe(ctx, bank, queries, classes); });
   report["few_labels"] = {{"accuracy", few.accuracy}, {"spread", few.spread}};
+  const auto found =
+      timed(seconds, "retrieval", [&] { return nat::retrieval(ctx, queries, classes); });
+  for (const nat::Recall& at : found.at) {
+    report["retrieval"]["recall"].push_back({{"k", at.k}, {"recall", at.recall}});
+  }
+  report["retrieval"]["map"] = found.mean_average_precision;
+  const auto grouped = timed(seconds, "cluster", [&] { return nat::k_means(ctx, test, classes); });
+  const nat::Agreement agreement = nat::agreement(grouped.cluster, classes, test_labels, classes);
+  report["cluster"] = {{"nmi", agreement.nmi},
+                       {"ari", agreement.ari},
+                       {"purity", agreement.purity},
+                       {"inertia", grouped.inertia},
+                       {"iterations", grouped.iterations}};
+  if (arguments.size() > 7) write_values(arguments[7], grouped.cluster);
   report["seconds"] = seconds;
   return report;
 }
@@ -88,9 +114,9 @@ nlohmann::json judge_files(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7 && argc != 8) {
+  if (argc < 7 || argc > 9) {
     std::cerr << "usage: bench_evaluate TRAIN.f32 TRAIN.i32 TEST.f32 TEST.i32 COLUMNS CLASSES "
-                 "[TEMPERATURE]\n";
+                 "[TEMPERATURE [CLUSTER.i32]]\n";
     return 2;
   }
   try {

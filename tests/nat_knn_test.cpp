@@ -11,60 +11,14 @@
 
 #include "kernels/check.h"
 #include "kernels/parallel.h"
-#include "kernels/random.h"
 #include "nat/evaluate/standardize.h"
 #include "tests/error_message.h"
+#include "tests/feature_rows.h"
 
 using namespace nat;
-using nat::test::message_of;
+using namespace nat::test;
 
 namespace {
-
-Random4 draw(std::uint64_t seed, std::int64_t i) {
-  return philox(seed, RandomStream::synthetic, 0, static_cast<std::uint64_t>(i));
-}
-
-FeatureMatrix gaussian(std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
-  FeatureMatrix x(rows, columns);
-  for (std::int64_t i = 0; i < rows * columns; ++i) {
-    const Random4 random = draw(seed, i);
-    x.values[static_cast<std::size_t>(i)] = normal_pair(random.value[0], random.value[1]).a;
-  }
-  return x;
-}
-
-// Rows with +-1 in 4 of 16 columns: norms are 2 and similarities multiples of 1/4, exact in float
-// whatever the order of summation, so that ties are ties everywhere.
-FeatureMatrix sign_rows(std::int64_t rows, std::uint64_t seed) {
-  FeatureMatrix x(rows, 16);
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const Random4 random = draw(seed, i);
-    for (int j = 0; j < 4; ++j) {
-      const std::uint32_t bits = random.value[j];
-      x.row(i)[4 * j + static_cast<int>(bits & 3u)] = (bits & 4u) != 0 ? 1.0f : -1.0f;
-    }
-  }
-  return x;
-}
-
-std::vector<std::int32_t> random_labels(std::int64_t n, int classes, std::uint64_t seed) {
-  std::vector<std::int32_t> labels;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const std::uint32_t bits = draw(seed, i).value[0];
-    labels.push_back(static_cast<std::int32_t>(bits % static_cast<std::uint32_t>(classes)));
-  }
-  return labels;
-}
-
-// One well separated centre a class, along its own axis.
-FeatureMatrix clusters(const std::vector<std::int32_t>& labels, std::int64_t columns,
-                       std::uint64_t seed) {
-  FeatureMatrix x = gaussian(std::ssize(labels), columns, seed);
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    x.row(static_cast<std::int64_t>(i))[labels[i]] += 50;
-  }
-  return x;
-}
 
 double cosine(const float* a, const float* b, std::int64_t columns) {
   double ab = 0, aa = 0, bb = 0;
@@ -223,8 +177,8 @@ TEST_CASE("separate clusters are classified without error and noise at chance") 
   const auto test_labels = random_labels(2000, classes, 10);
   const KnnOptions options{.k = {1, 20}};
   const KnnResult easy =
-      knn_accuracy(ctx, {clusters(bank_labels, 8, 11), bank_labels},
-                   {clusters(test_labels, 8, 12), test_labels}, classes, options);
+      knn_accuracy(ctx, {separate_classes(bank_labels, 8, 11), bank_labels},
+                   {separate_classes(test_labels, 8, 12), test_labels}, classes, options);
   CHECK(easy.for_k(20).accuracy == 1);
   CHECK(easy.for_k(20).standard_error == 0);
 

@@ -73,6 +73,72 @@ TEST_CASE("fresh classifiers on the frozen network judge its convolutions") {
   check_refused(workspace, {"eval", "layers", run, "--layers", "conv9"}, 2, {"conv9", "conv3"});
 }
 
+TEST_CASE("retrieval and cluster print their measures, one row each, and leave no results.json") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(make_data(workspace), run)).code == 0);
+  const auto judged = [&](const std::string& how, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"eval", how, run, "--layers", "conv"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = nat::tools::nat(workspace, arguments);
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    return outcome.out;
+  };
+  const std::vector<std::string> found = {"recall_1", "recall_5", "recall_10", "map"};
+  const std::vector<std::string> grouped = {"nmi", "ari", "purity"};
+  for (const auto& [how, measures] : {std::pair{"retrieval", found}, {"cluster", grouped}}) {
+    const auto json = nlohmann::ordered_json::parse(judged(how, {"--json"}));
+    std::vector<std::string> names;
+    for (const auto& [name, score] : json.at("conv").items()) {
+      names.push_back(name);
+      CHECK(score.at("n_test") == 128);
+      CHECK(score.at("trained").get<double>() > 0.1);
+      CHECK(score.at("trained").get<double>() <= 1);
+      CHECK(score.contains("untrained"));
+      CHECK(score.contains("stderr") == (std::string(how) == "retrieval"));
+      CHECK(json.at("raw").at(name).contains("value"));
+    }
+    CHECK(names == measures);
+
+    std::istringstream table(judged(how, {}));
+    std::string line;
+    std::getline(table, line);
+    for (const char* features : {"conv", "raw pixels"}) {
+      for (const std::string& measure : measures) {
+        REQUIRE(std::getline(table, line));
+        CHECK(line.find(features) == 0);
+        CHECK(line.find(" " + measure + " ") != std::string::npos);
+      }
+    }
+    CHECK_FALSE(std::getline(table, line));
+  }
+  const auto purity = [&](const char* clusters) {
+    const auto json = nlohmann::json::parse(judged("cluster", {"--clusters", clusters, "--json"}));
+    return json.at("raw").at("purity").at("value").get<double>();
+  };
+  CHECK(purity("4") == purity("0"));  // as many as there are classes
+  CHECK(purity("128") == 1);          // each picture by itself
+  check_refused(workspace, {"eval", "cluster", run, "--clusters", "129"}, 2, {"129", "128"});
+  CHECK_FALSE(std::filesystem::exists(run + "/results.json"));
+}
+
+TEST_CASE("retrieval says which test pictures it leaves out") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(make_data(workspace, 512, 13), run)).code == 0);
+  const std::string labels = workspace.at("data") + "/t10k-labels-idx1-ubyte";
+  std::string bytes = read_file(labels);
+  REQUIRE(bytes.size() == 8 + 13);
+  for (std::size_t i = 8; i < 20; ++i) bytes[i] = static_cast<char>(i % 3);
+  bytes.back() = 3;
+  write_file(labels, bytes);
+  const Outcome outcome =
+      nat::tools::nat(workspace, {"eval", "retrieval", run, "--layers", "conv", "--json"});
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  CHECK(outcome.err.find("leaves out 1 of 13 test pictures") != std::string::npos);
+  CHECK(nlohmann::json::parse(outcome.out).at("conv").at("map").at("n_test") == 12);
+}
+
 TEST_CASE("an AlexNet, which has dropout, is trained and judged") {
   const Workspace workspace;
   const std::string run = workspace.at("run");

@@ -1,4 +1,4 @@
-// nat eval knn|linear|mlp|layers|all: judge the features of a run.
+// nat eval knn|linear|mlp|layers|retrieval|cluster|all: judge the features of a run.
 #include <cstdio>
 #include <memory>
 
@@ -21,36 +21,74 @@ std::vector<std::string> every_convolution(const Options& options) {
   return taps;
 }
 
+struct Asked {
+  std::string how, run, data;
+  std::vector<std::string> taps;  // empty: by `how`
+  int k = JudgeOptions().k, clusters = JudgeOptions().clusters;
+  ProbeOptions probe;
+  int threads = 0;
+  bool json = false;
+};
+
+JudgeOptions judging(const Asked& asked, const Options& options) {
+  JudgeOptions judging;
+  judging.data = asked.data;
+  judging.k = asked.k;
+  judging.clusters = asked.clusters;
+  if (asked.how == "linear") {
+    judging.measures = {"linear", "linear_1k"};
+  } else if (asked.how == "mlp" || asked.how == "layers") {
+    const bool is_mlp = asked.how == "mlp";
+    judging.probe = asked.probe;
+    judging.probe->head = is_mlp ? ProbeHead::mlp : ProbeHead::linear;
+    judging.taps = is_mlp ? std::vector<std::string>{"conv"} : every_convolution(options);
+  } else if (asked.how != "all") {
+    judging.measures = {asked.how};
+  }
+  if (!asked.taps.empty()) judging.taps = asked.taps;
+  return judging;
+}
+
+int evaluate(const Asked& asked) {
+  const RunFolder folder = RunFolder::open(asked.run);
+  if (asked.how == "all") require_writable(folder.file("results.json"));
+  Options options = folder.options();
+  options.threads = asked.threads;
+  const auto ctx = make_context(options);
+  const Verdict verdict = judge(*ctx, folder, judging(asked, options));
+  if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
+  const std::string json = to_json(verdict).dump(2) + "\n";
+  if (asked.how == "all") write_durably(folder.file("results.json"), json);
+  std::fputs(asked.json ? json.c_str() : to_table(verdict).c_str(), stdout);
+  return 0;
+}
+
 }  // namespace
 
 Command eval_command(CLI::App& nat) {
-  CLI::App* app = nat.add_subcommand("eval",
-                                     "judge features beside the untrained network and raw pixels: "
-                                     "knn, linear, mlp, layers or all");
-  struct Asked {
-    std::string how, run;
-    JudgeOptions judging;
-    ProbeOptions probe;
-    int threads = 0;
-    bool json = false;
-  };
+  CLI::App* app = nat.add_subcommand(
+      "eval",
+      "judge features beside the untrained network and raw pixels: knn, linear, mlp, layers, "
+      "retrieval, cluster or all");
   const auto asked = std::make_shared<Asked>();
   app->add_option(
          "how", asked->how,
-         "knn, linear (all labels and 1,000 labels), mlp (the judge of the paper: a fresh "
-         "MLP trained by SGD), layers (linear, by SGD, at every convolution) or all, which "
-         "is knn and linear and writes RUN/results.json")
+         "knn; linear (all labels and 1,000 labels); mlp (the judge of the paper: a fresh "
+         "MLP, trained by SGD on random crops); layers (linear, trained likewise at every "
+         "convolution); retrieval (recall and mAP); cluster (k-means against the classes); "
+         "all (knn and linear, which go to RUN/results.json)")
       ->required()
-      ->check(CLI::IsMember({"knn", "linear", "mlp", "layers", "all"}));
+      ->check(CLI::IsMember({"knn", "linear", "mlp", "layers", "retrieval", "cluster", "all"}));
   app->add_option("run", asked->run, "folder of the run")->required();
-  app->add_option("--data", asked->judging.data, "labelled pictures, if not those of the run");
-  add_value(
-      *app, "--layers", asked->judging.taps,
-      "where to take features (conv, fc, embedding, conv1, ...); mlp: conv alone, layers: every "
-      "convolution, if not given")
+  app->add_option("--data", asked->data, "labelled pictures, if not those of the run");
+  app->add_option(
+         "--layers", asked->taps,
+         "where to take features (conv, fc, embedding, conv1, ...); if not given: mlp conv, "
+         "layers every convolution, others conv,fc,embedding")
       ->delimiter(',')
       ->allow_extra_args(false);
-  add_value(*app, "--k", asked->judging.k, "neighbours of kNN");
+  add_value(*app, "--k", asked->k, "knn: neighbours");
+  add_value(*app, "--clusters", asked->clusters, "cluster: how many; 0 = one a class");
   add_value(*app, "--epochs", asked->probe.epochs,
             "mlp, layers: passes over the labelled pictures");
   add_value(*app, "--lr", asked->probe.lr, "mlp, layers: learning rate; 0 = by the kind of probe");
@@ -58,32 +96,11 @@ Command eval_command(CLI::App& nat) {
             "mlp, layers: cosine, or official: constant for 20 epochs, then decaying");
   add_value(
       *app, "--views", asked->probe.views,
-      "mlp, layers: views of a test picture that are averaged: 1, 2 (mirrored) or 10 (corners)");
+      "mlp, layers: views of a test picture whose outputs are added up: 1, 2 (mirrored) or 10 "
+      "(corners)");
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   app->add_flag("--json", asked->json, "print the result as JSON");
-  return {app, [=] {
-            if (asked->how == "knn") asked->judging.measures = {"knn"};
-            if (asked->how == "linear") asked->judging.measures = {"linear", "linear_1k"};
-            const RunFolder folder = RunFolder::open(asked->run);
-            if (asked->how == "mlp" || asked->how == "layers") {
-              asked->probe.head = asked->how == "mlp" ? ProbeHead::mlp : ProbeHead::linear;
-              asked->judging.probe = asked->probe;
-            }
-            if (asked->how == "all") require_writable(folder.file("results.json"));
-            Options options = folder.options();
-            options.threads = asked->threads;
-            if (asked->judging.probe && app->count("--layers") == 0) {
-              asked->judging.taps = asked->how == "mlp" ? std::vector<std::string>{"conv"}
-                                                        : every_convolution(options);
-            }
-            const auto ctx = make_context(options);
-            const Verdict verdict = judge(*ctx, folder, asked->judging);
-            if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
-            const std::string json = to_json(verdict).dump(2) + "\n";
-            if (asked->how == "all") write_durably(folder.file("results.json"), json);
-            std::fputs(asked->json ? json.c_str() : to_table(verdict).c_str(), stdout);
-            return 0;
-          }};
+  return {app, [asked] { return evaluate(*asked); }};
 }
 
 }  // namespace nat::tools

@@ -4,8 +4,10 @@
 #include <cstdio>
 
 #include "engine/parameter_file.h"
+#include "nat/evaluate/cluster.h"
 #include "nat/evaluate/knn.h"
 #include "nat/evaluate/linear_probe.h"
+#include "nat/evaluate/retrieval.h"
 #include "nat/evaluate/standardize.h"
 #include "tools/session.h"
 
@@ -30,6 +32,23 @@ Score measure(Context& host, const std::string& what, int k, const LabelledFeatu
   return {result.accuracy, result.standard_error, result.n_test};
 }
 
+// The judges of more than one measure look at the test pictures alone.
+void add_retrieval(Context& host, const LabelledFeatures& test, int classes, Scores& scores) {
+  const RetrievalResult result = retrieval(host, test, classes);
+  for (const Recall& at : result.at) {
+    scores[str("recall_", at.k)] = {at.recall, at.standard_error, result.n_queries};
+  }
+  scores["map"] = {result.mean_average_precision, result.standard_error, result.n_queries};
+}
+
+void add_cluster(Context& host, int clusters, const LabelledFeatures& test, int classes,
+                 Scores& scores) {
+  const ClusterResult result = cluster_agreement(host, test, classes, {.clusters = clusters});
+  scores["nmi"] = {result.agreement.nmi, {}, result.n_test};
+  scores["ari"] = {result.agreement.ari, {}, result.n_test};
+  scores["purity"] = {result.agreement.purity, {}, result.n_test};
+}
+
 // Standardises the two sets and takes every measure of one place.
 Scores judge_place(const JudgeOptions& judging, const FeatureSet& train, const FeatureSet& test,
                    const std::string& tap, int classes) {
@@ -37,9 +56,16 @@ Scores judge_place(const JudgeOptions& judging, const FeatureSet& train, const F
   standardize(train_features, test_features);
   Context host;  // features are host memory
   Scores scores;
+  const LabelledFeatures labelled{test_features, test.labels};
   for (const std::string& what : judging.measures) {
-    scores[what] = measure(host, what, judging.k, {train_features, train.labels},
-                           {test_features, test.labels}, classes);
+    if (what == "retrieval") {
+      add_retrieval(host, labelled, classes, scores);
+    } else if (what == "cluster") {
+      add_cluster(host, judging.clusters, labelled, classes, scores);
+    } else {
+      scores[what] =
+          measure(host, what, judging.k, {train_features, train.labels}, labelled, classes);
+    }
   }
   return scores;
 }
@@ -103,18 +129,32 @@ void require_labels(const data::Dataset& pictures, const std::string& source) {
 
 namespace {
 
+// How many usable pictures each class has.
+std::vector<std::int64_t> class_sizes(const data::Dataset& pictures) {
+  std::vector<std::int64_t> count(static_cast<std::size_t>(std::max(1, pictures.classes())));
+  for (const std::int32_t id : pictures.usable_ids()) {
+    ++count[static_cast<std::size_t>(pictures.label(id))];
+  }
+  return count;
+}
+
 // Why the training pictures cannot give balanced subsets of kFewLabels; empty when they can.
 std::string too_few_labels(const data::Dataset& train) {
-  const int classes = std::max(1, train.classes());
-  const std::int64_t needed = (kFewLabels + classes - 1) / classes;
-  std::vector<std::int64_t> count(static_cast<std::size_t>(classes));
-  for (const std::int32_t id : train.usable_ids()) {
-    ++count[static_cast<std::size_t>(train.label(id))];
-  }
+  const std::vector<std::int64_t> count = class_sizes(train);
+  const std::int64_t needed = (kFewLabels + std::ssize(count) - 1) / std::ssize(count);
   const std::int64_t least = *std::min_element(count.begin(), count.end());
   if (least >= needed) return "";
   return str("linear_1k is left out: a class has ", least, " training pictures, its ", kFewLabels,
              " labels take ", needed, " of each");
+}
+
+// Which test pictures retrieval has to leave out; empty when there are none.
+std::string alone_in_class(const data::Dataset& test) {
+  const std::vector<std::int64_t> count = class_sizes(test);
+  const auto alone = std::count(count.begin(), count.end(), 1);
+  if (alone == 0) return "";
+  return str("retrieval leaves out ", alone, " of ", test.usable_ids().size(),
+             " test pictures, each the only one of its class");
 }
 
 }  // namespace
@@ -140,7 +180,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
   const auto test = open_data(options, data::Split::test, source);
   require_labels(*train, source);
   require_labels(*test, source);
-  if (judging.probe) validate(*judging.probe, options, *test);
+  if (judging.probe) validate(*judging.probe, options, *train, *test);
 
   Verdict verdict;
   verdict.taps = judging.taps;
@@ -149,6 +189,11 @@ Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
       few != judging.measures.end()) {
     verdict.remark = too_few_labels(*train);
     if (!verdict.remark.empty()) judging.measures.erase(few);
+  }
+  if (const auto& asked = judging.measures;
+      std::find(asked.begin(), asked.end(), "retrieval") != asked.end()) {
+    const std::string alone = alone_in_class(*test);
+    verdict.remark += (verdict.remark.empty() || alone.empty() ? "" : "; ") + alone;
   }
   Network network = load_trained(ctx, folder, options, train->shape(), nullptr);
   verdict.trained =
@@ -164,18 +209,21 @@ Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
 
 nlohmann::ordered_json to_json(const Verdict& verdict) {
   nlohmann::ordered_json json;
+  const auto add_certainty = [](nlohmann::ordered_json& entry, const Score& score) {
+    if (score.standard_error) entry["stderr"] = *score.standard_error;
+    entry["n_test"] = score.n_test;
+  };
   for (const std::string& tap : verdict.taps) {
     for (const auto& [what, trained] : verdict.trained.at(tap)) {
-      const Score& untrained = verdict.untrained.at(tap).at(what);
-      json[tap][what] = {{"trained", trained.value},
-                         {"untrained", untrained.value},
-                         {"stderr", trained.standard_error},
-                         {"n_test", trained.n_test}};
+      auto& entry = json[tap][what];
+      entry = {{"trained", trained.value}, {"untrained", verdict.untrained.at(tap).at(what).value}};
+      add_certainty(entry, trained);
     }
   }
   for (const auto& [what, score] : verdict.raw) {
-    json["raw"][what] = {
-        {"value", score.value}, {"stderr", score.standard_error}, {"n_test", score.n_test}};
+    auto& entry = json["raw"][what];
+    entry = {{"value", score.value}};
+    add_certainty(entry, score);
   }
   return json;
 }
@@ -187,19 +235,23 @@ std::string to_table(const Verdict& verdict) {
     std::snprintf(line, sizeof line, format, values...);
     table += line;
   };
+  const auto add_error = [&](const Score& score, int width) {
+    if (score.standard_error) add("%*.2f", width, 100 * *score.standard_error);
+    table += "\n";
+  };
   add("%-12s %-10s %9s %10s %7s %9s\n", "features", "measure", "trained", "untrained", "gain",
       "+- stderr");
   for (const std::string& tap : verdict.taps) {
     for (const auto& [what, trained] : verdict.trained.at(tap)) {
       const double untrained = verdict.untrained.at(tap).at(what).value;
-      add("%-12s %-10s %8.2f%% %9.2f%% %+7.2f %9.2f\n", tap.c_str(), what.c_str(),
-          100 * trained.value, 100 * untrained, 100 * (trained.value - untrained),
-          100 * trained.standard_error);
+      add("%-12s %-10s %8.2f%% %9.2f%% %+7.2f", tap.c_str(), what.c_str(), 100 * trained.value,
+          100 * untrained, 100 * (trained.value - untrained));
+      add_error(trained, 10);
     }
   }
   for (const auto& [what, score] : verdict.raw) {
-    add("%-12s %-10s %9s %9.2f%% %7s %9.2f\n", "raw pixels", what.c_str(), "", 100 * score.value,
-        "", 100 * score.standard_error);
+    add("%-12s %-10s %9s %9.2f%%", "raw pixels", what.c_str(), "", 100 * score.value);
+    add_error(score, 18);
   }
   return table;
 }

@@ -1,5 +1,5 @@
-// Judging the features of a run: kNN and probes at several places of the network, always beside the
-// same network untrained and beside raw pixels.
+// Judging the features of a run: kNN, probes, retrieval and clusters at several places of the
+// network, always beside the same network untrained and beside raw pixels.
 #pragma once
 
 #include <map>
@@ -15,12 +15,15 @@
 namespace nat::tools {
 
 struct Score {
-  double value = 0, standard_error = 0;  // fractions
+  double value = 0;                      // fraction
+  std::optional<double> standard_error;  // none where pictures do not count one by one
   std::int64_t n_test = 0;
 };
 
-// measure ("knn", "linear", "linear_1k", "mlp", "linear_sgd") -> score
-using Scores = std::map<std::string, Score>;
+// measure -> score, in the order in which they are asked for: "knn", "linear", "linear_1k"; of
+// retrieval "recall_1", "recall_5", "recall_10", "map"; of cluster "nmi", "ari", "purity"; of
+// probes "mlp", "linear_sgd"
+using Scores = nlohmann::ordered_map<std::string, Score>;
 
 struct Verdict {
   std::vector<std::string> taps;
@@ -31,9 +34,10 @@ struct Verdict {
 
 struct JudgeOptions {
   std::vector<std::string> taps = {"conv", "fc", "embedding"};
-  // On the features of the middle view of every picture.
+  // On the features of the middle view of every picture; also retrieval, cluster.
   std::vector<std::string> measures = {"knn", "linear", "linear_1k"};
   int k = 20;
+  int clusters = 0;  // 0: as many as there are classes
   // Instead of the measures: classifiers trained on random views.
   std::optional<ProbeOptions> probe;
   std::string data;  // empty: the run's own
@@ -43,7 +47,8 @@ struct JudgeOptions {
 Network load_trained(Context& ctx, const RunFolder& folder, const Options& options,
                      const data::PictureShape& pictures, std::int64_t* training_step);
 
-// Leaves linear_1k out, and says so, where a class has too few labels for its subsets.
+// Leaves linear_1k out, and says so, where a class has too few labels for its subsets. Says how
+// many test pictures retrieval leaves out because they are alone in their class.
 Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging);
 
 nlohmann::ordered_json to_json(const Verdict& verdict);

@@ -151,11 +151,18 @@ std::vector<data::Augmentation> views_of(const ProbeOptions& probe, const Option
 
 double default_rate(ProbeHead head) { return head == ProbeHead::mlp ? 0.2 : 0.05; }
 
-void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& test) {
+void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& train,
+              const data::Dataset& test) {
   require_range("epochs", probe.epochs, std::int64_t{1}, std::int64_t{100000});
   require_range("lr", probe.lr, 0.0, 1e6);
   require_choice("schedule", probe.schedule, {"cosine", "official"});
   views_of(probe, options, test);
+  const auto text = [](const data::PictureShape& shape) {
+    return str(shape.width, "x", shape.height, "x", shape.channels);
+  };
+  NAT_CHECK(train.shape() == test.shape(), ErrorKind::data, "test pictures are ",
+            text(test.shape()), ", training pictures ", text(train.shape()),
+            "; probes need both in one shape");
 }
 
 std::int64_t probe_batch(const Options& options, const data::Dataset& train) {

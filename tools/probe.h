@@ -24,8 +24,10 @@ struct ProbeOptions {
 
 double default_rate(ProbeHead head);
 
-// Error(usage) when a value is out of range or the recipe's crops do not have so many views.
-void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& test);
+// Error(usage) when a value is out of range or the recipe's crops do not have so many views,
+// Error(data) when training and test pictures are stored in different shapes.
+void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& train,
+              const data::Dataset& test);
 
 // Trains a classifier for each of the source's taps on the labels of `train`; returns the share of
 // pictures of `test` that it gets right. `title` opens the lines of progress on stderr. The batch,

@@ -9,6 +9,7 @@
 #include "kernels/check.h"
 #include "kernels/gemm.h"
 #include "kernels/parallel.h"
+#include "nat/evaluate/unit_rows.h"
 
 namespace nat {
 namespace {
@@ -83,35 +84,6 @@ void offer(const float* products, const float* inverse_norms, std::int64_t count
   }
 }
 
-// 1 / |row|, or 0 for a zero row, whose similarity to everything is then 0.
-std::vector<float> inverse_norms(const char* role, const FeatureMatrix& features) {
-  std::vector<double> square(static_cast<std::size_t>(features.rows));
-  cpu::parallel_for(features.rows, features.rows * features.columns, [&](std::int64_t i) {
-    const float* row = features.row(i);
-    square[static_cast<std::size_t>(i)] =
-        std::inner_product(row, row + features.columns, row, 0.0, std::plus<>(),
-                           [](double a, double b) { return a * b; });
-  });
-  std::vector<float> inverse(square.size());
-  for (std::size_t i = 0; i < square.size(); ++i) {
-    NAT_CHECK(std::isfinite(square[i]), ErrorKind::not_finite, "kNN: ", role, " row ", i,
-              " holds a NaN or an infinity; the network has diverged");
-    inverse[i] = square[i] > 0 ? static_cast<float>(1 / std::sqrt(square[i])) : 0.0f;
-  }
-  return inverse;
-}
-
-// Unit-norm copies of the rows [begin, end).
-void normalised_rows(const FeatureMatrix& features, std::span<const float> inverse,
-                     std::int64_t begin, std::int64_t end, float* unit) {
-  cpu::parallel_for(end - begin, (end - begin) * features.columns, [&](std::int64_t i) {
-    const float* row = features.row(begin + i);
-    const float scale = inverse[static_cast<std::size_t>(begin + i)];
-    float* to = unit + i * features.columns;
-    for (std::int64_t j = 0; j < features.columns; ++j) to[j] = row[j] * scale;
-  });
-}
-
 // Evenly spaced rows: representative whether or not the data set is sorted by class.
 std::vector<std::int64_t> spaced_rows(std::int64_t rows, std::int64_t count) {
   std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
@@ -173,8 +145,8 @@ Neighbours nearest_neighbours(Context& ctx, const FeatureMatrix& bank, const Fea
             "; both must come from the same layer");
   check_k(k, bank.rows);
 
-  const std::vector<float> bank_inverse = inverse_norms("bank", bank);
-  const std::vector<float> query_inverse = inverse_norms("query", queries);
+  const std::vector<float> bank_inverse = inverse_norms("kNN", "bank", bank);
+  const std::vector<float> query_inverse = inverse_norms("kNN", "query", queries);
   Neighbours result{queries.rows, k, {}, {}};
   result.index.resize(static_cast<std::size_t>(queries.rows * k));
   result.similarity.resize(result.index.size());
@@ -187,7 +159,7 @@ Neighbours nearest_neighbours(Context& ctx, const FeatureMatrix& bank, const Fea
 
   for (std::int64_t q0 = 0; q0 < queries.rows; q0 += query_block) {
     const std::int64_t q_count = std::min(query_block, queries.rows - q0);
-    normalised_rows(queries, query_inverse, q0, q0 + q_count, unit);
+    unit_rows(queries, query_inverse, q0, q0 + q_count, unit);
     std::vector<NearestList> lists;
     for (std::int64_t q = 0; q < q_count; ++q) lists.emplace_back(k);
 
