@@ -10,6 +10,7 @@
 #include "engine/init.h"
 #include "engine/layers/batchnorm_layer.h"
 #include "engine/layers/linear_layer.h"
+#include "kernels/cpu_info.h"
 #include "nat/evaluate/classifier.h"
 #include "tests/opcases/device.h"
 #include "tests/opcases/tensor.h"
@@ -120,7 +121,16 @@ TEST_CASE("one step is that of softmax regression, loss and parameters") {
 }
 
 TEST_CASE("a head with a hidden block and dropout learns what a crowd of points says") {
-  Context ctx(kDevice);
+  Math math = Math::f32;
+  SUBCASE("float32") {}
+  SUBCASE("bfloat16") {
+    if (!kOnCuda && !cpu_info().bf16) {
+      MESSAGE("skipped: no bfloat16 instructions");
+      return;
+    }
+    math = Math::bf16;
+  }
+  Context ctx(kDevice, math);
   for (const Shape& shape : {Shape(kBatch, kFeatures), Shape(kBatch, 2, 4, 5)}) {
     CAPTURE(to_string(shape));
     Shape one = shape.rank == 4 ? shape : Shape(1, 1, 1, kFeatures);
