@@ -109,14 +109,13 @@ __device__ void seat_all_but_one(const LapProblem& problem) {
 
 __global__ void __launch_bounds__(kBlockThreads, 1) search_kernel(LapProblem given, int repeats) {
   __shared__ LapProblem problem, desk;
-  __shared__ LapLists lists;
   if (threadIdx.x == 0) {
     problem = given;
-    desk = on_desk(problem, lists);
+    desk = on_desk(problem);
   }
   __syncthreads();
   seat_all_but_one(problem);
-  const bool packed = take_scores_to_desk(BlockCrew{}, problem, desk);
+  const bool packed = take_scores_to_desk(BlockCrew{}, problem);
   for (int i = 0; i < repeats; ++i) {
     seat_all_but_one(problem);
     if (packed) {

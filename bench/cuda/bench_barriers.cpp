@@ -83,8 +83,7 @@ void time_search(Context& ctx, std::int64_t n, bench::PathSearch::Scores scores,
   const double nanoseconds = nanoseconds_each(ctx, searches, [&](int count) { search.run(count); });
   NAT_CHECK(search.steps_of_last() == n, ErrorKind::unexpected, "a search over ", n,
             " columns took ", search.steps_of_last(), " steps");
-  table.add(str("step of a path search, n = ", n, ", ", by),
-            nanoseconds / static_cast<double>(n));
+  table.add(str("step of a path search, n = ", n, ", ", by), nanoseconds / static_cast<double>(n));
 }
 
 void run(const Asked& asked) {

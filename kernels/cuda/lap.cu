@@ -145,8 +145,8 @@ template <class Crew>
 __device__ void assign(const Crew& crew, const lap::Schedule& schedule, const LapProblem& problem,
                        const LapProblem& desk) {
   const bool done = hold(crew, schedule.trial(), problem, desk);
-  if (!done && take_scores_to_desk(crew, problem, desk)) {
-    if (crew.has_first_block()) solve_at_desk(schedule, problem, desk);
+  if (!done && take_scores_to_desk(crew, problem)) {
+    if (crew.has_first_block()) solve_at_desk(schedule, problem);
     return;
   }
   if (!done) {
@@ -186,11 +186,10 @@ template <class Crew>
 __global__ void __launch_bounds__(kThreads, 1)
     lap_kernel(lap::Schedule schedule, LapProblem problems) {
   __shared__ LapProblem problem, desk;
-  __shared__ LapLists lists;
   const Crew crew;
   if (threadIdx.x == 0) {
     problem = problems.at(crew.problem());
-    desk = on_desk(problem, lists);
+    desk = on_desk(problem);
   }
   __syncthreads();
   solve(crew, schedule, problem, desk);
@@ -251,11 +250,18 @@ unsigned threads_for(std::int64_t warps) {
          std::bit_ceil(static_cast<unsigned>(std::clamp(warps, std::int64_t{1}, kMostWarps)));
 }
 
+std::size_t shared_bytes_for(const Context& ctx, const LapOptions& options) {
+  const std::size_t most = ctx.cuda->shared_bytes_block;
+  return options.shared_kib == 0
+             ? most
+             : std::min(most, std::size_t{1024} * static_cast<unsigned>(options.shared_kib));
+}
+
 template <class Crew>
 void launch_crew(Context& ctx, const LapOptions& options, LaunchShape shape, const LapTask& task) {
   Scratch::Frame frame(ctx.scratch);
   LapProblem problems = borrow(frame, task);
-  problems.desk = desk_for(problems.n, problems.columns, ctx.cuda->shared_bytes_block);
+  problems.desk = desk_for(problems.n, problems.columns, shared_bytes_for(ctx, options));
   shape.shared_bytes = desk_bytes(problems.desk, problems.n, problems.columns);
   const lap::Schedule schedule(task.n, lap::resolved(Device::cuda, task.n, options));
   launch(ctx, shape, lap_kernel<Crew>, schedule, problems);

@@ -63,25 +63,39 @@ struct LapLists {
   int counts[3];
 };
 
-// The problem with its lists and what its desk holds in shared memory, uninitialised.
-__device__ inline LapProblem on_desk(const LapProblem& problem, LapLists& lists) {
-  LapProblem desk = problem;
-  desk.bids = lists.bids;
-  desk.bidders = lists.bidders;
-  desk.listed = LapLists::kListed;
-  desk.bidder_counts = lists.counts;
-  if (problem.desk == LapDesk::none) return desk;
+// The problem with its lists and its vectors in shared memory, uninitialised. The compiler knows
+// where they lie wherever it sees this call.
+__device__ inline LapProblem all_on_desk(LapProblem problem) {
+  __shared__ LapLists lists;
+  problem.bids = lists.bids;
+  problem.bidders = lists.bidders;
+  problem.listed = LapLists::kListed;
+  problem.bidder_counts = lists.counts;
   const auto vector = [&](DeskVector which) { return desk_vector(which, problem.columns); };
-  desk.open_ask = vector(DeskVector::open_ask);
-  desk.distance = vector(DeskVector::distance);
-  if (problem.desk == LapDesk::search) return desk;
-  desk.offers = reinterpret_cast<LapSum*>(desk.open_ask);
-  desk.closed_at = vector(DeskVector::closed_at);
-  desk.from = vector(DeskVector::from);
-  desk.ask = vector(DeskVector::ask);
-  desk.row_of_column = vector(DeskVector::row_of_column);
-  desk.column_of_row = vector(DeskVector::column_of_row);
-  desk.lowest_twin = vector(DeskVector::lowest_twin);
+  problem.open_ask = vector(DeskVector::open_ask);
+  problem.distance = vector(DeskVector::distance);
+  problem.offers = reinterpret_cast<LapSum*>(problem.open_ask);
+  problem.closed_at = vector(DeskVector::closed_at);
+  problem.from = vector(DeskVector::from);
+  problem.ask = vector(DeskVector::ask);
+  problem.row_of_column = vector(DeskVector::row_of_column);
+  problem.column_of_row = vector(DeskVector::column_of_row);
+  problem.lowest_twin = vector(DeskVector::lowest_twin);
+  return problem;
+}
+
+// The same with those vectors that the desk has.
+__device__ inline LapProblem on_desk(const LapProblem& problem) {
+  const LapProblem all = all_on_desk(problem);
+  if (has_all_vectors(problem.desk)) return all;
+  LapProblem desk = problem;
+  desk.bids = all.bids;
+  desk.bidders = all.bidders;
+  desk.listed = all.listed;
+  desk.bidder_counts = all.bidder_counts;
+  if (problem.desk == LapDesk::none) return desk;
+  desk.open_ask = all.open_ask;
+  desk.distance = all.distance;
   return desk;
 }
 

@@ -26,16 +26,15 @@ struct LaneColumns {
 
 // Whether the first block now has the scores and the seats at its desk. By the whole crew.
 template <class Crew>
-__device__ bool take_scores_to_desk(const Crew& crew, const LapProblem& problem,
-                                    const LapProblem& desk) {
+__device__ bool take_scores_to_desk(const Crew& crew, const LapProblem& problem) {
   if (problem.desk != LapDesk::scores) return false;
   if (crew.has_first_block()) {
     const bool fit =
-        pack_rows(problem, scores_on_desk(desk), static_cast<std::int32_t>(threadIdx.x / kWarp),
+        pack_rows(problem, scores_on_desk(problem), static_cast<std::int32_t>(threadIdx.x / kWarp),
                   static_cast<std::int32_t>(blockDim.x / kWarp));
     const int all_fit = __syncthreads_and(fit ? 1 : 0);
     if (threadIdx.x == 0) problem.control->packed = all_fit;
-    take_to_desk(problem, desk);
+    take_to_desk(problem, all_on_desk(problem));
   }
   crew.sync();
   return problem.control->packed != 0;
@@ -87,22 +86,21 @@ __device__ inline lap::TopTwo with_column(const PackedTop& top, const PackedScor
 __device__ inline void place_packed_bids(const LapProblem& desk, const LapProgress& progress,
                                          std::int32_t raise) {
   const PackedScores scores = scores_on_desk(desk);
-  const std::int32_t* const ask = desk_vector(DeskVector::ask, desk.columns);
+  const std::int32_t* const bidders = desk.bidders_of(progress.round);
   const LaneColumns columns(desk.columns);
-  const LaneNumbers asks = columns.asks(ask);
+  const LaneNumbers asks = columns.asks(desk.ask);
   const auto warps = static_cast<int>(blockDim.x / kWarp);
   const auto warp = static_cast<int>(threadIdx.x / kWarp);
-  const int k = warp + static_cast<int>(lane()) * warps;
-  const bool bids = k < progress.count;
-  const std::int32_t row = bids ? desk.bidders_of(progress.round)[k] : lap::kNone;
   PackedTop seen{};
   for (int l = 0; warp + l * warps < progress.count; ++l) {
-    const PackedTop top = packed_top(scores, __shfl_sync(kFullWarp, row, l), columns, asks);
+    const PackedTop top = packed_top(scores, bidders[warp + l * warps], columns, asks);
     if (static_cast<int>(lane()) == l) seen = top;
   }
-  if (!bids) return;
+  const int k = warp + static_cast<int>(lane()) * warps;
+  if (k >= progress.count) return;
+  const std::int32_t row = bidders[k];
   const LapBidder bidder(desk, row, scores.one(row, row));
-  bidder.place(desk, with_column(seen, scores, row, ask), raise, desk.bids[k]);
+  bidder.place(desk, with_column(seen, scores, row, desk.ask), raise, desk.bids[k]);
 }
 
 __device__ inline void hold_packed(const lap::Phase& phase, const LapProblem& desk) {
@@ -129,10 +127,10 @@ class PackedSearch {
   __device__ explicit PackedSearch(const LapProblem& desk)
       : n_(static_cast<std::int32_t>(desk.n)),
         scores_(scores_on_desk(desk)),
-        ask_(desk_vector(DeskVector::ask, desk.columns)),
-        row_of_column_(desk_vector(DeskVector::row_of_column, desk.columns)),
-        lowest_twin_(desk_vector(DeskVector::lowest_twin, desk.columns)),
-        from_of_column_(desk_vector(DeskVector::from, desk.columns)),
+        ask_(desk.ask),
+        row_of_column_(desk.row_of_column),
+        lowest_twin_(desk.lowest_twin),
+        from_of_column_(desk.from),
         columns_(desk.columns),
         open_ask_(columns_.asks(ask_)),
         distance_(LaneNumbers::all(lap::kFar)),
@@ -254,8 +252,8 @@ __device__ inline void place_free_rows_packed(const LapProblem& desk) {
 }
 
 // By the block that has taken scores and seats to its desk.
-__device__ inline void solve_at_desk(const lap::Schedule& schedule, const LapProblem& problem,
-                                     const LapProblem& desk) {
+__device__ inline void solve_at_desk(const lap::Schedule& schedule, const LapProblem& problem) {
+  const LapProblem desk = all_on_desk(problem);
   hold_phases(schedule, [&](const lap::Phase& phase) { hold_packed(phase, desk); });
   place_free_rows_packed(desk);
   bring_back(desk, problem);
