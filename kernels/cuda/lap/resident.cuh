@@ -116,6 +116,7 @@ __device__ inline void hold_packed(const lap::Phase& phase, const LapProblem& de
     progress.end_round(desk);
   }
   if (threadIdx.x == 0) progress.end_phase(*desk.control);
+  __syncthreads();
 }
 
 // ---- paths --------------------------------------------------------------------------------------
@@ -232,6 +233,7 @@ __device__ inline void place_by_warp(const LapProblem& desk, std::int32_t start,
                                      std::int64_t& steps) {
   PackedSearch search(desk);
   const LapNearest end = search.run(start, steps);
+  __syncwarp();  // lanes have read prices that others are about to change
   search.tell(end.distance);
   __syncwarp();
   if (lane() == 0) exchange_along_path(desk, start, end.column);
