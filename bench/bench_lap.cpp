@@ -4,8 +4,8 @@
 //             [--schedule cpu|cuda] [--munkres yes] [--clock wall|thread] [--json PATH] [--dump
 //             DIR]
 //   bench_lap --device cuda [--crew automatic|block|cluster|grid|all] [--problems B] [--repeats R]
-//             [--n N]... [--d D]... [--kind TEXT] [--solver jv|auction|all] [--json PATH]
-//             [--dump DIR]
+//             [--shared-kib K] [--n N]... [--d D]... [--kind TEXT] [--solver jv|auction|all]
+//             [--json PATH] [--dump DIR]
 //
 // For each batch size n, dimension d and kind of features: the median time of lap_solve on the
 // centred scores, of the whole re-assignment (centring, score product, lap_solve), and the counts
@@ -21,9 +21,11 @@
 // takes, by the faster of its solvers (or the one that --solver names): "copied" begins and ends on
 // the device, with all threads, "one core" on the host. Ratios are against the cold time. The row
 // "assigner" goes from features to permutation. --problems B solves B problems at once
-// (lap_solve_batch). The solution must be that of the CPU's auction (permutation, prices, report),
-// proven optimal, and the same in all of --repeats solutions (100); where it is not, the row says
-// so and the exit code is 1.
+// (lap_solve_batch). --shared-kib K lets a block of the crews, not of the assigner, have no more
+// shared memory than that: with 64 the scores at n = 256 stay outside (kernels/cuda/lap/desk.cuh).
+// The solution must be that of the CPU's auction (permutation, prices, report), proven optimal, and
+// the same in all of --repeats solutions (100); where it is not, the row says so and the exit code
+// is 1.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -58,7 +60,7 @@ struct BenchOptions {
   std::string json, dump, kind, device = "cpu", schedule = "cpu", solver = "automatic";
   std::string crew = "automatic";
   std::int64_t problems = 1;
-  int repeats = 100;
+  int repeats = 100, shared_kib = 0;
   bool munkres = false, thread_time = false;
   bool on_cuda() const { return device == "cuda"; }
 };
@@ -92,6 +94,8 @@ BenchOptions parse(int argc, char** argv) {
       options.problems = std::stoll(value);
     } else if (flag == "--repeats") {
       options.repeats = std::stoi(value);
+    } else if (flag == "--shared-kib") {
+      options.shared_kib = std::stoi(value);
     } else if (flag == "--kind") {
       options.kind = value;
     } else if (flag == "--munkres") {
@@ -106,7 +110,7 @@ BenchOptions parse(int argc, char** argv) {
       throw Error(ErrorKind::usage,
                   flag +
                       " is not one of --device --n --d --kind --solver --schedule --crew "
-                      "--problems --repeats --munkres --clock --json --dump");
+                      "--problems --repeats --shared-kib --munkres --clock --json --dump");
     }
   }
   NAT_CHECK(options.device == "cpu" || options.on_cuda(), ErrorKind::usage, "--device ",
@@ -141,6 +145,7 @@ bench::LapOnCudaOptions on_cuda_options(const BenchOptions& options) {
     if (wanted) chosen.cpu_solvers.push_back({name, *solver_named(name)});
   }
   chosen.repeats = options.repeats;
+  chosen.shared_kib = options.shared_kib;
   return chosen;
 }
 

@@ -35,6 +35,7 @@ struct LapOnCudaOptions {
   std::vector<NamedCrew> crews;
   std::vector<NamedSolver> cpu_solvers;  // the fastest counts
   int repeats = 100;                     // solutions that must be the same bytes
+  int shared_kib = 0;                    // of a block, at most; 0: what the device has
 };
 
 // One or several problems of n rows, one below the other, and their solutions, in the memory of a
@@ -193,7 +194,8 @@ class LapComparison {
 
   // Times and faults of one crew; nothing where this device or size does not have it.
   std::optional<nlohmann::json> crew(const NamedCrew& named) {
-    const LapOptions lap{.solver = LapSolver::auction, .crew = named.crew};
+    const LapOptions lap{
+        .solver = LapSolver::auction, .crew = named.crew, .shared_kib = options_.shared_kib};
     try {
       on_cuda_.solve(lap);
     } catch (const Error& error) {
@@ -209,6 +211,7 @@ class LapComparison {
     }
     const LapReport& report = first.reports.front();
     return nlohmann::json{{"crew", named.name},
+                          {"shared_kib", options_.shared_kib},
                           {"cold_us", 1e6 * timer_.seconds([&] { on_cuda_.solve(lap); })},
                           {"warm_us", 1e6 * timer_.warm_seconds([&] { on_cuda_.solve(lap); })},
                           {"rounds", report.rounds},

@@ -58,7 +58,8 @@ inline constexpr std::int32_t kLapLevels = 1 << 24;  // as many as a float32 has
 inline constexpr std::int64_t kLapAuctionFrom = 1024;
 
 // Of the auction; 0 chooses by n and device. They change how long a solution takes, never its
-// value; `crew` changes nothing else at all.
+// value; `crew` and `shared_kib`, the shared memory that blocks may have, change nothing else at
+// all.
 struct LapOptions {
   LapSolver solver = LapSolver::automatic;
   int alpha = 0;       // >= 2: each phase bids with 1/alpha of the least raise of the one before
@@ -66,6 +67,7 @@ struct LapOptions {
   int round_cap = 0;   // or after so many rounds
   int finest_div = 0;  // <= kLapLevels: the least raise is 1/finest_div of the range of the scores
   LapCrew crew = LapCrew::automatic;
+  int shared_kib = 0;  // of a block on CUDA, at most; 0: what the device has
 };
 
 struct LapReport {

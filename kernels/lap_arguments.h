@@ -34,6 +34,8 @@ inline void check_arguments(const LapOptions& options, const ConstView& scores,
             ", round_cap ", options.round_cap, ", finest_div ", options.finest_div,
             "; alpha must be at least 2, the others positive, finest_div at most ", kLapLevels,
             ", or 0 for automatic");
+  NAT_CHECK(options.shared_kib >= 0, ErrorKind::usage, "lap_solve: shared_kib is ",
+            options.shared_kib, "; give KiB, or 0 for what the device has");
 }
 
 }  // namespace nat::lap

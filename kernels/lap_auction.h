@@ -47,6 +47,12 @@
 //   [-Q, R], the profit of a row that leaves its column within [-R, Q], so every distance is within
 //   6Q of 0. The marks kFar, "not reached", and kClosed, "not for sale", keep 8Q from real values,
 //   from each other and from 2^31.
+// - A constant c taken off all scores of a row changes nothing. Bids, preferences and waiting
+//   compare profits within a row, a bid is score - second best, twins have the same c, and in a
+//   search c cancels between the seat that a row leaves and the one that it takes. Only the c of
+//   the start row stays: it moves all distances alike, and prices rise by differences of those.
+//   CUDA takes off Q/2 or Q/2 + 2 where it packs scores (kernels/cuda/lap/packed_scores.cuh): the
+//   bounds above then hold with Q/2 + 2 more.
 #pragma once
 
 #include <algorithm>

@@ -18,6 +18,10 @@
 #include "tests/opcases/lap_instances.h"
 #include "tests/reference/lap.h"
 
+#if defined(NAT_TEST_SIMT)
+#include "kernels/cuda/lap/desk.cuh"
+#endif
+
 namespace nat::test {
 namespace {
 
@@ -232,13 +236,15 @@ Solution solve_on_one_cpu_thread(std::size_t n, const Scores& scores) {
 }
 
 // What every crew of the device finds is what the CPU finds.
-void check_every_crew(std::size_t n, const Scores& scores) {
+void check_every_crew(std::size_t n, const Scores& scores, int shared_kib = 0) {
   CAPTURE(n);
   Context ctx(kDevice);
   const Solution expected = solve_on_one_cpu_thread(n, scores);
   for (const LapCrew crew : crews()) {
     CAPTURE(static_cast<int>(crew));
-    check_same(solve(ctx, n, scores, auction_by(crew)), expected);
+    LapOptions options = auction_by(crew);
+    options.shared_kib = shared_kib;
+    check_same(solve(ctx, n, scores, options), expected);
   }
 }
 
@@ -280,21 +286,108 @@ TEST_CASE("a device without clusters refuses that crew and does without by itsel
   simt::options() = before;
 }
 
-// On every device the vectors of 16,384 rows do not fit, and of 32,768 rows not even two of them.
-TEST_CASE("vectors that do not fit into shared memory change nothing") {
-  const simt::Options before = simt::options();
-  for (const std::size_t kib : {9, 11}) {  // 8 are set aside
-    simt::options().most_shared = kib << 10;
-    // All fit at 30 rows. At 40 with 9 KiB, and at 300 with 11, only those of a search do.
+// Packs a problem and unpacks it again, both by one warp.
+__global__ void pack_and_unpack(gpu::LapProblem problem, std::int32_t* unpacked, int* fit) {
+  const gpu::PackedScores packed = gpu::scores_on_desk(problem);
+  const bool all_fit = gpu::pack_rows(problem, packed, 0, 1);
+  __syncwarp();
+  for (std::int32_t row = 0; row < problem.n; ++row) {
+    for (auto first = static_cast<std::int32_t>(8 * gpu::lane()); first < problem.columns;
+         first += 8 * static_cast<std::int32_t>(gpu::kWarp)) {
+      const gpu::LaneNumbers scores = packed.eight(row, first);
+      for (std::int32_t k = 0; k < 8; ++k) {
+        const bool is_same = scores.of[k] == packed.one(row, first + k);
+        unpacked[row * problem.columns + first + k] = is_same ? scores.of[k] : INT_MIN;
+      }
+    }
+  }
+  if (threadIdx.x == 0) *fit = all_fit ? 1 : 0;
+}
+
+// Of scores that are levels; returns whether they fit into three bytes.
+bool check_packed(Context& ctx, std::size_t n, const Scores& scores) {
+  const auto rows = static_cast<std::int64_t>(n), columns = lap::padded(rows);
+  std::vector<std::int32_t> doubled(static_cast<std::size_t>(rows * columns), 0);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < n; ++j) {
+      doubled[i * static_cast<std::size_t>(columns) + j] =
+          2 * static_cast<std::int32_t>(scores[i * n + j]);
+    }
+  }
+  const Buffer given(ctx.device, doubled.size() * sizeof(std::int32_t), "doubled scores");
+  const Buffer found(ctx.device, given.bytes(), "unpacked scores");
+  const Buffer flag(ctx.device, sizeof(int), "flag");
+  const Shape all(rows * columns);
+  upload(ctx, doubled, View(given.data(), DType::i32, all));
+  gpu::LapProblem problem{};
+  problem.n = rows;
+  problem.columns = columns;
+  problem.scores = given.as<std::int32_t>();
+  gpu::launch(ctx,
+              {.grid = dim3(1),
+               .block = dim3(gpu::kWarp),
+               .shared_bytes = gpu::desk_bytes(gpu::LapDesk::scores, rows, columns)},
+              pack_and_unpack, problem, found.as<std::int32_t>(), flag.as<int>());
+  const auto unpacked = host_copy<std::int32_t>(ctx, View(found.data(), DType::i32, all));
+  if (host_copy<std::int32_t>(ctx, View(flag.data(), DType::i32, Shape(1)))[0] == 0) return false;
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t begin = i * static_cast<std::size_t>(columns);
+    const std::int32_t constant = doubled[begin] - unpacked[begin];
+    CHECK((constant == kLapLevels || constant == kLapLevels + 2));
+    std::size_t wrong = 0;
+    for (std::size_t j = begin; j < begin + n; ++j) wrong += doubled[j] - unpacked[j] != constant;
+    CHECK(wrong == 0);
+  }
+  return true;
+}
+
+TEST_CASE(
+    "scores in three bytes are what they were, unless a row holds the lowest and the highest") {
+  Context ctx(kDevice);
+  for (const std::size_t n : {2, 7, 8, 9, 33, 255, 256}) {
+    CAPTURE(n);
+    Scores scores = random_scores(n, n, kLapLevels);
+    scores[0] = kLapLevels;
+    scores[n - 1] = 1;
+    scores[n] = 0;
+    scores[2 * n - 1] = kLapLevels - 1;
+    CHECK(check_packed(ctx, n, scores));
+    scores[n - 1] = 0;
+    CHECK_FALSE(check_packed(ctx, n, scores));
+  }
+}
+#endif
+
+// Scores lie in the shared memory of a block in three bytes each where a row does not hold both the
+// lowest and the highest of 2^24 + 1 levels (docs/decisions/0011-scores-in-shared-memory.md).
+TEST_CASE("the lowest and the highest score in one row or in two are solved alike by every crew") {
+  for (const std::size_t n : {2, 3, 7, 8, 9, 17, 33, 255, 256}) {
+    if (kSlowKernels && n > 33) continue;
+    for (const bool in_one_row : {false, true}) {
+      CAPTURE(in_one_row);
+      Scores scores = random_scores(n, n, kLapLevels);
+      for (std::size_t i = 0; i < n; ++i) scores[i * n + i] = static_cast<float>(i);  // not optimal
+      scores[n - 1] = kLapLevels;
+      scores[0] = in_one_row ? 0 : 1;
+      scores[n] = 0;
+      check_every_crew(n, scores);
+    }
+  }
+}
+
+// Without the option the vectors of 16,384 rows do not fit on any device, and of 32,768 rows not
+// even two of them.
+TEST_CASE("what fits into shared memory changes nothing") {
+  for (const int kib : {9, 11, 12}) {  // 8 are set aside
+    // At 30 rows the vectors fit, with 12 KiB the scores too. At 40 with 9 KiB, and at 300, only
+    // two vectors do.
     for (const std::size_t n : {30, 40, 300}) {
       if (n == 300 && kSlowKernels) continue;
       CAPTURE(kib);
-      check_every_crew(n, random_scores(n, n, 1000));
+      check_every_crew(n, random_scores(n, n, 1000), kib);
     }
   }
-  simt::options() = before;
 }
-#endif
 
 TEST_CASE("NaN and infinity are refused alike on every device") {
   Context ctx(kDevice);

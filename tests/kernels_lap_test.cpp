@@ -374,6 +374,7 @@ TEST_CASE("matrices that are not square or not f32, and results of another size,
                   Error);
   CHECK_THROWS_AS(
       lap_solve_batch(ctx, LapOptions{}, wide.view(), four.view(), four.view(), &report), Error);
+  CHECK_THROWS_AS(attempt(scores, four, four, {.shared_kib = -1}), Error);
   if (!kOnCuda) return;
   CHECK_THROWS_AS(attempt(scores, four, four, {LapSolver::jv, 0, 0, 0}), Error);
   LapOptions grid;

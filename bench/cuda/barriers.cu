@@ -2,7 +2,7 @@
 
 #include <cooperative_groups.h>
 
-#include "kernels/cuda/lap/paths.cuh"
+#include "kernels/cuda/lap/resident.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/state.h"
 
@@ -109,15 +109,22 @@ __device__ void seat_all_but_one(const LapProblem& problem) {
 
 __global__ void __launch_bounds__(kBlockThreads, 1) search_kernel(LapProblem given, int repeats) {
   __shared__ LapProblem problem, desk;
-  __shared__ LapLists lists;
   if (threadIdx.x == 0) {
     problem = given;
-    desk = on_desk(problem, lists);
+    desk = on_desk(problem);
   }
   __syncthreads();
+  seat_all_but_one(problem);
+  const bool packed = take_scores_to_desk(BlockCrew{}, problem);
   for (int i = 0; i < repeats; ++i) {
     seat_all_but_one(problem);
-    place_free_rows(problem, desk);
+    if (packed) {
+      take_to_desk(problem, desk);
+      place_free_rows_packed(desk);
+      bring_back(desk, problem);
+    } else {
+      place_free_rows(problem, desk);
+    }
     __syncthreads();
   }
 }
@@ -202,9 +209,14 @@ void ReadChain::run(int repeats) {
          memory_.as<const int>(), frame.take<int>(1));
 }
 
-PathSearch::PathSearch(Context& ctx, std::int64_t n)
+bool PathSearch::scores_fit(const Context& ctx, std::int64_t n) {
+  return desk_for(n, lap::padded(n), ctx.cuda->shared_bytes_block) == LapDesk::scores;
+}
+
+PathSearch::PathSearch(Context& ctx, std::int64_t n, Scores scores)
     : ctx_(ctx),
       n_(n),
+      keep_scores_(scores == Scores::in_shared_memory),
       scores_(quanta(ctx, n * lap::padded(n))),
       vectors_(quanta(ctx, kVectors * lap::padded(n))),
       twin_table_(quanta(ctx, twin_slots(n))),
@@ -215,11 +227,11 @@ PathSearch::PathSearch(Context& ctx, std::int64_t n)
 
 void PathSearch::run(int repeats) {
   LapProblem problem = problem_in(n_, scores_, vectors_, control_, twin_table_);
-  problem.desk = desk_for(problem.columns, ctx_.cuda->shared_bytes_block);
+  problem.desk = keep_scores_ ? LapDesk::scores : LapDesk::all;
   launch(ctx_,
          {.grid = dim3(1),
           .block = dim3(kBlockThreads),
-          .shared_bytes = desk_bytes(problem.desk, problem.columns)},
+          .shared_bytes = desk_bytes(problem.desk, problem.n, problem.columns)},
          search_kernel, problem, repeats);
 }
 

@@ -31,17 +31,22 @@ class ReadChain {
   Buffer memory_;
 };
 
-// The search of a shortest path (kernels/cuda/lap/paths.cuh) in a problem made so that it passes
-// all columns: n steps a search, by one block.
+// The search of a shortest path in a problem made so that it passes all columns: n steps a search.
+// By one block that reads scores from the L2 (kernels/cuda/lap/paths.cuh), or by one warp of a
+// block that has them in its shared memory (resident.cuh), where they fit.
 class PathSearch {
  public:
-  PathSearch(Context& ctx, std::int64_t n);
+  enum class Scores { in_l2, in_shared_memory };
+  static bool scores_fit(const Context& ctx, std::int64_t n);
+
+  PathSearch(Context& ctx, std::int64_t n, Scores scores);
   void run(int repeats);         // `repeats` searches, each from the same beginning
   std::int64_t steps_of_last();  // of the last search; waits
 
  private:
   Context& ctx_;
   std::int64_t n_;
+  bool keep_scores_;
   Buffer scores_, vectors_, twin_table_, control_;
 };
 

@@ -76,14 +76,14 @@ void time_reads(Context& ctx, int repeats, Table& table) {
   }
 }
 
-void time_search(Context& ctx, std::int64_t n, int repeats, Table& table) {
-  bench::PathSearch search(ctx, n);
+void time_search(Context& ctx, std::int64_t n, bench::PathSearch::Scores scores,
+                 const std::string& by, int repeats, Table& table) {
+  bench::PathSearch search(ctx, n, scores);
   const int searches = std::max<int>(1, repeats / static_cast<int>(n));
   const double nanoseconds = nanoseconds_each(ctx, searches, [&](int count) { search.run(count); });
   NAT_CHECK(search.steps_of_last() == n, ErrorKind::unexpected, "a search over ", n,
             " columns took ", search.steps_of_last(), " steps");
-  table.add(str("step of a path search, n = ", n, ", 1 block"),
-            nanoseconds / static_cast<double>(n));
+  table.add(str("step of a path search, n = ", n, ", ", by), nanoseconds / static_cast<double>(n));
 }
 
 void run(const Asked& asked) {
@@ -92,7 +92,14 @@ void run(const Asked& asked) {
   Table table;
   time_barriers(ctx, asked.repeats, table);
   time_reads(ctx, asked.repeats, table);
-  for (const std::int64_t n : {256, 1024}) time_search(ctx, n, asked.repeats, table);
+  using Scores = bench::PathSearch::Scores;
+  for (const std::int64_t n : {256, 1024}) {
+    time_search(ctx, n, Scores::in_l2, "1 block", asked.repeats, table);
+  }
+  for (const std::int64_t n : {160, 256}) {
+    if (!bench::PathSearch::scores_fit(ctx, n)) continue;
+    time_search(ctx, n, Scores::in_shared_memory, "1 warp", asked.repeats, table);
+  }
   bench::write_json(asked.json, {{"bench", "barriers"},
                                  {"device", bench::device_name(Device::cuda)},
                                  {"rows", table.rows()}});

@@ -9,6 +9,7 @@
 #include "kernels/cuda/lap/auction.cuh"
 #include "kernels/cuda/lap/paths.cuh"
 #include "kernels/cuda/lap/problem.cuh"
+#include "kernels/cuda/lap/resident.cuh"
 #include "kernels/cuda/lap/twins.cuh"
 #include "kernels/lap_arguments.h"
 #include "kernels/lap_auction.h"
@@ -139,6 +140,21 @@ __device__ void report_identity(const Crew& crew, const LapProblem& problem, boo
   if (lane() == 0) *problem.report = report;
 }
 
+// A problem that is done after the trial never pays for packed scores.
+template <class Crew>
+__device__ void assign(const Crew& crew, const lap::Schedule& schedule, const LapProblem& problem,
+                       const LapProblem& desk) {
+  const bool done = hold(crew, schedule.trial(), problem, desk);
+  if (!done && take_scores_to_desk(crew, problem)) {
+    if (crew.has_first_block()) solve_at_desk(schedule, problem);
+    return;
+  }
+  if (!done) {
+    hold_phases(schedule, [&](const lap::Phase& phase) { hold(crew, phase, problem, desk); });
+  }
+  if (crew.has_first_block()) place_free_rows(problem, desk);
+}
+
 template <class Crew>
 __device__ void solve(const Crew& crew, const lap::Schedule& schedule, const LapProblem& problem,
                       const LapProblem& desk) {
@@ -155,8 +171,7 @@ __device__ void solve(const Crew& crew, const lap::Schedule& schedule, const Lap
   quantise(crew, lap::Quantiser(low, high), problem);
   crew.sync();
   start_prices(crew, problem);
-  hold_auction(crew, schedule, problem, desk);
-  if (crew.has_first_block()) place_free_rows(problem, desk);
+  assign(crew, schedule, problem, desk);
   crew.sync();
   gather_values(crew, problem);
   sum_quanta(crew, problem);
@@ -171,11 +186,10 @@ template <class Crew>
 __global__ void __launch_bounds__(kThreads, 1)
     lap_kernel(lap::Schedule schedule, LapProblem problems) {
   __shared__ LapProblem problem, desk;
-  __shared__ LapLists lists;
   const Crew crew;
   if (threadIdx.x == 0) {
     problem = problems.at(crew.problem());
-    desk = on_desk(problem, lists);
+    desk = on_desk(problem);
   }
   __syncthreads();
   solve(crew, schedule, problem, desk);
@@ -236,12 +250,19 @@ unsigned threads_for(std::int64_t warps) {
          std::bit_ceil(static_cast<unsigned>(std::clamp(warps, std::int64_t{1}, kMostWarps)));
 }
 
+std::size_t shared_bytes_for(const Context& ctx, const LapOptions& options) {
+  const std::size_t most = ctx.cuda->shared_bytes_block;
+  return options.shared_kib == 0
+             ? most
+             : std::min(most, std::size_t{1024} * static_cast<unsigned>(options.shared_kib));
+}
+
 template <class Crew>
 void launch_crew(Context& ctx, const LapOptions& options, LaunchShape shape, const LapTask& task) {
   Scratch::Frame frame(ctx.scratch);
   LapProblem problems = borrow(frame, task);
-  problems.desk = desk_for(problems.columns, ctx.cuda->shared_bytes_block);
-  shape.shared_bytes = desk_bytes(problems.desk, problems.columns);
+  problems.desk = desk_for(problems.n, problems.columns, shared_bytes_for(ctx, options));
+  shape.shared_bytes = desk_bytes(problems.desk, problems.n, problems.columns);
   const lap::Schedule schedule(task.n, lap::resolved(Device::cuda, task.n, options));
   launch(ctx, shape, lap_kernel<Crew>, schedule, problems);
 }

@@ -1,7 +1,6 @@
 // How the executor schedules, and what it has to say.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -16,7 +15,6 @@ struct Options {
   int workers = 1;         // operating-system threads that run the blocks of an ordinary launch
   bool protect = true;     // device memory cannot be touched by host code
   bool clusters = true;    // the device has thread-block clusters
-  std::size_t most_shared = 227 << 10;  // bytes of dynamic shared memory that a block can ask for
 };
 
 // Read from NAT_SIMT_ORDER=forward|reverse|shuffle:SEED and NAT_SIMT_WORKERS=N at first use; tests

@@ -272,8 +272,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->maxBlocksPerMultiProcessor = simt::kBlocksMultiprocessor;
   properties->regsPerBlock = properties->regsPerMultiprocessor = 65536;
   properties->sharedMemPerBlock = simt::kSharedDefault;
-  properties->sharedMemPerBlockOptin =
-      std::min(simt::options().most_shared, simt::kMaxDynamicShared);
+  properties->sharedMemPerBlockOptin = simt::kMaxDynamicShared;
   properties->sharedMemPerMultiprocessor = simt::kSharedMultiprocessor;
   properties->reservedSharedMemPerBlock = simt::kSharedReserved;
   properties->l2CacheSize = 50 << 20;

@@ -31,16 +31,17 @@ struct LapBidder {
   std::int32_t row;
   std::int32_t own_score, own_ask;
 
+  __device__ LapBidder(const LapProblem& problem, std::int32_t i, std::int32_t score)
+      : row(i), own_score(score), own_ask(problem.ask[i]) {}
   __device__ LapBidder(const LapProblem& problem, std::int32_t i)
-      : row(i), own_score(problem.row(i)[i]), own_ask(problem.ask[i]) {}
+      : LapBidder(problem, i, problem.row(i)[i]) {}
 
-  // By a warp, once the two best of the row's columns are known.
+  // By one thread, once the two best of the row's columns are known.
   __device__ void place(const LapProblem& problem, const lap::TopTwo& top, std::int32_t raise,
                         lap::Bid& placed) const {
     const std::int32_t column = lap::preferred_column(top, row, own_score, own_ask);
     const std::int32_t score = top.best + problem.ask[column];
     const lap::Bid bid = lap::bid_for(top, column, score, raise);
-    if (lane() != 0) return;
     placed = bid;
     if (bid.column != lap::kNone) {
       atomicMax(&problem.offers[column], lap::offer(bid.price, row));
@@ -58,7 +59,7 @@ __device__ void place_bids(const Crew& crew, const LapProblem& problem, int roun
   for (auto k = static_cast<int>(warp_of(crew)); k < count; k += static_cast<int>(warps_of(crew))) {
     const LapBidder bidder(problem, bidders[k]);
     const lap::TopTwo top = top_two(problem.row(bidder.row), problem.ask, problem.columns);
-    bidder.place(problem, top, raise, problem.bids[k]);
+    if (lane() == 0) bidder.place(problem, top, raise, problem.bids[k]);
   }
 }
 
@@ -82,7 +83,7 @@ __device__ void place_bids_in_teams(const Crew& crew, const LapProblem& problem,
   const bool is_member = static_cast<int>(lane()) < team;
   const lap::TopTwo top =
       warp_top_two(is_member ? seen[warp + static_cast<int>(lane())] : none_seen());
-  bidder.place(problem, top, raise, problem.bids[k]);
+  if (lane() == 0) bidder.place(problem, top, raise, problem.bids[k]);
 }
 
 // A column has one winner, who alone writes to it. Offers of earlier rounds need no clearing: a
@@ -124,6 +125,12 @@ struct LapProgress {
     count = problem.bidder_counts[(round + 1) % 3];
     ++round;
   }
+  // By one thread.
+  __device__ void end_phase(LapControl& control) const {
+    control.free_rows = count + control.waiting;
+    control.counts.rounds += round;
+    control.counts.bids += bids;
+  }
 };
 
 // One round, by the whole crew.
@@ -161,7 +168,7 @@ __device__ inline void hold_last_rounds(const lap::Phase& phase, const LapProble
        k += static_cast<int>(block.size())) {
     desk.bidders_of(progress.round)[k] = problem.bidders_of(progress.round)[k];
   }
-  if (problem.desk == LapDesk::all) {
+  if (has_all_vectors(problem.desk)) {
     for (std::int64_t j = block.rank(); j < desk.columns; j += block.size()) desk.offers[j] = 0;
   }
   if (block.rank() == 0) desk.bidder_counts[(progress.round + 1) % 3] = 0;
@@ -182,24 +189,19 @@ __device__ bool hold(const Crew& crew, const lap::Phase& phase, const LapProblem
   }
   if (crew.has_first_block()) {
     if (progress.goes_on(phase)) hold_last_rounds(phase, problem, desk, progress);
-    if (crew.rank() == 0) {
-      problem.control->free_rows = progress.count + problem.control->waiting;
-      problem.control->counts.rounds += progress.round;
-      problem.control->counts.bids += progress.bids;
-    }
+    if (crew.rank() == 0) progress.end_phase(*problem.control);
   }
   crew.sync();
   return problem.control->free_rows <= phase.free_rows;
 }
 
-template <class Crew>
-__device__ void hold_auction(const Crew& crew, const lap::Schedule& schedule,
-                             const LapProblem& problem, const LapProblem& desk) {
-  lap::Phase phase = schedule.trial();
-  bool done = hold(crew, phase, problem, desk);
-  for (phase = schedule.first_scaled(); !done; phase = schedule.next_scaled(phase)) {
-    done = !schedule.is_scaled(phase);
-    hold(crew, done ? schedule.exact() : phase, problem, desk);
+// hold(phase) holds one of those after the trial.
+template <class Hold>
+__device__ void hold_phases(const lap::Schedule& schedule, Hold hold) {
+  bool last = false;
+  for (lap::Phase phase = schedule.first_scaled(); !last; phase = schedule.next_scaled(phase)) {
+    last = !schedule.is_scaled(phase);
+    hold(last ? schedule.exact() : phase);
   }
 }
 

@@ -164,22 +164,34 @@ __device__ inline void lower_prices(const LapProblem& problem) {
   __syncthreads();
 }
 
-// In the order of the rows. Every warp looks for itself which rows are free: no row becomes free
-// here, and place() begins and ends with all threads of the block.
-__device__ inline void place_free_rows(const LapProblem& problem, const LapProblem& desk) {
-  std::int64_t paths = 0, steps = 0;
-  take_to_desk(problem, desk);
-  lower_prices(desk);
-  if (problem.control->free_rows > 0) find_twins(desk);
-  for (std::int64_t begin = 0; begin < desk.n; begin += kWarp) {
+// What paths need beside seats and prices.
+__device__ inline void prepare_paths(const LapProblem& problem) {
+  lower_prices(problem);
+  if (problem.control->free_rows > 0) find_twins(problem);
+}
+
+// place(row) for the free rows, in their order. Every warp that calls this looks for itself which
+// rows are free: no row becomes free here. Returns how many there were.
+template <class Place>
+__device__ std::int64_t place_each(const LapProblem& problem, Place place) {
+  std::int64_t count = 0;
+  for (std::int64_t begin = 0; begin < problem.n; begin += kWarp) {
     const std::int64_t i = begin + lane();
     unsigned free_rows =
-        __ballot_sync(kFullWarp, i < desk.n && desk.column_of_row[i] == lap::kNone ? 1 : 0);
+        __ballot_sync(kFullWarp, i < problem.n && problem.column_of_row[i] == lap::kNone ? 1 : 0);
     for (; free_rows != 0; free_rows &= free_rows - 1) {
-      place(desk, static_cast<std::int32_t>(begin) + __ffs(static_cast<int>(free_rows)) - 1, steps);
-      ++paths;
+      place(static_cast<std::int32_t>(begin) + __ffs(static_cast<int>(free_rows)) - 1);
+      ++count;
     }
   }
+  return count;
+}
+
+__device__ inline void place_free_rows(const LapProblem& problem, const LapProblem& desk) {
+  take_to_desk(problem, desk);
+  prepare_paths(desk);
+  std::int64_t steps = 0;
+  const std::int64_t paths = place_each(desk, [&](std::int32_t row) { place(desk, row, steps); });
   bring_back(desk, problem);
   if (threadIdx.x == 0) {
     problem.control->counts.paths = paths;

@@ -70,14 +70,15 @@ struct LapControl {
   int bidder_counts[3];
   int free_rows;  // at the end of a phase, beside those that wait
   int waiting;
+  int packed;  // whether the scores lie at the desk, all of which fit into 24 bits
   LapSum value, identity, bound;  // doubled quanta
   double float_value, float_identity;
   LapCounts counts;
 };
 
 // What fits into shared memory (desk.cuh): no vector of the problem, the two that every step of a
-// search reads and writes, or all that change.
-enum class LapDesk { none, search, all };
+// search reads and writes, all that change, or those and the scores.
+enum class LapDesk { none, search, all, scores };
 
 struct LapProblem {
   std::int64_t n, columns;      // columns: n rounded up; the padding is never for sale
