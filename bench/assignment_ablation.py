@@ -22,14 +22,13 @@ CONFIGURATIONS = ([("none", 256)] +
 JUDGED = (("conv", "knn"), ("fc", "linear_1k"), ("embedding", "knn"))
 
 
-def train_and_judge(asked, solver, pool, seed):
-    """The folder of a run, trained and judged when it was not yet."""
-    folder = asked.runs / f"{solver}-{pool}-seed{seed}"
+def train_and_judge(asked, name, flags, seed):
+    """The folder of a run, trained with these flags and judged when it was not yet."""
+    folder = asked.runs / f"{name}-seed{seed}"
     if (folder / "results.json").exists():
         return folder
     train = ["train", "--data", asked.data, "--limit", str(asked.limit), "--epochs",
-             str(asked.epochs), "--solver", solver, "--assign-pool", str(pool), "--seed", str(seed),
-             "--out", str(folder)]
+             str(asked.epochs), "--seed", str(seed), "--out", str(folder), *flags]
     begun = (folder / "manifest.jsonl").exists()
     subprocess.run([asked.nat] + (["resume", str(folder)] if begun else train), check=True)
     subprocess.run([asked.nat, "eval", "all", str(folder)], check=True, stdout=subprocess.DEVNULL)
@@ -42,18 +41,26 @@ def rows_of(folder, name):
                 for row in csv.DictReader(file)]
 
 
+def results_of(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def accuracies(results, judged, which):
+    """In percent; `which` is trained or untrained."""
+    return {f"{place} {key}": 100 * results[place][key][which] for place, key in judged}
+
+
 def measure(folder):
-    """What the table shows of one run."""
-    results = json.loads((folder / "results.json").read_text())
+    """What the logs say of one run; solver: its steps a batch, where batches are re-assigned."""
     metrics, timing = rows_of(folder, "metrics.csv"), rows_of(folder, "timing.csv")
     assigned = [row for row in metrics if row["reassigned"]] or metrics
-    figures = {f"{place} {key}": 100 * results[place][key]["trained"] for place, key in JUDGED}
-    figures["first"] = assigned[0]["cosine_after"]
-    figures["before"] = assigned[-1]["cosine_before"]
-    figures["after"] = assigned[-1]["cosine_after"]
-    figures["assign"] = sum(row["assign"] for row in timing)
-    figures["train"] = sum(row["seconds"] for row in timing)
-    return figures
+    return {"first": assigned[0]["cosine_after"],
+            "before": assigned[-1]["cosine_before"],
+            "after": assigned[-1]["cosine_after"],
+            "moved": 100 * assigned[-1]["moved"],
+            "solver": sum(row["solver_steps"] for row in assigned) / len(assigned) / metrics[0]["steps"],
+            "assign": sum(row["assign"] for row in timing),
+            "train": sum(row["seconds"] for row in timing)}
 
 
 def table_row(label, runs, decimals):
@@ -61,36 +68,46 @@ def table_row(label, runs, decimals):
     return f"| {label} | " + " | ".join(f"{m:.{d}f}" for m, d in zip(means, decimals.values())) + " |"
 
 
-def print_table(asked, folders):
-    some = [json.loads((folder / "results.json").read_text())
-            for folder in next(iter(folders.values()))]  # one run of each seed
-    first = some[0]
-    error = 100 * statistics.mean(first[place][key]["stderr"] for place, key in JUDGED)
+def print_heading(asked, folders, judged):
+    first = results_of(folders[0])
+    error = 100 * statistics.mean(first[place][key]["stderr"] for place, key in judged)
     print(f"{time.strftime('%Y-%m-%d')}; {asked.limit} pictures of {asked.data}, {asked.epochs} epochs, "
           f"seeds {asked.seeds}: means. Accuracy in percent on {first['conv']['knn']['n_test']} test "
           f"pictures; one standard error of a single figure is about {error:.2f}.\n")
+
+
+def print_table(asked, folders):
+    some = next(iter(folders.values()))  # one run of each seed
+    print_heading(asked, some, JUDGED)
     print("| solver | pool | conv kNN | fc linear, 1,000 labels | embedding kNN | cosine, first epoch "
           "| before, last | after, last | assign s | train s |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     judged = {f"{place} {key}": 2 for place, key in JUDGED}
-    untrained = [{f"{place} {key}": 100 * results[place][key]["untrained"] for place, key in JUDGED}
-                 for results in some]
+    untrained = [accuracies(results_of(folder), JUDGED, "untrained") for folder in some]
     print(table_row("untrained | -", untrained, judged) + " - | - | - | - | - |")
     decimals = judged | {"first": 3, "before": 3, "after": 3, "assign": 2, "train": 1}
     for (solver, pool), seeds in folders.items():
-        print(table_row(f"{solver} | {pool}", [measure(folder) for folder in seeds], decimals))
+        figures = [accuracies(results_of(folder), JUDGED, "trained") | measure(folder)
+                   for folder in seeds]
+        print(table_row(f"{solver} | {pool}", figures, decimals))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(description, runs):
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--nat", default="build/bin/nat")
-    parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/ablation"))
+    parser.add_argument("--runs", type=pathlib.Path, default=runs)
     parser.add_argument("--data", default=FASHION_MNIST)
     parser.add_argument("--limit", type=int, default=20480)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    asked = parser.parse_args()
-    folders = {(solver, pool): [train_and_judge(asked, solver, pool, seed) for seed in asked.seeds]
+    return parser
+
+
+def main():
+    asked = arguments(__doc__.splitlines()[0], pathlib.Path("runs/ablation")).parse_args()
+    folders = {(solver, pool): [train_and_judge(asked, f"{solver}-{pool}",
+                                                ["--solver", solver, "--assign-pool", str(pool)], seed)
+                                for seed in asked.seeds]
                for solver, pool in CONFIGURATIONS}
     print_table(asked, folders)
 

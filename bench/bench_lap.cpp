@@ -1,11 +1,12 @@
 // How long does the exact assignment of one batch take?
 //
-//   bench_lap [--n N]... [--d D]... [--kind TEXT] [--solver automatic|jv|auction|all]
+//   bench_lap [--n N]... [--d D]... [--kind TEXT] [--targets sphere|basis]
+//             [--solver automatic|jv|auction|all]
 //             [--schedule cpu|cuda] [--munkres yes] [--clock wall|thread] [--json PATH] [--dump
 //             DIR]
 //   bench_lap --device cuda [--crew automatic|block|cluster|grid|all] [--problems B] [--repeats R]
-//             [--shared-kib K] [--n N]... [--d D]... [--kind TEXT] [--solver jv|auction|all]
-//             [--json PATH] [--dump DIR]
+//             [--shared-kib K] [--n N]... [--d D]... [--kind TEXT] [--targets sphere|basis]
+//             [--solver jv|auction|all] [--json PATH] [--dump DIR]
 //
 // For each batch size n, dimension d and kind of features: the median time of lap_solve on the
 // centred scores, of the whole re-assignment (centring, score product, lap_solve), and the counts
@@ -15,6 +16,7 @@
 // thread, which other work on the machine disturbs less: the time on one thread, and on several the
 // share of the one that also does what is serial. --dump writes each score matrix as raw float32
 // for bench/peers/lap_peers.py. --kind takes only the features whose name holds the text.
+// --targets basis has one-hot targets, of which a batch holds some several times: equal columns.
 //
 // On CUDA: microseconds from scores on the device to the permutation on the device, with cold
 // caches and with warm ones, for each crew of kernels/lap.h; beside it in the same run what the CPU
@@ -58,11 +60,14 @@ namespace {
 struct BenchOptions {
   std::vector<std::int64_t> n, d;
   std::string json, dump, kind, device = "cpu", schedule = "cpu", solver = "automatic";
-  std::string crew = "automatic";
+  std::string crew = "automatic", targets = "sphere";
   std::int64_t problems = 1;
   int repeats = 100, shared_kib = 0;
   bool munkres = false, thread_time = false;
   bool on_cuda() const { return device == "cuda"; }
+  TargetKind target_kind() const {
+    return targets == "basis" ? TargetKind::basis : TargetKind::sphere;
+  }
 };
 
 std::optional<LapSolver> solver_named(const std::string& name) {
@@ -98,6 +103,8 @@ BenchOptions parse(int argc, char** argv) {
       options.shared_kib = std::stoi(value);
     } else if (flag == "--kind") {
       options.kind = value;
+    } else if (flag == "--targets") {
+      options.targets = value;
     } else if (flag == "--munkres") {
       options.munkres = value == "yes";
     } else if (flag == "--clock") {
@@ -109,7 +116,7 @@ BenchOptions parse(int argc, char** argv) {
     } else {
       throw Error(ErrorKind::usage,
                   flag +
-                      " is not one of --device --n --d --kind --solver --schedule --crew "
+                      " is not one of --device --n --d --kind --targets --solver --schedule --crew "
                       "--problems --repeats --shared-kib --munkres --clock --json --dump");
     }
   }
@@ -117,6 +124,8 @@ BenchOptions parse(int argc, char** argv) {
             options.device, ": not one of cpu, cuda");
   NAT_CHECK(options.schedule == "cpu" || options.schedule == "cuda", ErrorKind::usage,
             "--schedule ", options.schedule, ": not one of cpu, cuda");
+  NAT_CHECK(options.targets == "sphere" || options.targets == "basis", ErrorKind::usage,
+            "--targets ", options.targets, ": not one of sphere, basis");
   NAT_CHECK(options.solver == "all" || solver_named(options.solver).has_value(), ErrorKind::usage,
             "--solver ", options.solver, ": not one of automatic, jv, auction, all");
   NAT_CHECK(options.problems >= 1, ErrorKind::usage, "--problems ", options.problems,
@@ -280,8 +289,8 @@ Milliseconds time_assigner(Context& ctx, const Timer& timer, ConstView z, ConstV
 
 nlohmann::json measure(Context& ctx, const test::LapInstance& instance, std::int64_t n,
                        std::int64_t d, const BenchOptions& options) {
-  auto made =
-      test::make_features(instance, static_cast<std::size_t>(n), static_cast<std::size_t>(d), 1);
+  auto made = test::make_features(instance, static_cast<std::size_t>(n),
+                                  static_cast<std::size_t>(d), 1, options.target_kind());
   const View z(made.z.data(), DType::f32, Shape(n, d));
   const View targets(made.targets.data(), DType::f32, Shape(n, d));
   const Timer timer(options.thread_time);
@@ -386,12 +395,13 @@ struct MadeProblems {
   std::vector<float> scores;
 };
 
-MadeProblems make_problems(Context& ctx, const test::LapInstance& instance, std::int64_t count,
-                           std::int64_t n, std::int64_t d) {
+MadeProblems make_problems(Context& ctx, const test::LapInstance& instance, std::int64_t n,
+                           std::int64_t d, const BenchOptions& options) {
   MadeProblems made;
-  for (std::int64_t k = 0; k < count; ++k) {
-    made.last = test::make_features(instance, static_cast<std::size_t>(n),
-                                    static_cast<std::size_t>(d), static_cast<std::uint64_t>(k + 1));
+  for (std::int64_t k = 0; k < options.problems; ++k) {
+    made.last =
+        test::make_features(instance, static_cast<std::size_t>(n), static_cast<std::size_t>(d),
+                            static_cast<std::uint64_t>(k + 1), options.target_kind());
     const std::vector<float> scores =
         centred_scores(ctx, ConstView(made.last.z.data(), DType::f32, Shape(n, d)),
                        ConstView(made.last.targets.data(), DType::f32, Shape(n, d)));
@@ -405,7 +415,7 @@ std::vector<nlohmann::json> measure_on_cuda(Context& cuda, Context& cpu,
                                             const test::LapInstance& instance, std::int64_t n,
                                             std::int64_t d, const BenchOptions& options,
                                             const bench::LapOnCudaOptions& on_cuda) {
-  const MadeProblems made = make_problems(cpu, instance, options.problems, n, d);
+  const MadeProblems made = make_problems(cpu, instance, n, d, options);
   bench::LapComparison comparison(cuda, cpu, options.problems, n, made.scores, on_cuda);
   const bench::CpuTime copied = comparison.with_copies(), one_core = comparison.one_core();
   const nlohmann::json common = {
@@ -451,7 +461,9 @@ nlohmann::json run_on_cuda(const BenchOptions& options) {
 void run(const BenchOptions& options) {
   if (!options.dump.empty()) std::filesystem::create_directories(options.dump);
   const nlohmann::json rows = options.on_cuda() ? run_on_cuda(options) : run_on_cpu(options);
-  bench::write_json(options.json, {{"bench", "lap"}, {"device", options.device}, {"rows", rows}});
+  bench::write_json(
+      options.json,
+      {{"bench", "lap"}, {"device", options.device}, {"targets", options.targets}, {"rows", rows}});
   const bool is_wrong = std::any_of(rows.begin(), rows.end(), [](const nlohmann::json& row) {
     return !row.value("fault", "").empty();
   });

@@ -6,6 +6,7 @@
 #include <functional>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/tensors.h"
@@ -209,15 +210,17 @@ inline std::vector<KernelCase> head_cases(std::int64_t n) {
                        nat_loss(ctx, 1, v[z], v[inv], v[c], v[loss], v[dx]);
                      }});
   }
-  {
+  for (const auto& [name, kind] : {std::pair{"target_rows", TargetKind::sphere},
+                                   std::pair{"target_rows, basis", TargetKind::basis}}) {
     Operands o;
     const auto ids = o.add({.shape = row, .dtype = DType::i32, .values = ascending(n)}),
                c = o.result(features, DType::f32);
-    cases.push_back(
-        {.name = "target_rows",
-         .operands = o.list,
-         .bytes = o.bytes({ids, c}),
-         .run = [=](Context& ctx, const Views& v) { target_rows(ctx, 1, v[ids], v[c]); }});
+    cases.push_back({.name = name,
+                     .operands = o.list,
+                     .bytes = o.bytes({ids, c}),
+                     .run = [=, kind = kind](Context& ctx, const Views& v) {
+                       target_rows(ctx, kind, 1, v[ids], v[c]);
+                     }});
   }
   {
     Operands o;

@@ -44,7 +44,7 @@ class ModelStep {
     std::iota(ids.begin(), ids.end(), 0.0f);
     const DeviceTensor rows(ctx, Shape(batch), DType::i32);
     upload(ctx, ids, rows.view());
-    target_rows(ctx, kSeed, rows.view(), targets_.view());
+    target_rows(ctx, TargetKind::sphere, kSeed, rows.view(), targets_.view());
     upload(ctx, {kLearningRate}, rate_.view());
     synchronize(ctx);
   }

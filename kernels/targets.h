@@ -1,5 +1,7 @@
-// Rows of the target matrix C, drawn uniformly on the unit sphere (paper section 3.2): normalised
-// Gaussian vectors, made from a counter, never stored.
+// Rows of the target matrix C (paper section 3.2), unit vectors made when they are asked for, never
+// stored.
+//
+// sphere: drawn uniformly on the unit sphere, normalised Gaussian vectors from a counter
 //
 //   g[2p], g[2p+1] = normal_pair of two words of a Philox block, two pairs per block:
 //                    words (0,1) of philox(seed, targets, 0, row * 2^16 + p) for even p,
@@ -9,6 +11,11 @@
 //   target         = g * (float)(1 / sqrt(norm^2))
 //                    the first unit vector when g = 0, which happens once in 2^24 rows of d <= 2
 //
+// basis: the paper's discrete targets, the canonical basis of R^d in turn. The seed plays no part;
+// of n rows, n / d are the same vector.
+//
+//   target[k]      = 1 where k = row mod d, else 0
+//
 // ids (n) i32: row numbers of C; targets (n, d) f32, or f64 (the f32 values widened). d <= 2^17.
 #pragma once
 
@@ -17,7 +24,9 @@
 
 namespace nat {
 
-using TargetRows = void(Context&, std::uint64_t seed, ConstView ids, View targets);
+enum class TargetKind { sphere, basis };
+
+using TargetRows = void(Context&, TargetKind kind, std::uint64_t seed, ConstView ids, View targets);
 
 namespace cpu {
 TargetRows target_rows;

@@ -31,6 +31,7 @@ struct Recipe {
   std::string init = "he";          // he | torch7
 
   // Method and optimiser.
+  std::string targets = "sphere";  // sphere | basis, kernels/targets.h
   std::int64_t batch = 256;
   std::int64_t epochs = 12;
   std::int64_t period = 3;              // epochs between re-assignments; 0 = never

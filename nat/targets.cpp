@@ -4,12 +4,12 @@
 #include <numeric>
 
 #include "kernels/permutation.h"
-#include "kernels/targets.h"
 
 namespace nat {
 
-Targets::Targets(Context& ctx, std::uint64_t seed, std::int64_t images, std::int64_t dimension)
-    : seed_(seed), images_(images), dimension_(dimension) {
+Targets::Targets(Context& ctx, std::uint64_t seed, std::int64_t images, std::int64_t dimension,
+                 TargetKind kind)
+    : kind_(kind), seed_(seed), images_(images), dimension_(dimension) {
   NAT_CHECK(images >= 0 && images <= std::numeric_limits<std::int32_t>::max(), ErrorKind::usage,
             "targets for ", images, " images; at most ", std::numeric_limits<std::int32_t>::max(),
             " are possible");
@@ -29,7 +29,7 @@ void Targets::held(Context& ctx, ConstView ids, View held) const {
 }
 
 void Targets::rows(Context& ctx, ConstView held, View targets) const {
-  target_rows(ctx, seed_, held, targets);
+  target_rows(ctx, kind_, seed_, held, targets);
 }
 
 void Targets::exchange(Context& ctx, ConstView ids, ConstView column_of_row, View held,

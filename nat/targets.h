@@ -1,7 +1,7 @@
 // The fixed targets and which image holds which: all the state that the method has (paper section
 // 3.2, Algorithm 1).
 //
-// Row j of the target matrix C is a function of (seed, j) and is made when needed
+// Row j of the target matrix C is a function of (kind, seed, j) and is made when needed
 // (kernels/targets.h). What changes is one permutation, image id -> row of C, the identity at the
 // start, in the memory of the context. Re-assignment permutes it inside a batch.
 #pragma once
@@ -11,13 +11,15 @@
 #include <vector>
 
 #include "kernels/memory.h"
+#include "kernels/targets.h"
 
 namespace nat {
 
 class Targets {
  public:
   // As many targets as images. `dimension` is d, the number of columns of C.
-  Targets(Context& ctx, std::uint64_t seed, std::int64_t images, std::int64_t dimension);
+  Targets(Context& ctx, std::uint64_t seed, std::int64_t images, std::int64_t dimension,
+          TargetKind kind = TargetKind::sphere);
 
   std::int64_t images() const { return images_; }
   std::int64_t dimension() const { return dimension_; }
@@ -39,6 +41,7 @@ class Targets {
  private:
   View row_of_image() const;
 
+  TargetKind kind_;
   std::uint64_t seed_;
   std::int64_t images_, dimension_;
   Buffer row_of_image_;

@@ -19,7 +19,7 @@ Tensor unit_rows(std::uint64_t seed, std::int64_t n, std::int64_t d, DType dtype
   Context ctx(kDevice);
   Tensor ids(Shape(n), DType::i32), rows(Shape(n, d), dtype);
   for (std::int64_t i = 0; i < n; ++i) ids.set(i, static_cast<double>(i));
-  target_rows(ctx, seed, ids.view(), rows.view());
+  target_rows(ctx, TargetKind::sphere, seed, ids.view(), rows.view());
   return rows;
 }
 

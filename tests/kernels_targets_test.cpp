@@ -26,11 +26,11 @@ Tensor first_ids(std::int64_t n) {
   return ids;
 }
 
-Tensor make_targets(std::uint64_t seed, const Tensor& ids, std::int64_t d,
-                    DType dtype = DType::f32) {
+Tensor make_targets(std::uint64_t seed, const Tensor& ids, std::int64_t d, DType dtype = DType::f32,
+                    TargetKind kind = TargetKind::sphere) {
   Context ctx(kDevice);
   Tensor targets(Shape(ids.size(), d), dtype);
-  target_rows(ctx, seed, ids.view(), targets.view());
+  target_rows(ctx, kind, seed, ids.view(), targets.view());
   CHECK(targets.canaries_intact());
   return targets;
 }
@@ -84,11 +84,13 @@ TEST_CASE("the longest rows have the documented bits, too") {
 
 TEST_CASE("CUDA and the CPU make the same bits" * doctest::skip(!kOnCuda)) {
   Context host;
-  for (const DType dtype : {DType::f32, DType::f64}) {
-    const Tensor ids = first_ids(64), targets = make_targets(8, ids, 130, dtype);
-    Tensor from_host(targets.shape(), dtype);
-    target_rows(host, 8, ids.view(), from_host.view());
-    CHECK(same_bits(targets, from_host));
+  for (const TargetKind kind : {TargetKind::sphere, TargetKind::basis}) {
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const Tensor ids = first_ids(300), targets = make_targets(8, ids, 130, dtype, kind);
+      Tensor from_host(targets.shape(), dtype);
+      target_rows(host, kind, 8, ids.view(), from_host.view());
+      CHECK(same_bits(targets, from_host));
+    }
   }
 }
 
@@ -161,20 +163,43 @@ TEST_CASE("another seed gives unrelated targets") {
   CHECK(std::abs(total / static_cast<double>(n)) <= 4 / std::sqrt(static_cast<double>(n * d)));
 }
 
+TEST_CASE("row j of the basis is one at column j mod d and zero elsewhere, whatever the seed") {
+  const std::vector<double> rows = {0, 1, 41, 65535, 65536, 1281166, 2147483647};
+  for (const std::int64_t d : {1, 2, 7, 255, 256, 257, 2049, 1 << 17}) {
+    CAPTURE(d);
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const Tensor targets = make_targets(3, ids_of(rows), d, dtype, TargetKind::basis);
+      std::int64_t different = 0;
+      for (std::int64_t i = 0; i < std::ssize(rows); ++i) {
+        const std::int64_t one = static_cast<std::int64_t>(rows[static_cast<std::size_t>(i)]) % d;
+        for (std::int64_t j = 0; j < d; ++j) {
+          if (targets.get(i * d + j) != (j == one ? 1 : 0)) ++different;
+        }
+      }
+      CHECK(different == 0);
+      CHECK(same_bits(targets, make_targets(4, ids_of(rows), d, dtype, TargetKind::basis)));
+    }
+  }
+}
+
 TEST_CASE("one thread and two threads give the same targets") {
   const Tensor ids = first_ids(300);
   Tensor one(Shape(300, 200), DType::f32), two(Shape(300, 200), DType::f32);
   Context ctx(kDevice);
-  with_threads(1, [&] { target_rows(ctx, 6, ids.view(), one.view()); });
-  with_threads(2, [&] { target_rows(ctx, 6, ids.view(), two.view()); });
-  CHECK(same_bits(one, two));
+  for (const TargetKind kind : {TargetKind::sphere, TargetKind::basis}) {
+    with_threads(1, [&] { target_rows(ctx, kind, 6, ids.view(), one.view()); });
+    with_threads(2, [&] { target_rows(ctx, kind, 6, ids.view(), two.view()); });
+    CHECK(same_bits(one, two));
+  }
 }
 
-TEST_CASE("more columns than the counter has room for are refused") {
+TEST_CASE("more columns than the counter has room for are refused, of either kind") {
   Context ctx(kDevice);
   const Tensor ids = first_ids(1);
   Tensor targets(Shape(1, (1 << 17) + 1), DType::f32);
-  CHECK_THROWS_AS(target_rows(ctx, 6, ids.view(), targets.view()), Error);
+  for (const TargetKind kind : {TargetKind::sphere, TargetKind::basis}) {
+    CHECK_THROWS_AS(target_rows(ctx, kind, 6, ids.view(), targets.view()), Error);
+  }
 }
 
 }  // namespace

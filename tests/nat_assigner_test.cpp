@@ -52,8 +52,9 @@ struct Batch {
   std::size_t n, d;
   FeaturesAndTargets rows;
 
-  Batch(const LapInstance& instance, std::size_t n_, std::size_t d_, std::uint64_t seed)
-      : n(n_), d(d_), rows(make_features(instance, n_, d_, seed)) {}
+  Batch(const LapInstance& instance, std::size_t n_, std::size_t d_, std::uint64_t seed,
+        TargetKind kind = TargetKind::sphere)
+      : n(n_), d(d_), rows(make_features(instance, n_, d_, seed, kind)) {}
   Tensor z() const { return matrix(rows.z, n, d); }
   Tensor targets() const { return matrix(rows.targets, n, d); }
 
@@ -106,24 +107,47 @@ double score_error(std::size_t d) {
 
 TEST_CASE("features of every character get the best permutation and exact mean cosines") {
   Context ctx(kDevice);
-  for (const LapInstance& instance : kLapInstances) {
-    for (const std::size_t n : {1, 2, 60}) {
-      CAPTURE(instance.name);
-      CAPTURE(n);
-      const Batch batch(instance, n, 48, n);
-      Assigner assigner = make_assigner(ctx, batch);
-      const Outcome assignment = assign(ctx, assigner, batch.z(), batch.targets());
-      const double error = score_error(batch.d);
+  for (const TargetKind kind : {TargetKind::sphere, TargetKind::basis}) {
+    for (const LapInstance& instance : kLapInstances) {
+      for (const std::size_t n : {1, 2, 60}) {
+        CAPTURE(static_cast<int>(kind));
+        CAPTURE(instance.name);
+        CAPTURE(n);
+        const Batch batch(instance, n, 48, n, kind);
+        Assigner assigner = make_assigner(ctx, batch);
+        const Outcome assignment = assign(ctx, assigner, batch.z(), batch.targets());
+        const double error = score_error(batch.d);
 
-      REQUIRE(assignment.column_of_row.size() == n);
+        REQUIRE(assignment.column_of_row.size() == n);
+        CHECK(assignment.lap.status == LapStatus::optimal);
+        CHECK(assignment.lap.gap() == 0);
+        // The optimum of rounded scores may fall short by the error of both sums.
+        CHECK(batch.mean_cosine(assignment.column_of_row) >= batch.best_mean_cosine() - 2 * error);
+        CHECK(std::abs(assignment.mean_cosine_before - batch.mean_cosine()) <= error);
+        CHECK(std::abs(assignment.mean_cosine_after -
+                       batch.mean_cosine(assignment.column_of_row)) <= 3 * error);
+        CHECK(assignment.mean_cosine_after >= assignment.mean_cosine_before);
+      }
+    }
+  }
+}
+
+TEST_CASE("equal columns, which targets of the basis give, are solved with proof in few steps") {
+  Context ctx(kDevice);
+  const std::size_t n = 256;
+  for (const std::size_t d : {64, 256}) {
+    Assigner assigner(ctx, n, static_cast<std::int64_t>(d));
+    for (const LapInstance& instance : kLapInstances) {
+      CAPTURE(d);
+      CAPTURE(instance.name);
+      const Batch batch(instance, n, d, d, TargetKind::basis);
+      const Outcome assignment = assign(ctx, assigner, batch.z(), batch.targets());
       CHECK(assignment.lap.status == LapStatus::optimal);
       CHECK(assignment.lap.gap() == 0);
-      // The optimum of rounded scores may fall short by the error of both sums.
-      CHECK(batch.mean_cosine(assignment.column_of_row) >= batch.best_mean_cosine() - 2 * error);
-      CHECK(std::abs(assignment.mean_cosine_before - batch.mean_cosine()) <= error);
-      CHECK(std::abs(assignment.mean_cosine_after - batch.mean_cosine(assignment.column_of_row)) <=
-            3 * error);
-      CHECK(assignment.mean_cosine_after >= assignment.mean_cosine_before);
+      CHECK(batch.mean_cosine(assignment.column_of_row) >=
+            batch.best_mean_cosine() - 2 * score_error(d));
+      // Measured: at most 19.1 n by jv on the CPU, 9.4 n by the auction on CUDA.
+      CHECK(assignment.lap.steps <= std::int64_t{32 * n});
     }
   }
 }

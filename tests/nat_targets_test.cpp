@@ -36,8 +36,9 @@ struct Held {
   Context ctx;
   Targets targets;
 
-  Held(std::uint64_t seed, std::int64_t images, std::int64_t d)
-      : ctx(kDevice), targets(ctx, seed, images, d) {}
+  Held(std::uint64_t seed, std::int64_t images, std::int64_t d,
+       TargetKind kind = TargetKind::sphere)
+      : ctx(kDevice), targets(ctx, seed, images, d, kind) {}
 
   Ids state() { return targets.permutation(ctx); }
   void restore(const Ids& permutation) { targets.restore(ctx, permutation); }
@@ -64,10 +65,11 @@ struct Held {
   }
 };
 
-Tensor rows_of_matrix(std::uint64_t seed, const Ids& rows, std::int64_t d) {
+Tensor rows_of_matrix(std::uint64_t seed, const Ids& rows, std::int64_t d,
+                      TargetKind kind = TargetKind::sphere) {
   Context ctx(kDevice);
   Tensor out(Shape(static_cast<std::int64_t>(rows.size()), d), DType::f32);
-  target_rows(ctx, seed, Held::tensor(rows).view(), out.view());
+  target_rows(ctx, kind, seed, Held::tensor(rows).view(), out.view());
   return out;
 }
 
@@ -93,6 +95,16 @@ TEST_CASE("re-assignment hands each image the target that another image of the b
   CHECK(held.state() == Ids{5, 1, 0, 3, 2, 4});
   CHECK(held.permute(batch, Ids{0, 1, 2, 3}) == 0);
   CHECK(held.state() == Ids{5, 1, 0, 3, 2, 4});
+}
+
+TEST_CASE("rows change hands by their number where several are one vector of the basis") {
+  Held held(7, 6, 3, TargetKind::basis);
+  CHECK(same_bits(held.rows(numbers(6)), rows_of_matrix(7, numbers(6), 3, TargetKind::basis)));
+  const Tensor before = held.rows(numbers(6));
+  // Rows 1 and 4 are the same vector: both pictures count as moved, none has another target.
+  CHECK(held.permute(Ids{1, 4}, Ids{1, 0}) == 2);
+  CHECK(held.state() == Ids{0, 4, 2, 3, 1, 5});
+  CHECK(same_bits(held.rows(numbers(6)), before));
 }
 
 TEST_CASE("a hundred re-assignments lose no target") {

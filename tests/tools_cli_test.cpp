@@ -153,6 +153,35 @@ TEST_CASE("an AlexNet, which has dropout, is trained and judged") {
   CHECK(nlohmann::json::parse(judged.out).at("embedding").at("knn").contains("untrained"));
 }
 
+TEST_CASE("a run on targets of the basis says so wherever it is described") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  const Outcome trained =
+      nat::tools::nat(workspace, small_run(data, run, {"--targets", "basis", "--epochs", "1"}));
+  REQUIRE_MESSAGE(trained.code == 0, trained.err);
+  CHECK(trained.err.find("targets = basis\n") != std::string::npos);
+  CHECK(read_file(run + "/config.toml").find("targets = 'basis'\n") != std::string::npos);
+  const Outcome inspected = nat::tools::nat(workspace, {"inspect", run});
+  CHECK(inspected.out.find("targets = 'basis'") != std::string::npos);
+  REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);
+  CHECK(read_file(run + "/report.html").find("16-dimensional one-hot targets") !=
+        std::string::npos);
+
+  // Its config is a recipe; a flag overrides it, and the targets are then others.
+  const auto loss_of = [](const std::string& folder) {
+    const std::string jsonl = read_file(folder + "/metrics.jsonl");
+    return nlohmann::json::parse(jsonl.substr(0, jsonl.find('\n'))).at("loss");
+  };
+  const std::string again = workspace.at("again"), sphere = workspace.at("sphere");
+  const std::string config = run + "/config.toml";
+  REQUIRE(nat::tools::nat(workspace, {"train", "--config", config, "--out", again}).code == 0);
+  REQUIRE(nat::tools::nat(workspace,
+                          {"train", "--config", config, "--out", sphere, "--targets", "sphere"})
+              .code == 0);
+  CHECK(loss_of(again) == loss_of(run));
+  CHECK(loss_of(sphere) != loss_of(run));
+}
+
 TEST_CASE("inspect --plan prints the memory of a step before anything is trained") {
   const Workspace workspace;
   const Outcome plan = nat::tools::nat(
@@ -182,6 +211,7 @@ TEST_CASE("wrong options are refused with a suggestion and exit code 2") {
   check_refused(workspace, small_run(data, out, {"--assign-pool", "48"}), 2, {"48", "32"});
   check_refused(workspace, small_run(data, out, {"--assign-pool", "1024"}), 2, {"1024", "512"});
   check_refused(workspace, small_run(data, out, {"--solver", "sinkhron"}), 2, {"sinkhorn"});
+  check_refused(workspace, small_run(data, out, {"--targets", "bases"}), 2, {"bases", "basis"});
   write_file(workspace.at("bad.toml"), "learning_rate = 3\n");
   check_refused(workspace,
                 {"train", "--config", workspace.at("bad.toml"), "--data", data, "--out", out}, 2,

@@ -243,6 +243,8 @@ TEST_CASE("what decides the results of a run cannot change in its middle") {
   check_refused(workspace, {"resume", run}, 4, {"seed = 2", "seed = 1"});
   edited("batch = 32", "batch = 64");
   check_refused(workspace, {"resume", run}, 4, {"batch = 64", "batch = 32"});
+  edited("targets = 'sphere'", "targets = 'basis'");
+  check_refused(workspace, {"resume", run}, 4, {"targets = 'basis'", "targets = 'sphere'"});
   CHECK(read_file(run + "/metrics.csv").find("\n0,16,") != std::string::npos);
   // Longer training, other threads, other logging: the run goes on.
   edited("epochs = 4", "epochs = 2");

@@ -79,6 +79,18 @@ TEST_CASE("stopping after any number of steps exits with 75 and resumes to the s
   check_same_end(run, undisturbed);
 }
 
+TEST_CASE("a run on targets of the basis resumes to the same end") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const std::string undisturbed = workspace.at("undisturbed"), run = workspace.at("run");
+  std::vector<std::string> basis = {"--targets", "basis"};
+  REQUIRE(nat::tools::nat(workspace, small_run(data, undisturbed, basis)).code == 0);
+  basis.insert(basis.end(), {"--stop-after-steps", "5"});
+  CHECK(nat::tools::nat(workspace, small_run(data, run, basis)).code == 75);
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  check_same_end(run, undisturbed);
+}
+
 TEST_CASE("a run that falls back to an older checkpoint times no epoch twice") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");

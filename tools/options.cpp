@@ -184,6 +184,7 @@ void validate(const Options& options) {
   require_choice("crop", options.crop, {"area", "shift", "none"});
   require_choice("network", options.network, {"convnet", "alexnet"});
   require_choice("init", options.init, {"he", "torch7"});
+  require_choice("targets", options.targets, {"sphere", "basis"});
   require_choice("solver", options.solver, {"exact", "auction", "greedy", "sinkhorn", "none"});
   require_choice("loss", options.loss, {"mean", "sum"});
   require_choice("schedule", options.schedule, {"cosine", "constant", "inverse"});

@@ -48,6 +48,7 @@ void visit_options(OptionsType& o, Visit&& visit) {
   visit("width", o.width, "multiplies the channels of the convnet");
   visit("dimension", o.dimension, "dimension d of features and targets");
   visit("init", o.init, "initial values: he or torch7");
+  visit("targets", o.targets, "sphere (uniform on it) or basis (one-hot vectors)");
   visit("batch", o.batch, "pictures a step");
   visit("epochs", o.epochs, "passes over the data");
   visit("period", o.period, "epochs between re-assignments, counted from epoch 0; 0 = never");

@@ -213,9 +213,10 @@ std::filesystem::path write_report(const RunFolder& folder) {
   Network network = load_trained(*ctx, folder, options, bank->shape(), &step);
   add_filters(network, data);
   add_neighbours(*ctx, options, network, *bank, data);
-  data.summary = str("Noise As Targets on ", options.data, ": ", options.network, ", ",
-                     options.dimension, "-dimensional targets, ", step, " steps of ", options.batch,
-                     " pictures, trained without labels.");
+  data.summary =
+      str("Noise As Targets on ", options.data, ": ", options.network, ", ", options.dimension,
+          "-dimensional ", options.targets == "basis" ? "one-hot targets, " : "targets, ", step,
+          " steps of ", options.batch, " pictures, trained without labels.");
   data.command = "nat report " + folder.path().string();
   write_figures(folder, data);
   const std::filesystem::path path = folder.file("report.html");

@@ -70,6 +70,10 @@ data::LoaderOptions training_loading(const Context& ctx, const Options& options,
   return loading;
 }
 
+TargetKind target_kind(const Options& options) {
+  return options.targets == "basis" ? TargetKind::basis : TargetKind::sphere;
+}
+
 AssignmentSolver assignment_solver(const Options& options) {
   return options.solver == "auction"    ? AssignmentSolver::auction
          : options.solver == "greedy"   ? AssignmentSolver::greedy
@@ -129,7 +133,7 @@ Training::Training(Options options, Start start)
                                       : reopen_pictures(options_)),
       ctx_(make_context(options_)),
       network_(make_network(*ctx_, options_, pictures_->shape())),
-      targets_(*ctx_, options_.seed, pictures_->size(), options_.dimension),
+      targets_(*ctx_, options_.seed, pictures_->size(), options_.dimension, target_kind(options_)),
       loader_(std::make_unique<data::Loader>(*pictures_,
                                              training_loading(*ctx_, options_, *pictures_))),
       trainer_(make_trainer(*ctx_, options_, network_, targets_, pictures_->shape())),

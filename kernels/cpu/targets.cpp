@@ -44,7 +44,7 @@ void add_squares(const float* g, double* partial) {
 
 // Every normal is held as a float, whatever T: the same bits for f32 and f64.
 template <class T>
-void target_row(std::uint64_t seed, std::uint64_t row, std::int64_t d, T* target) {
+void sphere_row(std::uint64_t seed, std::uint64_t row, std::int64_t d, T* target) {
   double partial[kLanes] = {};
   for (std::int64_t column = 0; column < d; column += kTileColumns) {
     float tile[kTileColumns];
@@ -67,9 +67,15 @@ void target_row(std::uint64_t seed, std::uint64_t row, std::int64_t d, T* target
   }
 }
 
+template <class T>
+void basis_row(std::int64_t row, std::int64_t d, T* target) {
+  std::fill_n(target, d, T{0});
+  target[row % d] = 1;
+}
+
 }  // namespace
 
-void target_rows(Context&, std::uint64_t seed, ConstView ids, View targets) {
+void target_rows(Context&, TargetKind kind, std::uint64_t seed, ConstView ids, View targets) {
   assert(targets.shape.rank == 2 && ids.shape == Shape(targets.shape[0]));
   assert(ids.dtype == DType::i32);
   const std::int64_t n = targets.shape[0], d = targets.shape[1];
@@ -80,7 +86,9 @@ void target_rows(Context&, std::uint64_t seed, ConstView ids, View targets) {
     using T = typename decltype(tag)::type;
     parallel_for(n, n * d * 16, [&](std::int64_t i) {
       assert(id[i] >= 0);
-      target_row(seed, static_cast<std::uint64_t>(id[i]), d, targets.as<T>() + i * d);
+      T* target = targets.as<T>() + i * d;
+      if (kind == TargetKind::basis) return basis_row(id[i], d, target);
+      sphere_row(seed, static_cast<std::uint64_t>(id[i]), d, target);
     });
   });
 }

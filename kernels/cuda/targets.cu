@@ -33,7 +33,7 @@ __device__ double squared_norm(std::int64_t d, const G* g) {
 // The normals wait for their norm as floats in shared memory where the row fits, else in the row
 // itself, which holds them exactly whatever T.
 template <bool kShared, class T>
-__global__ void target_kernel(std::int64_t d, std::uint64_t seed, const std::int32_t* ids,
+__global__ void sphere_kernel(std::int64_t d, std::uint64_t seed, const std::int32_t* ids,
                               T* targets) {
   using G = std::conditional_t<kShared, float, T>;
   __shared__ double norm_squared;
@@ -70,9 +70,18 @@ __global__ void target_kernel(std::int64_t d, std::uint64_t seed, const std::int
   }
 }
 
+template <class T>
+__global__ void basis_kernel(std::int32_t d, const std::int32_t* ids, T* targets) {
+  T* target = targets + std::int64_t{blockIdx.x} * d;
+  const std::int32_t one = ids[blockIdx.x] % d;
+  for (std::int32_t j = static_cast<std::int32_t>(threadIdx.x); j < d; j += kThreads) {
+    target[j] = static_cast<T>(j == one ? 1 : 0);
+  }
+}
+
 }  // namespace
 
-void target_rows(Context& ctx, std::uint64_t seed, ConstView ids, View targets) {
+void target_rows(Context& ctx, TargetKind kind, std::uint64_t seed, ConstView ids, View targets) {
   assert(targets.shape.rank == 2 && ids.shape == Shape(targets.shape[0]));
   assert(ids.dtype == DType::i32);
   const std::int64_t n = targets.shape[0], d = targets.shape[1];
@@ -82,11 +91,14 @@ void target_rows(Context& ctx, std::uint64_t seed, ConstView ids, View targets) 
   LaunchShape shape{.grid = blocks_for(n, 1), .block = kThreads};
   dispatch_real(targets.dtype, "target_rows", [&](auto tag) {
     using T = typename decltype(tag)::type;
+    if (kind == TargetKind::basis) {
+      return launch(ctx, shape, basis_kernel<T>, static_cast<std::int32_t>(d), id, targets.as<T>());
+    }
     if (d > kSharedColumns) {
-      return launch(ctx, shape, target_kernel<false, T>, d, seed, id, targets.as<T>());
+      return launch(ctx, shape, sphere_kernel<false, T>, d, seed, id, targets.as<T>());
     }
     shape.shared_bytes = static_cast<std::size_t>(d) * sizeof(float);
-    launch(ctx, shape, target_kernel<true, T>, d, seed, id, targets.as<T>());
+    launch(ctx, shape, sphere_kernel<true, T>, d, seed, id, targets.as<T>());
   });
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/random.h"
+#include "kernels/targets.h"
 
 namespace nat::test {
 
@@ -61,10 +62,22 @@ inline std::vector<float> random_unit_rows(std::size_t n, std::size_t d, std::ui
   return rows;
 }
 
+// What a batch of random pictures holds of the basis: some vectors several times, others not at
+// all.
+inline std::vector<float> random_basis_rows(std::size_t n, std::size_t d, std::uint64_t seed) {
+  std::vector<float> rows(n * d);
+  for (std::size_t i = 0; i < n; ++i) {
+    rows[i * d + philox(seed, RandomStream::synthetic, 5, i).value[0] % d] = 1;
+  }
+  return rows;
+}
+
 inline FeaturesAndTargets make_features(const LapInstance& instance, std::size_t n, std::size_t d,
-                                        std::uint64_t seed) {
+                                        std::uint64_t seed, TargetKind kind = TargetKind::sphere) {
   constexpr std::size_t kClusters = 10;
-  FeaturesAndTargets made{random_unit_rows(n, d, seed, 0), random_unit_rows(n, d, seed, 1)};
+  FeaturesAndTargets made{random_unit_rows(n, d, seed, 0), kind == TargetKind::basis
+                                                               ? random_basis_rows(n, d, seed)
+                                                               : random_unit_rows(n, d, seed, 1)};
   const std::vector<float> points = random_unit_rows(kClusters, d, seed, 2);
   for (std::size_t i = 0; i < n; ++i) {
     float* z = &made.z[i * d];
