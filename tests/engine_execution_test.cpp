@@ -436,7 +436,8 @@ TEST_CASE("kept outputs survive the forward pass") {
     Training::show_pictures(ctx, shared, 1);
     shared.forward(ctx, Pass{});
     CHECK(values(ctx, shared.kept(layer)) == values(ctx, separate.kept(layer)));
-    CHECK(shared.output().data == shared.kept(layer).data);  // nothing runs behind the last one kept
+    CHECK(shared.output().data ==
+          shared.kept(layer).data);  // nothing runs behind the last one kept
   }
   CHECK_THROWS_WITH_AS(Execution(ctx, training.net, 1, Mode::eval, {"conv9"}),
                        "layer 'conv9' does not exist; the network has conv1, bn1, conv2, bn2, fc3, "

@@ -18,10 +18,6 @@
 #include "tests/opcases/lap_instances.h"
 #include "tests/reference/lap.h"
 
-#if defined(NAT_TEST_SIMT)
-#include "kernels/cuda/lap/desk.cuh"
-#endif
-
 namespace nat::test {
 namespace {
 
@@ -284,77 +280,6 @@ TEST_CASE("a device without clusters refuses that crew and does without by itsel
   CHECK_THROWS_AS(solve(ctx, n, scores, auction_by(LapCrew::cluster)), Error);
   check_same(solve(ctx, n, scores, kAuction), solve_on_one_cpu_thread(n, scores));
   simt::options() = before;
-}
-
-// Packs a problem and unpacks it again, both by one warp.
-__global__ void pack_and_unpack(gpu::LapProblem problem, std::int32_t* unpacked, int* fit) {
-  const gpu::PackedScores packed = gpu::scores_on_desk(problem);
-  const bool all_fit = gpu::pack_rows(problem, packed, 0, 1);
-  __syncwarp();
-  for (std::int32_t row = 0; row < problem.n; ++row) {
-    for (auto first = static_cast<std::int32_t>(8 * gpu::lane()); first < problem.columns;
-         first += 8 * static_cast<std::int32_t>(gpu::kWarp)) {
-      const gpu::LaneNumbers scores = packed.eight(row, first);
-      for (std::int32_t k = 0; k < 8; ++k) {
-        const bool is_same = scores.of[k] == packed.one(row, first + k);
-        unpacked[row * problem.columns + first + k] = is_same ? scores.of[k] : INT_MIN;
-      }
-    }
-  }
-  if (threadIdx.x == 0) *fit = all_fit ? 1 : 0;
-}
-
-// Of scores that are levels; returns whether they fit into three bytes.
-bool check_packed(Context& ctx, std::size_t n, const Scores& scores) {
-  const auto rows = static_cast<std::int64_t>(n), columns = lap::padded(rows);
-  std::vector<std::int32_t> doubled(static_cast<std::size_t>(rows * columns), 0);
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = 0; j < n; ++j) {
-      doubled[i * static_cast<std::size_t>(columns) + j] =
-          2 * static_cast<std::int32_t>(scores[i * n + j]);
-    }
-  }
-  const Buffer given(ctx.device, doubled.size() * sizeof(std::int32_t), "doubled scores");
-  const Buffer found(ctx.device, given.bytes(), "unpacked scores");
-  const Buffer flag(ctx.device, sizeof(int), "flag");
-  const Shape all(rows * columns);
-  upload(ctx, doubled, View(given.data(), DType::i32, all));
-  gpu::LapProblem problem{};
-  problem.n = rows;
-  problem.columns = columns;
-  problem.scores = given.as<std::int32_t>();
-  gpu::launch(ctx,
-              {.grid = dim3(1),
-               .block = dim3(gpu::kWarp),
-               .shared_bytes = gpu::desk_bytes(gpu::LapDesk::scores, rows, columns)},
-              pack_and_unpack, problem, found.as<std::int32_t>(), flag.as<int>());
-  const auto unpacked = host_copy<std::int32_t>(ctx, View(found.data(), DType::i32, all));
-  if (host_copy<std::int32_t>(ctx, View(flag.data(), DType::i32, Shape(1)))[0] == 0) return false;
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::size_t begin = i * static_cast<std::size_t>(columns);
-    const std::int32_t constant = doubled[begin] - unpacked[begin];
-    CHECK((constant == kLapLevels || constant == kLapLevels + 2));
-    std::size_t wrong = 0;
-    for (std::size_t j = begin; j < begin + n; ++j) wrong += doubled[j] - unpacked[j] != constant;
-    CHECK(wrong == 0);
-  }
-  return true;
-}
-
-TEST_CASE(
-    "scores in three bytes are what they were, unless a row holds the lowest and the highest") {
-  Context ctx(kDevice);
-  for (const std::size_t n : {2, 7, 8, 9, 33, 255, 256}) {
-    CAPTURE(n);
-    Scores scores = random_scores(n, n, kLapLevels);
-    scores[0] = kLapLevels;
-    scores[n - 1] = 1;
-    scores[n] = 0;
-    scores[2 * n - 1] = kLapLevels - 1;
-    CHECK(check_packed(ctx, n, scores));
-    scores[n - 1] = 0;
-    CHECK_FALSE(check_packed(ctx, n, scores));
-  }
 }
 #endif
 
