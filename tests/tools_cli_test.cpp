@@ -67,6 +67,17 @@ TEST_CASE("fresh classifiers on the frozen network judge its convolutions") {
   const auto fc = judge({"layers", "--layers", "fc"});
   CHECK(fc.at("fc").at("linear_sgd").at("trained").get<double>() > 0.4);
 
+  const std::string large = workspace.at("large");
+  REQUIRE(nat::tools::nat(workspace, small_run(workspace.at("data"), large,
+                                               {"--size", "132", "--stored-size", "132", "--limit",
+                                                "20", "--batch", "10", "--epochs", "1"}))
+              .code == 0);
+  const Outcome without =
+      nat::tools::nat(workspace, {"eval", "mlp", large, "--epochs", "1", "--json"});
+  REQUIRE_MESSAGE(without.code == 0, without.err);
+  CHECK(without.err.find("17424 numbers a picture are too many") != std::string::npos);
+  CHECK(nlohmann::json::parse(without.out).size() == 1);
+
   check_refused(workspace, {"eval", "mlp", run, "--views", "10"}, 2, {"10 views", "1 or 2"});
   check_refused(workspace, {"eval", "mlp", run, "--epochs", "0"}, 2, {"--epochs", "0"});
   check_refused(workspace, {"eval", "layers", run, "--schedule", "cosin"}, 2, {"cosin", "cosine"});

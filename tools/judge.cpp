@@ -125,10 +125,6 @@ void require_labels(const data::Dataset& pictures, const std::string& source) {
       "CIFAR)");
 }
 
-}  // namespace
-
-namespace {
-
 // How many usable pictures each class has.
 std::vector<std::int64_t> class_sizes(const data::Dataset& pictures) {
   std::vector<std::int64_t> count(static_cast<std::size_t>(std::max(1, pictures.classes())));
@@ -155,6 +151,19 @@ std::string alone_in_class(const data::Dataset& test) {
   if (alone == 0) return "";
   return str("retrieval leaves out ", alone, " of ", test.usable_ids().size(),
              " test pictures, each the only one of its class");
+}
+
+// Why an MLP cannot stand on the pixels themselves; empty when it can, or when none is asked for.
+// On those of AlexNet its first layer would take 10 GB with gradients and momenta.
+std::string too_many_pixels(const Options& options, const JudgeOptions& judging,
+                            const data::Dataset& pictures) {
+  constexpr std::int64_t kMost = 16384;  // numbers a picture: 64 x 64 in colour
+  if (!judging.probe || judging.probe->head != ProbeHead::mlp) return "";
+  const std::int64_t numbers =
+      std::int64_t{options.size} * options.size * pictures.shape().channels;
+  if (numbers <= kMost) return "";
+  return str("raw pixels are left out: ", numbers, " numbers a picture are too many for an MLP (",
+             kMost, " at most)");
 }
 
 }  // namespace
@@ -184,17 +193,20 @@ Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
 
   Verdict verdict;
   verdict.taps = judging.taps;
+  const auto leave_out = [&verdict](const std::string& reason) {
+    if (!reason.empty()) verdict.remark += (verdict.remark.empty() ? "" : "; ") + reason;
+    return !reason.empty();
+  };
   if (judging.probe) judging.measures.clear();
   if (const auto few = std::find(judging.measures.begin(), judging.measures.end(), "linear_1k");
-      few != judging.measures.end()) {
-    verdict.remark = too_few_labels(*train);
-    if (!verdict.remark.empty()) judging.measures.erase(few);
+      few != judging.measures.end() && leave_out(too_few_labels(*train))) {
+    judging.measures.erase(few);
   }
   if (const auto& asked = judging.measures;
       std::find(asked.begin(), asked.end(), "retrieval") != asked.end()) {
-    const std::string alone = alone_in_class(*test);
-    verdict.remark += (verdict.remark.empty() || alone.empty() ? "" : "; ") + alone;
+    leave_out(alone_in_class(*test));
   }
+  const bool pixels = !leave_out(too_many_pixels(options, judging, *train));
   Network network = load_trained(ctx, folder, options, train->shape(), nullptr);
   verdict.trained =
       judge_network(ctx, options, judging, network, *train, *test, "the trained network");
@@ -203,7 +215,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
   calibrate(ctx, options, network, *train);
   verdict.untrained =
       judge_network(ctx, options, judging, network, *train, *test, "the untrained network");
-  verdict.raw = judge_pixels(ctx, options, judging, *train, *test);
+  if (pixels) verdict.raw = judge_pixels(ctx, options, judging, *train, *test);
   return verdict;
 }
 

@@ -47,8 +47,9 @@ struct JudgeOptions {
 Network load_trained(Context& ctx, const RunFolder& folder, const Options& options,
                      const data::PictureShape& pictures, std::int64_t* training_step);
 
-// Leaves linear_1k out, and says so, where a class has too few labels for its subsets. Says how
-// many test pictures retrieval leaves out because they are alone in their class.
+// Leaves linear_1k out, and says so, where a class has too few labels for its subsets, and raw
+// pixels where they are too many for an MLP. Says how many test pictures retrieval leaves out
+// because they are alone in their class.
 Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging);
 
 nlohmann::ordered_json to_json(const Verdict& verdict);
