@@ -13,6 +13,10 @@ Shape as_picture(Shape features) {
   return features.rank == 4 ? features : Shape(1, 1, 1, features.row());
 }
 
+std::int64_t pooled(const Shape& picture, std::int64_t side) {
+  return (picture[1] / side) * (picture[2] / side) * picture[3];
+}
+
 }  // namespace
 
 std::unique_ptr<Sequential> mlp_probe(Context& ctx, Shape features,
@@ -27,13 +31,14 @@ std::unique_ptr<Sequential> mlp_probe(Context& ctx, Shape features,
 
 int linear_probe_pool(Shape features) {
   const Shape picture = as_picture(features);
-  const std::int64_t height = picture[1], width = picture[2], channels = picture[3];
+  const std::int64_t largest = std::min(picture[1], picture[2]);
   int side = 1;
-  while ((height / side) * (width / side) * channels > kLinearProbeValues &&
-         side < std::min(height, width)) {
-    ++side;
-  }
+  while (pooled(picture, side) > kLinearProbeValues && side < largest) ++side;
   return side == 1 ? 0 : side;
+}
+
+std::int64_t linear_probe_inputs(Shape features) {
+  return pooled(as_picture(features), std::max(1, linear_probe_pool(features)));
 }
 
 std::unique_ptr<Sequential> linear_probe_head(Context& ctx, Shape features, std::int64_t classes) {

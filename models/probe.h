@@ -25,5 +25,7 @@ std::unique_ptr<Sequential> linear_probe_head(Context& ctx, Shape features, std:
 
 // The side of the windows, without overlap or padding, that pool (1, h, w, c) so far; 0 = none.
 int linear_probe_pool(Shape features);
+// What is left of the numbers of a picture.
+std::int64_t linear_probe_inputs(Shape features);
 
 }  // namespace nat

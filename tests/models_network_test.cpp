@@ -185,6 +185,7 @@ TEST_CASE("the linear judge pools large activations to at most 9,600 numbers") {
                                                {Shape(1, 1, 1, 10000), 0, 10000}}) {
     CAPTURE(to_string(features));
     CHECK(linear_probe_pool(features) == pool);
+    CHECK(linear_probe_inputs(features) == values);
     const auto head = linear_probe_head(ctx, features, 10);
     CHECK(parameter_count(*head) == 2 * features.channels() + 10 * values + 10);
   }

@@ -47,7 +47,7 @@ TEST_CASE("fresh classifiers on the frozen network judge its convolutions") {
   REQUIRE(nat::tools::nat(workspace, small_run(make_data(workspace), run)).code == 0);
   const auto judge = [&](std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "eval");
-    arguments.insert(arguments.end(), {run, "--epochs", "4", "--json"});
+    arguments.insert(arguments.end(), {run, "--epochs", "12", "--json"});
     const Outcome outcome = nat::tools::nat(workspace, arguments);
     REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
     return nlohmann::json::parse(outcome.out);

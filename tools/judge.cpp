@@ -94,7 +94,7 @@ std::map<std::string, Scores> judge_network(Context& ctx, const Options& options
                                             const std::string& title) {
   if (judging.probe) {
     const auto source = network_features(ctx, options, network, train_pictures.shape(),
-                                         probe_batch(options, train_pictures), judging.taps);
+                                         probe_batch(train_pictures), judging.taps);
     return judge_by_probe(ctx, options, *judging.probe, *source, judging.taps, train_pictures,
                           test_pictures, title);
   }
@@ -110,7 +110,7 @@ std::map<std::string, Scores> judge_network(Context& ctx, const Options& options
 Scores judge_pixels(Context& ctx, const Options& options, const JudgeOptions& judging,
                     const data::Dataset& train, const data::Dataset& test) {
   if (judging.probe) {
-    const auto source = pixel_features(ctx, options, train.shape(), probe_batch(options, train));
+    const auto source = pixel_features(ctx, options, train.shape(), probe_batch(train));
     return judge_by_probe(ctx, options, *judging.probe, *source, {"raw"}, train, test, "raw pixels")
         .at("raw");
   }

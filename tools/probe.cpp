@@ -18,7 +18,7 @@ constexpr Sgd kSgd{.momentum = 0.9f};
 
 Schedule schedule_of(const ProbeOptions& probe, std::int64_t steps_per_epoch) {
   Schedule schedule;
-  schedule.rate = probe.lr > 0 ? probe.lr : default_rate(probe.head);
+  schedule.rate = 1;  // of the classifier's own
   schedule.kind = probe.schedule == "official" ? Schedule::Kind::inverse : Schedule::Kind::cosine;
   schedule.t0 = 20 * steps_per_epoch;
   schedule.gamma = 0.3 / static_cast<double>(steps_per_epoch);
@@ -26,15 +26,14 @@ Schedule schedule_of(const ProbeOptions& probe, std::int64_t steps_per_epoch) {
 }
 
 std::unique_ptr<Sequential> make_head(Context& ctx, const Options& options, ProbeHead head,
-                                      Shape activation, int classes) {
-  activation.dim[0] = 1;
+                                      Shape features, int classes) {
   std::unique_ptr<Sequential> net;
   if (head == ProbeHead::linear) {
-    net = linear_probe_head(ctx, activation, classes);
+    net = linear_probe_head(ctx, features, classes);
   } else {
     const NetworkTable table =
         architecture_table({.name = options.network, .width = options.width});
-    net = mlp_probe(ctx, activation, table.hidden, classes);
+    net = mlp_probe(ctx, features, table.hidden, classes);
   }
   initialize(ctx, initial_values(options), options.seed, net->parameters());
   return net;
@@ -50,19 +49,23 @@ class Probes {
                        "labels"),
         labels_(labels_memory_.data(), DType::i32, Shape(batch)) {
     for (const std::string& tap : taps) {
-      auto head = make_head(ctx, options, probe.head, source.at(tap).shape, classes);
+      Shape features = source.at(tap).shape;
+      features.dim[0] = 1;
+      auto head = make_head(ctx, options, probe.head, features, classes);
       auto classifier = std::make_unique<Classifier>(ctx, *head, batch, kSgd, options.seed);
-      probes_.push_back({tap, std::move(head), std::move(classifier)});
+      const double rate = probe.lr > 0 ? probe.lr : default_rate(probe.head, features);
+      probes_.push_back({tap, rate, std::move(head), std::move(classifier)});
     }
   }
 
-  // Returns the mean loss over the probes.
-  double train(Context& ctx, const data::Batch& batch, std::uint32_t step, double rate) {
+  // `share` is that of the probes' first rates. Returns the mean loss over the probes.
+  double train(Context& ctx, const data::Batch& batch, std::uint32_t step, double share) {
     source_.look(ctx, batch);
     copy_to_device(ctx, ConstView(batch.labels.data(), DType::i32, labels_.shape), labels_);
     double loss = 0;
     for (const Probe& probe : probes_) {
-      loss += probe.classifier->train(ctx, source_.at(probe.tap), labels_, step, rate);
+      loss +=
+          probe.classifier->train(ctx, source_.at(probe.tap), labels_, step, share * probe.rate);
     }
     return loss / static_cast<double>(probes_.size());
   }
@@ -87,6 +90,7 @@ class Probes {
  private:
   struct Probe {
     std::string tap;
+    double rate;
     std::unique_ptr<Sequential> head;
     std::unique_ptr<Classifier> classifier;
   };
@@ -101,7 +105,7 @@ class Probes {
 void train_probes(Context& ctx, const Options& options, const ProbeOptions& probe,
                   const data::Dataset& train, Probes& probes, const std::string& title) {
   data::LoaderOptions loading;
-  loading.batch_size = static_cast<int>(probe_batch(options, train));
+  loading.batch_size = static_cast<int>(probe_batch(train));
   loading.augmentation = augmentation(options, train.shape());
   loading.seed = options.seed;
   loading.threads = loader_threads(options, ctx.device, loading.batch_size, train.shape());
@@ -117,8 +121,8 @@ void train_probes(Context& ctx, const Options& options, const ProbeOptions& prob
   for (std::int64_t epoch = 0; epoch < probe.epochs; ++epoch) {
     loader.start_epoch(static_cast<std::uint32_t>(epoch));
     while (const data::Batch* batch = loader.next()) {
-      const double rate = schedule.at(step, probe.epochs * steps);
-      const double loss = probes.train(ctx, *batch, static_cast<std::uint32_t>(step), rate);
+      const double share = schedule.at(step, probe.epochs * steps);
+      const double loss = probes.train(ctx, *batch, static_cast<std::uint32_t>(step), share);
       ++step;
       progress.update({.epoch = static_cast<int>(epoch),
                        .epochs = static_cast<int>(probe.epochs),
@@ -149,7 +153,9 @@ std::vector<data::Augmentation> views_of(const ProbeOptions& probe, const Option
 
 }  // namespace
 
-double default_rate(ProbeHead head) { return head == ProbeHead::mlp ? 0.2 : 0.05; }
+double default_rate(ProbeHead head, Shape features) {
+  return head == ProbeHead::mlp ? 0.2 : 50.0 / static_cast<double>(linear_probe_inputs(features));
+}
 
 void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& train,
               const data::Dataset& test) {
@@ -165,8 +171,8 @@ void validate(const ProbeOptions& probe, const Options& options, const data::Dat
             "; probes need both in one shape");
 }
 
-std::int64_t probe_batch(const Options& options, const data::Dataset& train) {
-  return std::min<std::int64_t>(options.batch, std::ssize(train.usable_ids()));
+std::int64_t probe_batch(const data::Dataset& train) {
+  return std::min<std::int64_t>(256, std::ssize(train.usable_ids()));
 }
 
 std::map<std::string, double> probe_accuracy(Context& ctx, const Options& options,
@@ -174,7 +180,7 @@ std::map<std::string, double> probe_accuracy(Context& ctx, const Options& option
                                              const std::vector<std::string>& taps,
                                              const data::Dataset& train, const data::Dataset& test,
                                              const std::string& title) {
-  const std::int64_t batch = probe_batch(options, train);
+  const std::int64_t batch = probe_batch(train);
   Probes probes(ctx, options, probe, source, taps, train.classes(), batch);
   train_probes(ctx, options, probe, train, probes, title);
 
