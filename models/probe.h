@@ -16,10 +16,10 @@ namespace nat {
 std::unique_ptr<Sequential> mlp_probe(Context& ctx, Shape features,
                                       const std::vector<HiddenRow>& hidden, std::int64_t classes);
 
-// A linear layer on activations that are max-pooled to at most kLinearProbeValues numbers a picture
-// and batch-normalised: what is compared between convolutions of different sizes. Source of the
-// protocol: Asano, Rupprecht and Vedaldi 2020 ("Self-labelling"), after Zhang, Isola and Efros
-// 2017.
+// A linear layer on activations that are batch-normalised and max-pooled to at most
+// kLinearProbeValues numbers a picture: what is compared between convolutions of different sizes.
+// After the protocol of Asano, Rupprecht and Vedaldi 2020 ("Self-labelling") and of Zhang, Isola
+// and Efros 2017, with windows that neither overlap nor are padded.
 inline constexpr std::int64_t kLinearProbeValues = 9600;
 std::unique_ptr<Sequential> linear_probe_head(Context& ctx, Shape features, std::int64_t classes);
 
