@@ -1,5 +1,7 @@
 #include "engine/parameter.h"
 
+#include <algorithm>
+
 #include "kernels/cast.h"
 
 namespace nat {
@@ -28,6 +30,22 @@ void for_each_element(const Parameter& parameter, Body&& body) {
       }
     }
   }
+}
+
+template <class Entries>
+std::size_t find_named(const Entries& entries, const std::string& name) {
+  const auto found = std::find_if(entries.begin(), entries.end(),
+                                  [&](const auto& entry) { return entry.name == name; });
+  NAT_CHECK(found != entries.end(), ErrorKind::usage, "parameter ", name,
+            " is missing in the network to copy from");
+  return static_cast<std::size_t>(found - entries.begin());
+}
+
+void copy_same(Context& ctx, const std::string& name, View from, View to) {
+  NAT_CHECK(from.shape == to.shape, ErrorKind::usage, "parameter ", name, " is ",
+            to_string(from.shape), " in the network to copy from, here it is ",
+            to_string(to.shape));
+  cast(ctx, from, to);
 }
 }  // namespace
 
@@ -102,6 +120,21 @@ std::vector<float> ParameterSet::to_file(const Parameter& parameter, const float
 
 void ParameterSet::from_file(const Parameter& parameter, const float* file, float* memory) const {
   for_each_element(parameter, [&](std::int64_t from, std::int64_t to) { memory[to] = file[from]; });
+}
+
+void copy_parameters(Context& ctx, const ParameterSet& from, std::string_view prefix,
+                     ParameterSet& to) {
+  for (std::size_t i = 0; i < to.parameters().size(); ++i) {
+    const std::string& name = to.parameters()[i].name;
+    if (!name.starts_with(prefix)) continue;
+    copy_same(ctx, name, from.value(find_named(from.parameters(), name)), to.value(i));
+  }
+  for (std::size_t i = 0; i < to.statistics().size(); ++i) {
+    const std::string& name = to.statistics()[i].name;
+    if (!name.starts_with(prefix)) continue;
+    copy_same(ctx, name, from.statistic(find_named(from.statistics(), name)), to.statistic(i));
+  }
+  to.refresh_operands(ctx);
 }
 
 }  // namespace nat

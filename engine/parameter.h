@@ -7,6 +7,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/memory.h"
@@ -85,5 +86,11 @@ class ParameterSet {
   DType dtype_ = DType::f32;
   Buffer values_, gradients_, momenta_, statistics_memory_, operands_;
 };
+
+// Values and statistics of `to` whose names begin with `prefix` become those of `from`, which lives
+// in the same context; momenta stay. Error(usage) names the first that `from` lacks or has in
+// another shape.
+void copy_parameters(Context& ctx, const ParameterSet& from, std::string_view prefix,
+                     ParameterSet& to);
 
 }  // namespace nat

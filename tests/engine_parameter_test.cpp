@@ -222,6 +222,64 @@ TEST_CASE("a checkpoint of another network is refused by the name of what does n
   CHECK(missing.find("conv1.weight") != std::string::npos);
 }
 
+TEST_CASE("what begins with a prefix is copied from another network, all else stays") {
+  Context ctx;
+  Sequential from = tiny_network(ctx, {});
+  Sequential to = tiny_network(ctx, {.hidden = 40});  // fc3 and fc4 have other shapes
+  fill_random(from.parameters().values(), 1);
+  fill_random(from.parameters().statistic_values(), 2);
+  fill_random(from.parameters().momenta(), 3);
+  fill_random(to.parameters().values(), 4);
+  fill_random(to.parameters().statistic_values(), 5);
+  const auto host = [](View view) {
+    const auto* first = view.as<float>();
+    return std::vector<float>(first, first + view.shape.elements());
+  };
+  const std::vector<float> old_values = host(to.parameters().values());
+  const std::vector<float> old_statistics = host(to.parameters().statistic_values());
+  copy_parameters(ctx, from.parameters(), "bn2.", to.parameters());
+  int copied = 0;
+  for (std::size_t i = 0; i < to.parameters().parameters().size(); ++i) {
+    const Parameter& parameter = to.parameters().parameters()[i];
+    const std::vector<float> now = host(to.parameters().value(i));
+    if (parameter.name.starts_with("bn2.")) {
+      CHECK(now == host(from.parameters().value(index_of(from.parameters(), parameter.name))));
+      ++copied;
+    } else {
+      const auto old = old_values.begin() + parameter.offset;
+      CHECK(std::equal(now.begin(), now.end(), old));
+    }
+  }
+  CHECK(copied == 2);  // scale and shift
+  copied = 0;
+  for (std::size_t i = 0; i < to.parameters().statistics().size(); ++i) {
+    const Statistic& statistic = to.parameters().statistics()[i];
+    const std::vector<float> now = host(to.parameters().statistic(i));
+    if (statistic.name.starts_with("bn2.")) {
+      CHECK(now == host(from.parameters().statistic(i)));  // declared in the same order
+      ++copied;
+    } else {
+      CHECK(std::equal(now.begin(), now.end(), old_statistics.begin() + statistic.offset));
+    }
+  }
+  CHECK(copied == 2);  // running mean and variance
+  for (const float momentum : host(to.parameters().momenta())) CHECK(momentum == 0);
+}
+
+TEST_CASE("a prefix is copied only from a network that has all of it in the same shapes") {
+  Context ctx;
+  Sequential to = tiny_network(ctx, {});
+  Sequential wider = tiny_network(ctx, {.conv2 = 48});
+  const std::string shapes = message_of(ErrorKind::usage, [&] {
+    copy_parameters(ctx, wider.parameters(), "conv2.", to.parameters());
+  });
+  CHECK(shapes.find("conv2.weight") != std::string::npos);
+  ParameterSet other = matrix(2, 1, 4, 1);
+  const std::string missing =
+      message_of(ErrorKind::usage, [&] { copy_parameters(ctx, other, "conv2.", to.parameters()); });
+  CHECK(missing.find("conv2.weight is missing") != std::string::npos);
+}
+
 TEST_CASE("He's initial weights are normal with variance 2 / fan_in") {
   ParameterSet set = matrix(400, 25, 32, 32);
   const Moments m = moments(initial(Init::he, 1, set));

@@ -75,54 +75,81 @@ std::int64_t count_right(Context& ctx, ConstView logits, const Tensor& labels) {
 
 }  // namespace
 
-TEST_CASE("one step is that of softmax regression, loss and parameters") {
-  Context ctx(kDevice);
-  Sequential head = linear_head(ctx);
-  initialize(ctx, Init::torch7, 3, head.parameters());
-  const std::vector<double> before = values_of(ctx, head);  // weights row by row, then biases
-  Crowd crowd(Shape(kBatch, kFeatures), 4);
-  Classifier classifier(ctx, head, kBatch, {}, 1);
-  constexpr double kRate = 0.25;
-  const double loss = classifier.train(ctx, crowd.features.view(), crowd.labels.view(), 0, kRate);
+namespace {
 
-  double expected_loss = 0;
-  std::vector<double> expected = before;
-  for (std::int64_t i = 0; i < kBatch; ++i) {
-    double p[kClasses], sum = 0;
-    for (std::int64_t c = 0; c < kClasses; ++c) {
-      double logit = before[static_cast<std::size_t>(kClasses * kFeatures + c)];
-      for (std::int64_t j = 0; j < kFeatures; ++j) {
-        logit += before[static_cast<std::size_t>(c * kFeatures + j)] *
-                 crowd.features.get(i * kFeatures + j);
-      }
-      sum += p[c] = std::exp(logit);
-    }
-    for (std::int64_t c = 0; c < kClasses; ++c) {
-      const bool own = c == i % kClasses;
-      if (own) expected_loss -= std::log(p[c] / sum) / kBatch;
-      const double g = (p[c] / sum - (own ? 1 : 0)) / kBatch;
-      expected[static_cast<std::size_t>(kClasses * kFeatures + c)] -= kRate * g;
-      for (std::int64_t j = 0; j < kFeatures; ++j) {
-        expected[static_cast<std::size_t>(c * kFeatures + j)] -=
-            kRate * g * crowd.features.get(i * kFeatures + j);
-      }
-    }
+// Loss of the outputs y of a picture of class `own`, and its gradient, in double.
+double softmax_loss(const double* y, std::int64_t own, double* dy) {
+  double sum = 0;
+  for (std::int64_t c = 0; c < kClasses; ++c) sum += std::exp(y[c]);
+  for (std::int64_t c = 0; c < kClasses; ++c) dy[c] = std::exp(y[c]) / sum - (c == own ? 1 : 0);
+  return std::log(sum) - y[own];
+}
+
+// |y/|y| - e_own|^2 = 2 - 2 y_own/|y|
+double square_loss(const double* y, std::int64_t own, double* dy) {
+  double norm = 0;
+  for (std::int64_t c = 0; c < kClasses; ++c) norm += y[c] * y[c];
+  norm = std::sqrt(norm);
+  for (std::int64_t c = 0; c < kClasses; ++c) {
+    dy[c] = -2 / norm * ((c == own ? 1 : 0) - y[own] * y[c] / (norm * norm));
   }
-  // Sums of up to 40 products of numbers up to 3 in float32.
-  const double tolerance = (8 + std::sqrt(double{kFeatures})) * 0x1p-24 * 3;
-  CHECK(std::abs(loss - expected_loss) <= tolerance * expected_loss);
-  const std::vector<double> after = values_of(ctx, head);
-  double moved = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    CHECK(std::abs(after[i] - expected[i]) <= tolerance);
-    moved = std::max(moved, std::abs(after[i] - before[i]));
+  return 2 - 2 * y[own] / norm;
+}
+
+}  // namespace
+
+TEST_CASE("one step is that of regression by the loss, which it returns") {
+  for (const auto& [kind, reference] : {std::pair{ClassifierLoss::softmax, &softmax_loss},
+                                        {ClassifierLoss::square, &square_loss}}) {
+    CAPTURE(kind == ClassifierLoss::square);
+    Context ctx(kDevice);
+    Sequential head = linear_head(ctx);
+    initialize(ctx, Init::torch7, 3, head.parameters());
+    const std::vector<double> before = values_of(ctx, head);  // weights row by row, then biases
+    Crowd crowd(Shape(kBatch, kFeatures), 4);
+    Classifier classifier(ctx, head, kBatch, {}, 1, kind);
+    constexpr double kRate = 0.25;
+    const double loss = classifier.train(ctx, crowd.features.view(), crowd.labels.view(), 0, kRate);
+
+    double expected_loss = 0;
+    std::vector<double> expected = before;
+    for (std::int64_t i = 0; i < kBatch; ++i) {
+      double y[kClasses], dy[kClasses];
+      for (std::int64_t c = 0; c < kClasses; ++c) {
+        y[c] = before[static_cast<std::size_t>(kClasses * kFeatures + c)];
+        for (std::int64_t j = 0; j < kFeatures; ++j) {
+          y[c] += before[static_cast<std::size_t>(c * kFeatures + j)] *
+                  crowd.features.get(i * kFeatures + j);
+        }
+      }
+      expected_loss += reference(y, i % kClasses, dy) / kBatch;
+      for (std::int64_t c = 0; c < kClasses; ++c) {
+        const double move = kRate * dy[c] / kBatch;
+        expected[static_cast<std::size_t>(kClasses * kFeatures + c)] -= move;
+        for (std::int64_t j = 0; j < kFeatures; ++j) {
+          expected[static_cast<std::size_t>(c * kFeatures + j)] -=
+              move * crowd.features.get(i * kFeatures + j);
+        }
+      }
+    }
+    // Sums of up to 40 products of numbers up to 3 in float32.
+    const double tolerance = (8 + std::sqrt(double{kFeatures})) * 0x1p-24 * 3;
+    CHECK(std::abs(loss - expected_loss) <= tolerance * expected_loss);
+    const std::vector<double> after = values_of(ctx, head);
+    double moved = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      CHECK(std::abs(after[i] - expected[i]) <= tolerance);
+      moved = std::max(moved, std::abs(after[i] - before[i]));
+    }
+    CHECK(moved > 1000 * tolerance);
   }
-  CHECK(moved > 1000 * tolerance);
 }
 
 TEST_CASE("a head with a hidden block and dropout learns what a crowd of points says") {
   Math math = Math::f32;
+  ClassifierLoss kind = ClassifierLoss::softmax;
   SUBCASE("float32") {}
+  SUBCASE("the square loss") { kind = ClassifierLoss::square; }
   SUBCASE("bfloat16") {
     if (!kOnCuda && !cpu_info().bf16) {
       MESSAGE("skipped: no bfloat16 instructions");
@@ -138,7 +165,7 @@ TEST_CASE("a head with a hidden block and dropout learns what a crowd of points 
     const auto trained = [&](std::uint64_t seed) {
       Sequential head = hidden_head(ctx, one, 0.25f);
       initialize(ctx, Init::he, 3, head.parameters());
-      Classifier classifier(ctx, head, kBatch, {.momentum = 0.9f}, seed);
+      Classifier classifier(ctx, head, kBatch, {.momentum = 0.9f}, seed, kind);
       CHECK(classifier.classes() == kClasses);
       double first = 0, last = 0;
       for (std::uint32_t step = 0; step < 30; ++step) {

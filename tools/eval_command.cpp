@@ -1,4 +1,4 @@
-// nat eval knn|linear|mlp|layers|retrieval|cluster|all: judge the features of a run.
+// nat eval knn|linear|mlp|layers|finetune|retrieval|cluster|all: judge the features of a run.
 #include <cstdio>
 #include <memory>
 
@@ -26,26 +26,50 @@ struct Asked {
   std::vector<std::string> taps;  // empty: by `how`
   int k = JudgeOptions().k, clusters = JudgeOptions().clusters;
   ProbeOptions probe;
+  std::int64_t labels = 0;
   int threads = 0;
   bool json = false;
 };
+
+ProbeHead head_of(const std::string& how) {
+  if (how == "mlp") return ProbeHead::mlp;
+  return how == "layers" ? ProbeHead::linear : ProbeHead::network;
+}
+
+std::vector<std::string> places(ProbeHead head, const Options& options) {
+  switch (head) {
+    case ProbeHead::mlp:
+      return {"conv"};
+    case ProbeHead::linear:
+      return every_convolution(options);
+    case ProbeHead::network:
+      break;
+  }
+  return {"network"};
+}
 
 JudgeOptions judging(const Asked& asked, const Options& options) {
   JudgeOptions judging;
   judging.data = asked.data;
   judging.k = asked.k;
   judging.clusters = asked.clusters;
+  judging.labels = asked.labels;
   if (asked.how == "linear") {
     judging.measures = {"linear", "linear_1k"};
-  } else if (asked.how == "mlp" || asked.how == "layers") {
-    const bool is_mlp = asked.how == "mlp";
+  } else if (asked.how == "mlp" || asked.how == "layers" || asked.how == "finetune") {
     judging.probe = asked.probe;
-    judging.probe->head = is_mlp ? ProbeHead::mlp : ProbeHead::linear;
-    judging.taps = is_mlp ? std::vector<std::string>{"conv"} : every_convolution(options);
+    judging.probe->head = head_of(asked.how);
+    judging.taps = places(judging.probe->head, options);
   } else if (asked.how != "all") {
     judging.measures = {asked.how};
   }
-  if (!asked.taps.empty()) judging.taps = asked.taps;
+  if (!asked.taps.empty()) {
+    NAT_CHECK(asked.how != "finetune", ErrorKind::usage,
+              "--layers: finetune trains the whole network; leave it out");
+    judging.taps = asked.taps;
+  }
+  NAT_CHECK(asked.how != "all" || asked.labels == 0, ErrorKind::usage, "--labels ", asked.labels,
+            ": all judges with all labels, for results.json; name one judge");
   return judging;
 }
 
@@ -69,16 +93,18 @@ Command eval_command(CLI::App& nat) {
   CLI::App* app = nat.add_subcommand(
       "eval",
       "judge features beside the untrained network and raw pixels: knn, linear, mlp, layers, "
-      "retrieval, cluster or all");
+      "finetune, retrieval, cluster or all");
   const auto asked = std::make_shared<Asked>();
   app->add_option(
          "how", asked->how,
          "knn; linear (all labels and 1,000 labels); mlp (the judge of the paper: a fresh "
          "MLP, trained by SGD on random crops); layers (linear, trained likewise at every "
-         "convolution); retrieval (recall and mAP); cluster (k-means against the classes); "
+         "convolution); finetune (the whole network, trained likewise from these convolutions on, "
+         "beside from scratch); retrieval (recall and mAP); cluster (k-means against the classes); "
          "all (knn and linear, which go to RUN/results.json)")
       ->required()
-      ->check(CLI::IsMember({"knn", "linear", "mlp", "layers", "retrieval", "cluster", "all"}));
+      ->check(CLI::IsMember(
+          {"knn", "linear", "mlp", "layers", "finetune", "retrieval", "cluster", "all"}));
   app->add_option("run", asked->run, "folder of the run")->required();
   app->add_option("--data", asked->data, "labelled pictures, if not those of the run");
   app->add_option(
@@ -89,15 +115,21 @@ Command eval_command(CLI::App& nat) {
       ->allow_extra_args(false);
   add_value(*app, "--k", asked->k, "knn: neighbours");
   add_value(*app, "--clusters", asked->clusters, "cluster: how many; 0 = one a class");
+  add_value(*app, "--labels", asked->labels,
+            "training pictures whose labels are used, a share of each class; 0 = all");
   add_value(*app, "--epochs", asked->probe.epochs,
-            "mlp, layers: passes over the labelled pictures");
-  add_value(*app, "--lr", asked->probe.lr, "mlp, layers: learning rate; 0 = by the kind of probe");
+            "mlp, layers, finetune: passes over the labelled pictures");
+  add_value(*app, "--lr", asked->probe.lr,
+            "mlp, layers, finetune: learning rate; 0 = by the kind of probe");
   add_value(*app, "--schedule", asked->probe.schedule,
-            "mlp, layers: cosine, or official: constant for 20 epochs, then decaying");
-  add_value(
-      *app, "--views", asked->probe.views,
-      "mlp, layers: views of a test picture whose outputs are added up: 1, 2 (mirrored) or 10 "
-      "(corners)");
+            "mlp, layers, finetune: cosine, or official: constant for 20 epochs, then decaying");
+  add_value(*app, "--loss", asked->probe.loss,
+            "mlp, layers, finetune: softmax, or square: that of NAT, with the class as the target");
+  add_value(*app, "--weight-decay", asked->probe.weight_decay,
+            "mlp, layers, finetune: weight decay a step");
+  add_value(*app, "--views", asked->probe.views,
+            "mlp, layers, finetune: views of a test picture whose outputs are added up: 1, 2 "
+            "(mirrored) or 10 (corners)");
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   app->add_flag("--json", asked->json, "print the result as JSON");
   return {app, [asked] { return evaluate(*asked); }};

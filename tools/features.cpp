@@ -112,26 +112,26 @@ class NetworkFeatures : public FeatureSource {
   PictureMemory memory_;
 };
 
-class PixelFeatures : public FeatureSource {
+// Preprocessed pictures and nothing behind them.
+class ImageFeatures : public FeatureSource {
  public:
-  PixelFeatures(Context& ctx, const Options& options, const data::PictureShape& pictures,
-                std::int64_t batch)
-      : memory_(ctx, batch, pictures),
-        shape_(batch, options.size, options.size, pictures.channels),
-        images_(ctx.device, static_cast<std::size_t>(shape_.elements()) * sizeof(float), "pixels") {
-  }
+  ImageFeatures(Context& ctx, FrontEnd front, const TensorSpec& images,
+                const data::PictureShape& pictures)
+      : front_(front),
+        memory_(ctx, images.shape[0], pictures),
+        spec_(images),
+        images_(ctx.device, images.bytes(), "pixels") {}
 
   void look(Context& ctx, const data::Batch& batch) override {
     memory_.load(ctx, batch);
-    preprocess(ctx, FrontEnd::clean, memory_.pixels(), memory_.boxes(), images());
+    preprocess(ctx, front_, memory_.pixels(), memory_.boxes(), spec_.at(images_.data()));
   }
-  ConstView at(const std::string&) const override { return images(); }
+  ConstView at(const std::string&) const override { return spec_.at(images_.data()); }
 
  private:
-  View images() const { return {images_.data(), DType::f32, shape_}; }
-
+  FrontEnd front_;
   PictureMemory memory_;
-  Shape shape_;
+  TensorSpec spec_;
   Buffer images_;
 };
 
@@ -168,10 +168,20 @@ std::unique_ptr<FeatureSource> network_features(Context& ctx, const Options& opt
   return std::make_unique<NetworkFeatures>(ctx, options, network, pictures, batch, taps);
 }
 
+std::unique_ptr<FeatureSource> network_input(Context& ctx, const Options& options,
+                                             const Network& network,
+                                             const data::PictureShape& pictures,
+                                             std::int64_t batch) {
+  return std::make_unique<ImageFeatures>(ctx, front_end(options),
+                                         network.net->activations(ctx, batch).front(), pictures);
+}
+
 std::unique_ptr<FeatureSource> pixel_features(Context& ctx, const Options& options,
                                               const data::PictureShape& pictures,
                                               std::int64_t batch) {
-  return std::make_unique<PixelFeatures>(ctx, options, pictures, batch);
+  const Shape shape(batch, options.size, options.size, pictures.channels);
+  return std::make_unique<ImageFeatures>(ctx, FrontEnd::clean, TensorSpec(shape, DType::f32),
+                                         pictures);
 }
 
 data::LoaderOptions viewing(const Context& ctx, const Options& options,

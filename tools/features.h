@@ -29,6 +29,11 @@ std::unique_ptr<FeatureSource> network_features(Context& ctx, const Options& opt
                                                 const data::PictureShape& pictures,
                                                 std::int64_t batch,
                                                 const std::vector<std::string>& taps);
+// What the network itself looks at, as it wants it: "input".
+std::unique_ptr<FeatureSource> network_input(Context& ctx, const Options& options,
+                                             const Network& network,
+                                             const data::PictureShape& pictures,
+                                             std::int64_t batch);
 // The pixels themselves at the network's input size, the baseline that needs no network: "raw".
 std::unique_ptr<FeatureSource> pixel_features(Context& ctx, const Options& options,
                                               const data::PictureShape& pictures,

@@ -70,17 +70,28 @@ Scores judge_place(const JudgeOptions& judging, const FeatureSet& train, const F
   return scores;
 }
 
+std::string measure_name(ProbeHead head) {
+  switch (head) {
+    case ProbeHead::mlp:
+      return "mlp";
+    case ProbeHead::linear:
+      return "linear_sgd";
+    case ProbeHead::network:
+      break;
+  }
+  return "finetune";
+}
+
 // By tap.
 std::map<std::string, Scores> judge_by_probe(Context& ctx, const Options& options,
-                                             const ProbeOptions& probe, FeatureSource& source,
-                                             const std::vector<std::string>& taps,
-                                             const data::Dataset& train, const data::Dataset& test,
-                                             const std::string& title) {
-  const std::string measure = probe.head == ProbeHead::mlp ? "mlp" : "linear_sgd";
+                                             const ProbeOptions& probe, Judged judged,
+                                             const data::Dataset& train,
+                                             const data::Dataset& test) {
+  const std::string measure = measure_name(probe.head);
+  judged.title = measure + " on " + judged.title;
   const std::int64_t n = std::ssize(test.usable_ids());
   std::map<std::string, Scores> verdict;
-  for (const auto& [tap, share] :
-       probe_accuracy(ctx, options, probe, source, taps, train, test, measure + " on " + title)) {
+  for (const auto& [tap, share] : probe_accuracy(ctx, options, probe, judged, train, test)) {
     verdict[tap][measure] = {share, standard_error(share, n), n};
   }
   return verdict;
@@ -93,10 +104,13 @@ std::map<std::string, Scores> judge_network(Context& ctx, const Options& options
                                             const data::Dataset& test_pictures,
                                             const std::string& title) {
   if (judging.probe) {
-    const auto source = network_features(ctx, options, network, train_pictures.shape(),
-                                         probe_batch(train_pictures), judging.taps);
-    return judge_by_probe(ctx, options, *judging.probe, *source, judging.taps, train_pictures,
-                          test_pictures, title);
+    const std::int64_t batch = probe_batch(*judging.probe, options, train_pictures);
+    const auto source =
+        judging.probe->head == ProbeHead::network
+            ? network_input(ctx, options, network, train_pictures.shape(), batch)
+            : network_features(ctx, options, network, train_pictures.shape(), batch, judging.taps);
+    return judge_by_probe(ctx, options, *judging.probe, {*source, judging.taps, &network, title},
+                          train_pictures, test_pictures);
   }
   const FeatureSet train = extract_features(ctx, options, network, train_pictures, judging.taps);
   const FeatureSet test = extract_features(ctx, options, network, test_pictures, judging.taps);
@@ -110,8 +124,10 @@ std::map<std::string, Scores> judge_network(Context& ctx, const Options& options
 Scores judge_pixels(Context& ctx, const Options& options, const JudgeOptions& judging,
                     const data::Dataset& train, const data::Dataset& test) {
   if (judging.probe) {
-    const auto source = pixel_features(ctx, options, train.shape(), probe_batch(train));
-    return judge_by_probe(ctx, options, *judging.probe, *source, {"raw"}, train, test, "raw pixels")
+    const auto source =
+        pixel_features(ctx, options, train.shape(), probe_batch(*judging.probe, options, train));
+    return judge_by_probe(ctx, options, *judging.probe, {*source, {"raw"}, nullptr, "raw pixels"},
+                          train, test)
         .at("raw");
   }
   return judge_place(judging, raw_pixels(ctx, options, train), raw_pixels(ctx, options, test),
@@ -123,6 +139,17 @@ void require_labels(const data::Dataset& pictures, const std::string& source) {
       pictures.labelled(), ErrorKind::data, "--data ", source,
       ": the pictures have no labels; judging features needs them (folders of classes, IDX or "
       "CIFAR)");
+}
+
+// The training pictures of `source`; of `labels` > 0 that many, the same share of each class.
+std::unique_ptr<data::Dataset> open_labelled(const Options& options, std::int64_t labels,
+                                             const std::string& source) {
+  Options limited = options;
+  if (labels > 0) limited.limit = labels;
+  auto pictures = open_data(limited, data::Split::train, source);
+  NAT_CHECK(labels <= pictures->size(), ErrorKind::usage, "--labels ", labels, ": ", source,
+            " has ", pictures->size(), " training pictures; give at most as many");
+  return pictures;
 }
 
 // How many usable pictures each class has.
@@ -185,7 +212,7 @@ Network load_trained(Context& ctx, const RunFolder& folder, const Options& optio
 Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
   const Options options = folder.options();
   const std::string source = judging.data.empty() ? options.data : judging.data;
-  const auto train = open_data(options, data::Split::train, source);
+  const auto train = open_labelled(options, judging.labels, source);
   const auto test = open_data(options, data::Split::test, source);
   require_labels(*train, source);
   require_labels(*test, source);
@@ -206,7 +233,8 @@ Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
       std::find(asked.begin(), asked.end(), "retrieval") != asked.end()) {
     leave_out(alone_in_class(*test));
   }
-  const bool pixels = !leave_out(too_many_pixels(options, judging, *train));
+  const bool whole = judging.probe && judging.probe->head == ProbeHead::network;
+  const bool pixels = !whole && !leave_out(too_many_pixels(options, judging, *train));
   Network network = load_trained(ctx, folder, options, train->shape(), nullptr);
   verdict.trained =
       judge_network(ctx, options, judging, network, *train, *test, "the trained network");

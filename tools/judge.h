@@ -22,7 +22,7 @@ struct Score {
 
 // measure -> score, in the order in which they are asked for: "knn", "linear", "linear_1k"; of
 // retrieval "recall_1", "recall_5", "recall_10", "map"; of cluster "nmi", "ari", "purity"; of
-// probes "mlp", "linear_sgd"
+// probes "mlp", "linear_sgd", "finetune"
 using Scores = nlohmann::ordered_map<std::string, Score>;
 
 struct Verdict {
@@ -38,8 +38,11 @@ struct JudgeOptions {
   std::vector<std::string> measures = {"knn", "linear", "linear_1k"};
   int k = 20;
   int clusters = 0;  // 0: as many as there are classes
-  // Instead of the measures: classifiers trained on random views.
+  // Instead of the measures: classifiers trained on random views. ProbeHead::network has the one
+  // place "network" and no raw pixels.
   std::optional<ProbeOptions> probe;
+  std::int64_t labels =
+      0;             // training pictures whose labels are used, a share of each class; 0: all
   std::string data;  // empty: the run's own
 };
 

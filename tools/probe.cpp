@@ -14,7 +14,13 @@ namespace nat::tools {
 
 namespace {
 
-constexpr Sgd kSgd{.momentum = 0.9f};
+Sgd sgd_of(const ProbeOptions& probe) {
+  return {.momentum = 0.9f, .weight_decay = static_cast<float>(probe.weight_decay)};
+}
+
+ClassifierLoss loss_of(const ProbeOptions& probe) {
+  return probe.loss == "square" ? ClassifierLoss::square : ClassifierLoss::softmax;
+}
 
 Schedule schedule_of(const ProbeOptions& probe, std::int64_t steps_per_epoch) {
   Schedule schedule;
@@ -25,8 +31,20 @@ Schedule schedule_of(const ProbeOptions& probe, std::int64_t steps_per_epoch) {
   return schedule;
 }
 
+// The network of the run for `classes`, with the convolutions of the one that is judged.
+std::unique_ptr<Sequential> whole_network(Context& ctx, const Options& options,
+                                          const Network& judged, int classes) {
+  Network network = build_architecture(
+      ctx, {.name = options.network, .dimension = classes, .width = options.width},
+      judged.net->picture());
+  initialize(ctx, initial_values(options), options.seed, network.net->parameters());
+  copy_parameters(ctx, judged.net->parameters(), "features.", network.net->parameters());
+  return std::move(network.net);
+}
+
 std::unique_ptr<Sequential> make_head(Context& ctx, const Options& options, ProbeHead head,
-                                      Shape features, int classes) {
+                                      const Network* judged, Shape features, int classes) {
+  if (head == ProbeHead::network) return whole_network(ctx, options, *judged, classes);
   std::unique_ptr<Sequential> net;
   if (head == ProbeHead::linear) {
     net = linear_probe_head(ctx, features, classes);
@@ -42,17 +60,18 @@ std::unique_ptr<Sequential> make_head(Context& ctx, const Options& options, Prob
 // The classifiers of all taps, side by side.
 class Probes {
  public:
-  Probes(Context& ctx, const Options& options, const ProbeOptions& probe, FeatureSource& source,
-         const std::vector<std::string>& taps, int classes, std::int64_t batch)
-      : source_(source),
+  Probes(Context& ctx, const Options& options, const ProbeOptions& probe, const Judged& judged,
+         int classes, std::int64_t batch)
+      : source_(judged.source),
         labels_memory_(ctx.device, static_cast<std::size_t>(batch) * sizeof(std::int32_t),
                        "labels"),
         labels_(labels_memory_.data(), DType::i32, Shape(batch)) {
-    for (const std::string& tap : taps) {
-      Shape features = source.at(tap).shape;
+    for (const std::string& tap : judged.taps) {
+      Shape features = source_.at(tap).shape;
       features.dim[0] = 1;
-      auto head = make_head(ctx, options, probe.head, features, classes);
-      auto classifier = std::make_unique<Classifier>(ctx, *head, batch, kSgd, options.seed);
+      auto head = make_head(ctx, options, probe.head, judged.network, features, classes);
+      auto classifier = std::make_unique<Classifier>(ctx, *head, batch, sgd_of(probe), options.seed,
+                                                     loss_of(probe));
       const double rate = probe.lr > 0 ? probe.lr : default_rate(probe.head, features);
       probes_.push_back({tap, rate, std::move(head), std::move(classifier)});
     }
@@ -105,7 +124,7 @@ class Probes {
 void train_probes(Context& ctx, const Options& options, const ProbeOptions& probe,
                   const data::Dataset& train, Probes& probes, const std::string& title) {
   data::LoaderOptions loading;
-  loading.batch_size = static_cast<int>(probe_batch(train));
+  loading.batch_size = static_cast<int>(probe_batch(probe, options, train));
   loading.augmentation = augmentation(options, train.shape());
   loading.seed = options.seed;
   loading.threads = loader_threads(options, ctx.device, loading.batch_size, train.shape());
@@ -154,7 +173,15 @@ std::vector<data::Augmentation> views_of(const ProbeOptions& probe, const Option
 }  // namespace
 
 double default_rate(ProbeHead head, Shape features) {
-  return head == ProbeHead::mlp ? 0.2 : 50.0 / static_cast<double>(linear_probe_inputs(features));
+  switch (head) {
+    case ProbeHead::mlp:
+      return 0.2;
+    case ProbeHead::linear:
+      return 50.0 / static_cast<double>(linear_probe_inputs(features));
+    case ProbeHead::network:
+      break;
+  }
+  return 0.1;
 }
 
 void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& train,
@@ -162,6 +189,8 @@ void validate(const ProbeOptions& probe, const Options& options, const data::Dat
   require_range("epochs", probe.epochs, std::int64_t{1}, std::int64_t{100000});
   require_range("lr", probe.lr, 0.0, 1e6);
   require_choice("schedule", probe.schedule, {"cosine", "official"});
+  require_choice("loss", probe.loss, {"softmax", "square"});
+  require_range("weight-decay", probe.weight_decay, 0.0, 1.0);
   views_of(probe, options, test);
   const auto text = [](const data::PictureShape& shape) {
     return str(shape.width, "x", shape.height, "x", shape.channels);
@@ -171,22 +200,23 @@ void validate(const ProbeOptions& probe, const Options& options, const data::Dat
             "; probes need both in one shape");
 }
 
-std::int64_t probe_batch(const data::Dataset& train) {
-  return std::min<std::int64_t>(256, std::ssize(train.usable_ids()));
+std::int64_t probe_batch(const ProbeOptions& probe, const Options& options,
+                         const data::Dataset& train) {
+  const std::int64_t batch = probe.head == ProbeHead::network ? options.batch : 256;
+  return std::min<std::int64_t>(batch, std::ssize(train.usable_ids()));
 }
 
 std::map<std::string, double> probe_accuracy(Context& ctx, const Options& options,
-                                             const ProbeOptions& probe, FeatureSource& source,
-                                             const std::vector<std::string>& taps,
-                                             const data::Dataset& train, const data::Dataset& test,
-                                             const std::string& title) {
-  const std::int64_t batch = probe_batch(train);
-  Probes probes(ctx, options, probe, source, taps, train.classes(), batch);
-  train_probes(ctx, options, probe, train, probes, title);
+                                             const ProbeOptions& probe, const Judged& judged,
+                                             const data::Dataset& train,
+                                             const data::Dataset& test) {
+  const std::int64_t batch = probe_batch(probe, options, train);
+  Probes probes(ctx, options, probe, judged, train.classes(), batch);
+  train_probes(ctx, options, probe, train, probes, judged.title);
 
   Probes::Outputs outputs;
   std::vector<std::int32_t> labels;
-  for (const std::string& tap : taps) {
+  for (const std::string& tap : judged.taps) {
     outputs[tap] = FeatureMatrix(std::ssize(test.usable_ids()), train.classes());
   }
   for (const data::Augmentation& view : views_of(probe, options, test)) {

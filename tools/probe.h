@@ -1,6 +1,7 @@
-// Judging frozen features by classifiers that are trained as the paper does it: by SGD, on other
-// crops and mirror images of the labelled pictures in every epoch. All places of a network are
-// judged in one pass, which the network costs once.
+// Judging a network by classifiers that are trained as the paper does it: by SGD, on other crops
+// and mirror images of the labelled pictures in every epoch. They stand on frozen features, all
+// places of a network in one pass, which the network costs once; or they are the whole network
+// itself, which begins with the convolutions that are judged (fine-tuning).
 #pragma once
 
 #include <map>
@@ -11,7 +12,8 @@
 
 namespace nat::tools {
 
-enum class ProbeHead { mlp, linear };  // models/probe.h
+// mlp, linear: models/probe.h. network: the architecture of the run with one output a class.
+enum class ProbeHead { mlp, linear, network };
 
 struct ProbeOptions {
   ProbeHead head = ProbeHead::mlp;
@@ -19,6 +21,8 @@ struct ProbeOptions {
   double lr = 0;  // 0: default_rate of each place
   // cosine, or official: constant for 20 epochs, then lr / (1 + 0.3 (epochs - 20))
   std::string schedule = "cosine";
+  std::string loss = "softmax";  // softmax | square (nat/evaluate/classifier.h)
+  double weight_decay = 0;
   int views = 1;  // of a test picture, whose outputs are added up: 1, 2 or 10 (data/augment.h)
 };
 
@@ -32,16 +36,25 @@ double default_rate(ProbeHead head, Shape features);
 void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& train,
               const data::Dataset& test);
 
-// Trains a classifier for each of the source's taps on the labels of `train`; returns the share of
-// pictures of `test` that it gets right. `title` opens the lines of progress on stderr. The crops,
-// initial values and seed are those of the run.
-std::map<std::string, double> probe_accuracy(Context& ctx, const Options& options,
-                                             const ProbeOptions& probe, FeatureSource& source,
-                                             const std::vector<std::string>& taps,
-                                             const data::Dataset& train, const data::Dataset& test,
-                                             const std::string& title);
+// What is judged.
+struct Judged {
+  FeatureSource& source;
+  std::vector<std::string> taps;
+  // Whose convolutions ProbeHead::network begins with: values and running statistics. Others do
+  // without.
+  const Network* network = nullptr;
+  std::string title;  // opens the lines of progress on stderr
+};
 
-// Pictures a step: 256, as far as there are so many.
-std::int64_t probe_batch(const data::Dataset& train);
+// Trains a classifier for each of the taps on the labels of `train`; returns the share of pictures
+// of `test` that it gets right. The crops, initial values and seed are those of the run.
+std::map<std::string, double> probe_accuracy(Context& ctx, const Options& options,
+                                             const ProbeOptions& probe, const Judged& judged,
+                                             const data::Dataset& train, const data::Dataset& test);
+
+// Pictures a step, as far as there are so many: the batch of the run where its whole network
+// learns, otherwise 256.
+std::int64_t probe_batch(const ProbeOptions& probe, const Options& options,
+                         const data::Dataset& train);
 
 }  // namespace nat::tools

@@ -4,20 +4,29 @@
 
 #include "engine/optimizer.h"
 #include "kernels/cast.h"
+#include "kernels/nat_head.h"
 #include "kernels/reduce.h"
 #include "kernels/softmax_xent.h"
+#include "kernels/targets.h"
 
 namespace nat {
 
 Classifier::Classifier(Context& ctx, Sequential& head, std::int64_t batch, const Sgd& sgd,
-                       std::uint64_t seed)
+                       std::uint64_t seed, ClassifierLoss loss)
     : head_(head),
       sgd_(sgd),
       seed_(seed),
+      loss_(loss),
       execution_(ctx, head, batch, Mode::train),
       dials_(ctx.device, sizeof(Dials), "classifier"),
       losses_(ctx.device, static_cast<std::size_t>(batch) * sizeof(float), "classifier"),
-      loss_sum_(ctx.device, sizeof(float), "classifier") {}
+      loss_sum_(ctx.device, sizeof(float), "classifier") {
+  if (loss != ClassifierLoss::square) return;
+  const std::size_t bytes = execution_.output().bytes();
+  targets_ = Buffer(ctx.device, bytes, "classifier");
+  normalized_ = Buffer(ctx.device, bytes, "classifier");
+  inv_norm_ = Buffer(ctx.device, losses_.bytes(), "classifier");
+}
 
 // The features of one batch to where the head reads them.
 void Classifier::take(Context& ctx, ConstView features) {
@@ -27,6 +36,20 @@ void Classifier::take(Context& ctx, ConstView features) {
             to_string(input.shape));
   cast(ctx, features,
        features.shape.rank == 4 ? input : View(input.data, input.dtype, features.shape));
+}
+
+// Loss of every picture, and the gradient of their mean where backward starts.
+void Classifier::differentiate(Context& ctx, ConstView labels, View losses) {
+  const ConstView y = execution_.output();
+  const float scale = 1 / static_cast<float>(execution_.batch());
+  if (loss_ == ClassifierLoss::softmax) {
+    softmax_xent(ctx, scale, y, labels, losses, execution_.output_gradient());
+    return;
+  }
+  const View targets(targets_.data(), DType::f32, y.shape);
+  target_rows(ctx, TargetKind::basis, seed_, labels, targets);
+  nat_head(ctx, scale, y, targets, View(normalized_.data(), DType::f32, y.shape),
+           View(inv_norm_.data(), DType::f32, losses.shape), losses, execution_.output_gradient());
 }
 
 double Classifier::train(Context& ctx, ConstView features, ConstView labels, std::uint32_t step,
@@ -39,10 +62,9 @@ double Classifier::train(Context& ctx, ConstView features, ConstView labels, std
   take(ctx, features);
   execution_.forward(ctx, pass);
 
-  const auto n = static_cast<float>(execution_.batch());
   const View losses(losses_.data(), DType::f32, Shape(execution_.batch()));
   const View loss_sum(loss_sum_.data(), DType::f32, Shape(1));
-  softmax_xent(ctx, 1 / n, execution_.output(), labels, losses, execution_.output_gradient());
+  differentiate(ctx, labels, losses);
   sum(ctx, losses, loss_sum);
   execution_.backward(ctx, pass);
   sgd_step(ctx, sgd_, ConstView(&device_dials->rate, DType::f32, Shape(1)), loss_sum,

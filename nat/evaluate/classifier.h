@@ -1,8 +1,9 @@
 // A classifier trained by SGD on features that somebody else computes and that never change because
 // of it: the judge of the paper (section 4.1), which trains a fresh head on the frozen
-// convolutions, on other crops of the pictures in every epoch.
+// convolutions, on other crops of the pictures in every epoch. Where the features are the pictures
+// themselves and the head is a whole network, this is training with labels.
 //
-//   loss = sum_i -log softmax(head(x_i))[label_i] / n        gradient and SGD of the head alone
+//   loss = sum_i l(head(x_i), label_i) / n        gradient and SGD of the head alone
 //
 // Everything lives in the context's memory. One step is bit for bit the same whenever its inputs
 // are.
@@ -13,11 +14,16 @@
 
 namespace nat {
 
+// l(y, label) of one picture.
+//   softmax   -log softmax(y)[label]
+//   square    |y/|y| - e_label|^2: the loss of NAT with the class as the target (paper, table 1)
+enum class ClassifierLoss { softmax, square };
+
 class Classifier {
  public:
   // `head` ends in one output a class and must outlive the classifier. `seed` is of its dropout.
-  Classifier(Context& ctx, Sequential& head, std::int64_t batch, const Sgd& sgd,
-             std::uint64_t seed);
+  Classifier(Context& ctx, Sequential& head, std::int64_t batch, const Sgd& sgd, std::uint64_t seed,
+             ClassifierLoss loss = ClassifierLoss::softmax);
 
   // features (n, ...) as the head expects them, n the batch, in any dtype and channel block; labels
   // (n) i32 in [0, classes). `step` is counted over the whole training. Returns the loss.
@@ -26,8 +32,8 @@ class Classifier {
   double train(Context& ctx, ConstView features, ConstView labels, std::uint32_t step,
                double learning_rate);
 
-  // (n, classes) f32, before the softmax; valid until the next call. Running statistics, no
-  // dropout.
+  // (n, classes) f32, what the head says: no softmax, not normalised; valid until the next call.
+  // Running statistics, no dropout.
   ConstView logits(Context& ctx, ConstView features);
 
   std::int64_t classes() const { return head_.output_features(); }
@@ -40,12 +46,15 @@ class Classifier {
   };
 
   void take(Context& ctx, ConstView features);
+  void differentiate(Context& ctx, ConstView labels, View losses);
 
   Sequential& head_;
   Sgd sgd_;
   std::uint64_t seed_;
+  ClassifierLoss loss_;
   Execution execution_;
   Buffer dials_, losses_, loss_sum_;
+  Buffer targets_, normalized_, inv_norm_;  // of the square loss
 };
 
 }  // namespace nat
