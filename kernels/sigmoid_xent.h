@@ -10,8 +10,8 @@
 // Neither overflows nor cancels whatever the logits; a logit that is not judged is not looked at.
 // dlogits may be empty, or the memory of logits. Another flag is an error on the CPU, and makes the
 // loss and gradient of its row NaN on CUDA, where values cannot be looked at without stopping the
-// device. One exponential and one logarithm an element; each operand is read, each result written
-// once.
+// device. One exponential and one logarithm an element. Everything is read and written once, but
+// for flags, which are looked over before.
 #pragma once
 
 #include "kernels/op.h"

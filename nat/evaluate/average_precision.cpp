@@ -35,12 +35,12 @@ void check(const Judged& judged) {
             " scores; give one flag a score");
   for (std::size_t at = 0; at < judged.scores.size(); ++at) {
     const float score = judged.scores[at];
-    const int flag = judged.flags[at];
+    const std::int8_t flag = judged.flags[at];
     NAT_CHECK(std::isfinite(score), ErrorKind::data, "average precision: the score of row ",
               at / judged.classes, ", class ", at % judged.classes, " is ", score,
               "; the classifier has diverged");
     NAT_CHECK(flag >= -1 && flag <= 1, ErrorKind::data, "average precision: the flag of row ",
-              at / judged.classes, ", class ", at % judged.classes, " is ", flag,
+              at / judged.classes, ", class ", at % judged.classes, " is ", static_cast<int>(flag),
               "; give 1 where a picture shows the class, -1 where it does not, 0 to leave it out");
   }
 }
