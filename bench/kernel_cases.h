@@ -3,6 +3,7 @@
 // what a pass reads twice within a row is counted once).
 #pragma once
 
+#include <cmath>
 #include <functional>
 #include <numeric>
 #include <string>
@@ -16,6 +17,7 @@
 #include "kernels/preprocess.h"
 #include "kernels/reduce.h"
 #include "kernels/sgd.h"
+#include "kernels/sigmoid_xent.h"
 #include "kernels/softmax_xent.h"
 #include "kernels/targets.h"
 
@@ -283,6 +285,22 @@ inline KernelCase softmax_case(std::int64_t n) {
           }};
 }
 
+inline KernelCase sigmoid_case(std::int64_t n) {
+  const Shape all(n, 1000);
+  std::vector<float> values = ascending(all.elements());  // as flags: -1, 0, 1, -1, ...
+  for (float& value : values) value = std::fmod(value, 3.0f) - 1;
+  Operands o;
+  const auto logits = o.input(all, DType::f32),
+             flags = o.add({.shape = all, .dtype = DType::i32, .values = values}),
+             loss = o.result(Shape(n), DType::f32), dlogits = o.result(all, DType::f32);
+  return {.name = "sigmoid_xent",
+          .operands = o.list,
+          .bytes = o.bytes({logits, flags, loss, dlogits}),
+          .run = [=](Context& ctx, const Views& v) {
+            sigmoid_xent(ctx, 1, v[logits], v[flags], v[loss], v[dlogits]);
+          }};
+}
+
 // Plain SGD, and the copy of the parameters that bf16 products read.
 inline KernelCase update_case(std::int64_t parameters) {
   const Shape all(parameters);
@@ -315,6 +333,7 @@ inline std::vector<KernelCase> kernel_cases(std::int64_t n, DType dtype, std::in
   }
   for (KernelCase& head : head_cases(n)) cases.push_back(std::move(head));
   cases.push_back(softmax_case(n));
+  cases.push_back(sigmoid_case(n));
   cases.push_back(update_case(parameters));
   cases.push_back(cast_case(n));
   return cases;
