@@ -16,6 +16,7 @@ bool comes_before(const BadPicture& picture, std::int32_t id) { return picture.i
 
 Dataset::Dataset(Catalog catalog, std::vector<BadPicture> bad)
     : catalog_(std::move(catalog)), bad_(std::move(bad)) {
+  assert(!multi_label() || std::ssize(catalog_.flags) == catalog_.size * classes());
   std::sort(bad_.begin(), bad_.end(),
             [](const BadPicture& a, const BadPicture& b) { return a.id < b.id; });
   auto next_bad = bad_.begin();
@@ -35,12 +36,22 @@ Dataset::Dataset(Catalog catalog, std::vector<BadPicture> bad)
   hash.add(catalog_.shape.channels);
   hash.add(static_cast<std::int64_t>(catalog_.content));
   for (const std::int32_t label : catalog_.labels) hash.add(label);
+  if (multi_label()) {  // paths hold the class names of folders; here nothing else does
+    for (const std::string& class_name : catalog_.class_names) hash.add(class_name);
+    for (const std::int8_t flag : catalog_.flags) hash.add(flag);
+  }
   for (const BadPicture& picture : bad_) hash.add(picture.id);
   fingerprint_ = hash.value();
 }
 
 std::int32_t Dataset::label(std::int32_t id) const {
   return labelled() ? catalog_.labels[static_cast<std::size_t>(id)] : -1;
+}
+
+std::span<const std::int8_t> Dataset::flags(std::int32_t id) const {
+  if (!multi_label()) return {};
+  const auto width = static_cast<std::size_t>(classes());
+  return std::span(catalog_.flags).subspan(static_cast<std::size_t>(id) * width, width);
 }
 
 std::string Dataset::name(std::int32_t id) const {

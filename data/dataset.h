@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,11 +43,12 @@ struct Quarantined {
 
 // What is known about a data set apart from its pixels.
 struct Catalog {
-  std::string format;                    // "idx", "cifar10", "cifar100" or "folder"
+  std::string format;                    // as name(Format) has it
   std::string source;                    // the path that was opened
   PictureShape shape;                    // of every picture that read() delivers
   std::int64_t size = 0;                 // pictures, bad ones included
   std::vector<std::int32_t> labels;      // (size), or empty: no labels
+  std::vector<std::int8_t> flags;        // (size, classes), or empty; see Dataset::flags
   std::vector<std::string> class_names;  // class_names[label]
   std::vector<std::string> paths;        // (size) relative to source; empty for record formats
   std::vector<std::int64_t> records;     // (size) position in the files; empty for folders
@@ -65,12 +67,17 @@ class Dataset {
   std::int64_t size() const { return catalog_.size; }
   const PictureShape& shape() const { return catalog_.shape; }
   bool labelled() const { return !catalog_.labels.empty(); }
+  // Several labels a picture, 0 included; then labelled() is false.
+  bool multi_label() const { return !catalog_.flags.empty(); }
   int classes() const { return static_cast<int>(catalog_.class_names.size()); }
   std::int32_t label(std::int32_t id) const;  // -1 without labels
-  std::string name(std::int32_t id) const;    // printable: a relative path, or "record 17"
+  // Of every class: 1 = in the picture, -1 = not in it, 0 = neither is claimed, so that the picture
+  // does not count for the class. Empty unless multi_label().
+  std::span<const std::int8_t> flags(std::int32_t id) const;
+  std::string name(std::int32_t id) const;  // printable: a relative path, or "record 17"
 
-  // Changes whenever the pictures, their order, labels, stored size or the ones bad from the
-  // beginning change; moving the whole data set to another folder changes nothing.
+  // Changes whenever the pictures, their order, labels or flags, stored size or the ones bad from
+  // the beginning change; moving the whole data set to another folder changes nothing.
   std::uint64_t fingerprint() const { return fingerprint_; }
 
   // Ids that were good when the data set was opened, ascending. Fixed from then on.

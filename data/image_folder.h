@@ -11,30 +11,17 @@
 // folder once.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "data/decode.h"
 #include "data/open.h"
+#include "data/picture_files.h"
 
 namespace nat::data {
 
-constexpr int kMaxPictureSize = 4096;
-
-struct FolderOptions {
-  int picture_size = 0;     // short side after resizing; 0 = their median, at most 256
-  std::int64_t limit = -1;  // < 0: all
-  int threads = 0;
-  double max_bad_percent = 5;
-  std::vector<Quarantined> quarantined = {};  // by the run that goes on
-};
-
 bool image_folder_has_split(const std::string& path, Split split);
 
-// Reads the header of every picture; decodes when pictures are read.
 std::unique_ptr<Dataset> open_image_folder(const std::string& path, Split split,
-                                           const FolderOptions& options);
+                                           const PictureFileOptions& options);
 
 }  // namespace nat::data

@@ -59,6 +59,16 @@ Quarantined quarantined_from(const Json& line) {
            file.at("bytes").get<std::int64_t>(), file.at("crc").get<std::uint32_t>()}};
 }
 
+// Names of the classes whose flag is 1.
+Json positive_classes(const Dataset& dataset, std::int32_t id) {
+  const std::span<const std::int8_t> flags = dataset.flags(id);
+  Json names = Json::array();
+  for (std::size_t c = 0; c < flags.size(); ++c) {
+    if (flags[c] == 1) names.push_back(dataset.catalog().class_names[c]);
+  }
+  return names;
+}
+
 }  // namespace
 
 void write_manifest(const Dataset& dataset, const std::string& path) {
@@ -81,6 +91,7 @@ void write_manifest(const Dataset& dataset, const std::string& path) {
       line["path"] = printable(catalog.paths[i]);
     }
     if (dataset.labelled()) line["label"] = dataset.label(id);
+    if (dataset.multi_label()) line["labels"] = positive_classes(dataset, id);
     out.write(line);
   }
   out.commit();

@@ -1,7 +1,8 @@
 // The files of a run that say which pictures its ids mean.
 //
 //   manifest.jsonl    a header line: format, source, pictures, height, width, channels, classes,
-//                     fingerprint; then one line a picture: id, path or record, label (if any)
+//                     fingerprint; then one line a picture: id, path or record, and label or
+//                     labels: the position of its class, or the names of all its classes
 //   bad_images.jsonl  one line a picture that cannot be read: id, name, reason; and file (width,
 //                     height, bytes, crc of its start when the run began) when it went bad later
 //

@@ -10,12 +10,14 @@
 #include "data/idx.h"
 #include "data/image_folder.h"
 #include "data/store.h"
+#include "data/voc.h"
 #include "kernels/check.h"
 
 namespace nat::data {
 namespace {
 
-constexpr std::array kFormats{Format::idx, Format::cifar10, Format::cifar100, Format::folder};
+constexpr std::array kFormats{Format::idx, Format::cifar10, Format::cifar100, Format::folder,
+                              Format::voc};
 
 bool exists(const std::string& path) {
   std::error_code ignored;
@@ -44,7 +46,7 @@ Format detect(const std::string& path) {
   }
   // open_cifar has the right message for the pickled version.
   if (looks_like_pickled_cifar(path)) return Format::cifar10;
-  return Format::folder;
+  return looks_like_voc(path) ? Format::voc : Format::folder;
 }
 
 // ImageNet-like trees of big pictures stay on disk; what fits is decoded once.
@@ -53,14 +55,16 @@ bool fits_memory(const Dataset& pictures, const OpenOptions& options) {
   return pictures.size() * pictures.shape().bytes() <= options.memory_limit;
 }
 
-std::unique_ptr<Dataset> open_folder(const std::string& path, Split split, std::int64_t limit,
-                                     const OpenOptions& options) {
-  std::unique_ptr<Dataset> pictures = open_image_folder(path, split,
-                                                        {.picture_size = options.picture_size,
-                                                         .limit = limit,
-                                                         .threads = options.threads,
-                                                         .max_bad_percent = options.max_bad_percent,
-                                                         .quarantined = options.quarantined});
+// Of either format, folder or voc.
+std::unique_ptr<Dataset> open_files(const DatasetSpec& spec, Split split, std::int64_t limit,
+                                    const OpenOptions& options) {
+  const auto open = spec.format == Format::voc ? open_voc : open_image_folder;
+  std::unique_ptr<Dataset> pictures = open(spec.path, split,
+                                           {.picture_size = options.picture_size,
+                                            .limit = limit,
+                                            .threads = options.threads,
+                                            .max_bad_percent = options.max_bad_percent,
+                                            .quarantined = options.quarantined});
   check_bad_share(*pictures, options.max_bad_percent);
   if (!fits_memory(*pictures, options)) return pictures;
   std::unique_ptr<Dataset> stored = load_into_memory(*pictures, options.threads);
@@ -80,6 +84,8 @@ const char* name(Format format) {
       return "cifar100";
     case Format::folder:
       return "folder";
+    case Format::voc:
+      return "voc";
   }
   return "";
 }
@@ -104,7 +110,7 @@ DatasetSpec parse_spec(const std::string& text) {
   }
   const std::string prefix = unknown_prefix(text);
   NAT_CHECK(prefix.empty(), ErrorKind::usage, "data set: unknown format '", printable(prefix),
-            "' in '", printable(text), "'; use idx:, cifar10:, cifar100: or folder:");
+            "' in '", printable(text), "'; use idx:, cifar10:, cifar100:, folder: or voc:");
   require(text);
   return {detect(text), text};
 }
@@ -118,6 +124,8 @@ bool has_split(const DatasetSpec& spec, Split split) {
       return cifar_has_split(spec.path, spec.format, split);
     case Format::folder:
       return image_folder_has_split(spec.path, split);
+    case Format::voc:
+      return voc_has_split(spec.path, split);
   }
   return false;
 }
@@ -137,9 +145,10 @@ std::unique_ptr<Dataset> open_dataset(const DatasetSpec& spec, Split split,
     case Format::cifar100:
       return open_cifar(spec.path, spec.format, split, limit);
     case Format::folder:
+    case Format::voc:
       break;
   }
-  return open_folder(spec.path, split, limit, options);
+  return open_files(spec, split, limit, options);
 }
 
 }  // namespace nat::data

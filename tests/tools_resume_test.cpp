@@ -26,6 +26,34 @@ void check_same_end(const std::string& run, const std::string& undisturbed) {
   CHECK(tensors(a) == tensors(b));
 }
 
+// The VOC layout: 64 training and 8 test pictures of 20 x 20, grey stripes, with a cat in every
+// second and a dog in every third one; every fifth cat is difficult. The content of a file decides
+// its format, so these .jpg are PGM.
+std::string make_devkit(const Workspace& workspace) {
+  const std::string year = workspace.at("VOCdevkit/VOC2007");
+  const auto write_split = [&](const std::string& split, int first, int count) {
+    std::string ids, cats, dogs;
+    for (int i = first; i < first + count; ++i) {
+      const std::string id = "2007_" + std::to_string(100 + i);
+      std::string pixels;
+      for (int k = 0; k < 400; ++k) {
+        pixels.push_back(static_cast<char>((k / 20 + i) % 7 < 3 ? 20 + 2 * i : 120 + k % 11));
+      }
+      write_file(year + "/JPEGImages/" + id + ".jpg", "P5 20 20 255\n" + pixels);
+      ids += id + "\n";
+      cats += id + (i % 2 != 0 ? " -1\n" : i % 5 == 0 ? "  0\n" : "  1\n");
+      dogs += id + (i % 3 == 0 ? "  1\n" : " -1\n");
+    }
+    const std::string lists = year + "/ImageSets/Main/";
+    write_file(lists + split + ".txt", ids);
+    write_file(lists + "cat_" + split + ".txt", cats);
+    write_file(lists + "dog_" + split + ".txt", dogs);
+  };
+  write_split("trainval", 0, 64);
+  write_split("test", 64, 8);
+  return workspace.at("VOCdevkit");
+}
+
 }  // namespace
 
 TEST_CASE("a run killed at 20 random moments equals the uninterrupted run byte for byte") {
@@ -89,6 +117,55 @@ TEST_CASE("a run on targets of the basis resumes to the same end") {
   CHECK(nat::tools::nat(workspace, small_run(data, run, basis)).code == 75);
   CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
   check_same_end(run, undisturbed);
+}
+
+TEST_CASE("pictures of several labels train, resume to the same end and are described") {
+  const Workspace workspace;
+  const std::string devkit = make_devkit(workspace), data = "voc:" + devkit;
+  const std::string undisturbed = workspace.at("undisturbed"), run = workspace.at("run");
+  const Outcome trained = nat::tools::nat(workspace, small_run(data, undisturbed));
+  REQUIRE_MESSAGE(trained.code == 0, trained.err);
+  CHECK(nat::tools::nat(workspace, small_run(devkit, run, {"--stop-after-steps", "3"})).code == 75);
+  const std::string manifest = read_file(run + "/manifest.jsonl");
+  CHECK(manifest.find(R"("classes":["cat","dog"])") != std::string::npos);
+  CHECK(manifest.find(R"({"id":5,"path":"JPEGImages/2007_105.jpg","labels":[]})") !=
+        std::string::npos);
+  CHECK(manifest.find(R"({"id":6,"path":"JPEGImages/2007_106.jpg","labels":["cat","dog"]})") !=
+        std::string::npos);
+
+  const std::string cats = devkit + "/VOC2007/ImageSets/Main/cat_trainval.txt";
+  const std::string lines = read_file(cats);
+  write_file(cats, lines.substr(0, lines.size() - 3) + " 1\n");  // a cat where there was none
+  check_refused(workspace, {"resume", run}, 3, {"the data changed since the run began"});
+  write_file(cats, lines);
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  check_same_end(run, undisturbed);
+
+  const Outcome inspected = nat::tools::nat(workspace, {"inspect", devkit, "--json"});
+  REQUIRE_MESSAGE(inspected.code == 0, inspected.err);
+  const auto described = nlohmann::json::parse(inspected.out);
+  CHECK(described.at("format") == "voc");
+  CHECK(described.at("pictures") == 64);
+  CHECK(described.at("classes") == nlohmann::json{"cat", "dog"});
+  for (const auto& [split, count] : {std::pair{"train", 64}, {"test", 8}}) {
+    const std::string features = workspace.at("features.safetensors");
+    const Outcome embedded =
+        nat::tools::nat(workspace, {"embed", run, "--output", features, "--split", split});
+    REQUIRE_MESSAGE(embedded.code == 0, embedded.err);
+    const Outcome file = nat::tools::nat(workspace, {"inspect", features, "--json"});
+    REQUIRE(file.code == 0);
+    CHECK(nlohmann::json::parse(file.out).at("tensors").at("flags").at("shape") ==
+          nlohmann::json{count, 2});
+  }
+  REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);
+  CHECK(read_file(run + "/report.html").find("Labels are shown") == std::string::npos);
+
+  const std::string none = workspace.at("none");
+  check_refused(workspace, small_run(data, none, {"--knn-every", "1"}), 2,
+                {"--knn-every", "one label a picture"});
+  std::filesystem::remove(devkit + "/VOC2007/JPEGImages/2007_103.jpg");
+  check_refused(workspace, small_run(data, none), 3, {"trainval.txt:4", "2007_103"});
+  CHECK_FALSE(std::filesystem::exists(none));
 }
 
 TEST_CASE("a run that falls back to an older checkpoint times no epoch twice") {

@@ -19,6 +19,18 @@ void require_output(const std::string& file) {
   require_writable(file);
 }
 
+// Where a picture may have several labels: its flag of every class.
+void put_flags(const data::Dataset& pictures, const std::vector<std::int32_t>& ids,
+               Checkpoint& file) {
+  if (!pictures.multi_label()) return;
+  std::vector<std::int32_t> flags;
+  for (const std::int32_t id : ids) {
+    const auto row = pictures.flags(id);
+    flags.insert(flags.end(), row.begin(), row.end());
+  }
+  file.put("flags", DType::i32, {std::ssize(ids), pictures.classes()}, flags.data());
+}
+
 void print(const std::string& output, std::int64_t pictures, bool as_json) {
   const std::string file = data::printable(output);
   if (as_json) {
@@ -69,6 +81,7 @@ Command embed_command(CLI::App& nat) {
             }
             file.put("id", DType::i32, {n}, set.ids.data());
             file.put("label", DType::i32, {n}, set.labels.data());
+            put_flags(*pictures, set.ids, file);
             file.metadata = {{"format", "nat-features-1"}, {"run", data::printable(asked->run)}};
             file.save(asked->output);
             print(asked->output, n, asked->json);

@@ -10,7 +10,7 @@ namespace {
 
 data::DatasetSpec spec_of(const std::string& path) {
   NAT_CHECK(!path.empty(), ErrorKind::usage,
-            "--data is missing; give [idx:|cifar10:|cifar100:|folder:]PATH");
+            "--data is missing; give [idx:|cifar10:|cifar100:|folder:|voc:]PATH");
   return data::parse_spec(path);
 }
 

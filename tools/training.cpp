@@ -99,6 +99,17 @@ std::unique_ptr<data::Dataset> reopen_pictures(const Options& options) {
   return reopen_data(options, data::read_quarantined(folder.file(kBadPictures)));
 }
 
+// The pictures, when --knn-every can judge by them: refused before an epoch is trained, not after.
+std::unique_ptr<data::Dataset> require_knn_data(const Options& options,
+                                                std::unique_ptr<data::Dataset> pictures) {
+  const bool judged = options.knn_every > 0;
+  NAT_CHECK(!judged || (pictures->labelled() &&
+                        data::has_split(data::parse_spec(options.data), data::Split::test)),
+            ErrorKind::usage, "--knn-every needs one label a picture and a test split, which ",
+            options.data, " does not have; leave it out");
+  return pictures;
+}
+
 Shape batch_shape(std::int64_t n, const data::PictureShape& picture) {
   return {n, picture.height, picture.width, picture.channels};
 }
@@ -129,8 +140,9 @@ std::unique_ptr<Trainer> make_trainer(Context& ctx, const Options& options, Netw
 
 Training::Training(Options options, Start start)
     : options_(std::move(options)),
-      pictures_(start == Start::fresh ? open_data(options_, data::Split::train)
-                                      : reopen_pictures(options_)),
+      pictures_(require_knn_data(options_, start == Start::fresh
+                                               ? open_data(options_, data::Split::train)
+                                               : reopen_pictures(options_))),
       ctx_(make_context(options_)),
       network_(make_network(*ctx_, options_, pictures_->shape())),
       targets_(*ctx_, options_.seed, pictures_->size(), options_.dimension, target_kind(options_)),
@@ -364,11 +376,8 @@ double Training::online_knn() {
   constexpr std::int64_t kBank = 10000, kTest = 2000;
   Options bank_options = options_;
   bank_options.limit = options_.limit < 0 ? kBank : std::min(kBank, options_.limit);
-  const auto spec = data::parse_spec(options_.data);
-  NAT_CHECK(pictures_->labelled() && data::has_split(spec, data::Split::test), ErrorKind::usage,
-            "--knn-every needs labels and a test split, which ", options_.data, " does not have");
   const auto bank = open_data(bank_options, data::Split::train);
-  const auto test = data::open_dataset(spec, data::Split::test,
+  const auto test = data::open_dataset(data::parse_spec(options_.data), data::Split::test,
                                        {.picture_size = options_.stored_size, .limit = kTest});
   const std::vector<std::string> taps = {"conv"};
   FeatureSet bank_set = extract_features(*ctx_, options_, network_, *bank, taps);
