@@ -309,7 +309,7 @@ TEST_CASE("a picture that cannot be decoded keeps its id and its flags") {
   write_year(folder, "year");
   folder.write("year/JPEGImages/2008_000008.jpg", "no picture");
   Bytes cut = gray_jpeg({90, 90});
-  cut.resize(cut.size() - 2);
+  cut.erase(cut.end() - 2, cut.end());
   folder.write("year/JPEGImages/000012.jpg", cut);  // its header is whole
   for (const Keep keep : {Keep::memory, Keep::disk}) {
     const auto pictures =
