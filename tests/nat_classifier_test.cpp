@@ -77,12 +77,42 @@ std::int64_t count_right(Context& ctx, ConstView logits, const Tensor& labels) {
 
 namespace {
 
+int flag_of(std::int64_t own, std::int64_t c) {
+  if (c == own) return 1;
+  return c == (own + 1) % kClasses ? 0 : -1;
+}
+
+// What the loss reads: the labels, or for the logistic one the flags that belong to them.
+Tensor answers_for(ClassifierLoss kind, const Tensor& labels) {
+  const bool flags = kind == ClassifierLoss::logistic;
+  Tensor answers(flags ? Shape(kBatch, kClasses) : Shape(kBatch), DType::i32);
+  for (std::int64_t i = 0; i < kBatch; ++i) {
+    const auto own = static_cast<std::int64_t>(std::lround(labels.get(i)));
+    if (!flags) answers.set(i, labels.get(i));
+    for (std::int64_t c = 0; flags && c < kClasses; ++c) {
+      answers.set(i * kClasses + c, flag_of(own, c));
+    }
+  }
+  return answers;
+}
+
 // Loss of the outputs y of a picture of class `own`, and its gradient, in double.
 double softmax_loss(const double* y, std::int64_t own, double* dy) {
   double sum = 0;
   for (std::int64_t c = 0; c < kClasses; ++c) sum += std::exp(y[c]);
   for (std::int64_t c = 0; c < kClasses; ++c) dy[c] = std::exp(y[c]) / sum - (c == own ? 1 : 0);
   return std::log(sum) - y[own];
+}
+
+// Of flags that say 1 for the own class, 0 for the next and -1 for the others.
+double logistic_loss(const double* y, std::int64_t own, double* dy) {
+  double loss = 0;
+  for (std::int64_t c = 0; c < kClasses; ++c) {
+    const int flag = flag_of(own, c);
+    loss += flag == 0 ? 0 : std::log(1 + std::exp(-flag * y[c]));
+    dy[c] = flag == 0 ? 0 : -flag / (1 + std::exp(flag * y[c]));
+  }
+  return loss;
 }
 
 // |y/|y| - e_own|^2 = 2 - 2 y_own/|y|
@@ -100,8 +130,9 @@ double square_loss(const double* y, std::int64_t own, double* dy) {
 
 TEST_CASE("one step is that of regression by the loss, which it returns") {
   for (const auto& [kind, reference] : {std::pair{ClassifierLoss::softmax, &softmax_loss},
-                                        {ClassifierLoss::square, &square_loss}}) {
-    CAPTURE(kind == ClassifierLoss::square);
+                                        {ClassifierLoss::square, &square_loss},
+                                        {ClassifierLoss::logistic, &logistic_loss}}) {
+    CAPTURE(static_cast<int>(kind));
     Context ctx(kDevice);
     Sequential head = linear_head(ctx);
     initialize(ctx, Init::torch7, 3, head.parameters());
@@ -109,7 +140,8 @@ TEST_CASE("one step is that of regression by the loss, which it returns") {
     Crowd crowd(Shape(kBatch, kFeatures), 4);
     Classifier classifier(ctx, head, kBatch, {}, 1, kind);
     constexpr double kRate = 0.25;
-    const double loss = classifier.train(ctx, crowd.features.view(), crowd.labels.view(), 0, kRate);
+    const Tensor answers = answers_for(kind, crowd.labels);
+    const double loss = classifier.train(ctx, crowd.features.view(), answers.view(), 0, kRate);
 
     double expected_loss = 0;
     std::vector<double> expected = before;
@@ -150,6 +182,7 @@ TEST_CASE("a head with a hidden block and dropout learns what a crowd of points 
   ClassifierLoss kind = ClassifierLoss::softmax;
   SUBCASE("float32") {}
   SUBCASE("the square loss") { kind = ClassifierLoss::square; }
+  SUBCASE("the logistic loss") { kind = ClassifierLoss::logistic; }
   SUBCASE("bfloat16") {
     if (!kOnCuda && !cpu_info().bf16) {
       MESSAGE("skipped: no bfloat16 instructions");
@@ -170,7 +203,8 @@ TEST_CASE("a head with a hidden block and dropout learns what a crowd of points 
       double first = 0, last = 0;
       for (std::uint32_t step = 0; step < 30; ++step) {
         Crowd crowd(shape, 10 + step);
-        last = classifier.train(ctx, crowd.features.view(), crowd.labels.view(), step, 0.05);
+        const Tensor answers = answers_for(kind, crowd.labels);
+        last = classifier.train(ctx, crowd.features.view(), answers.view(), step, 0.05);
         if (step == 0) first = last;
       }
       CHECK(last < 0.5 * first);

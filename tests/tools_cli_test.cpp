@@ -84,54 +84,6 @@ TEST_CASE("fresh classifiers on the frozen network judge its convolutions") {
   check_refused(workspace, {"eval", "layers", run, "--layers", "conv9"}, 2, {"conv9", "conv3"});
 }
 
-TEST_CASE("the whole network is fine-tuned beside one that begins at nothing") {
-  const Workspace workspace;
-  const std::string data = make_data(workspace), run = workspace.at("run");
-  REQUIRE(nat::tools::nat(workspace, small_run(data, run)).code == 0);
-  const auto finetune = [&](std::vector<std::string> more) {
-    more.insert(more.begin(), {"eval", "finetune", run, "--json"});
-    const Outcome outcome = nat::tools::nat(workspace, more);
-    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
-    const auto json = nlohmann::json::parse(outcome.out);
-    CHECK(json.size() == 1);  // no raw pixels
-    return json.at("network").at("finetune");
-  };
-  const auto softmax = finetune({"--epochs", "10"});
-  CHECK(softmax.at("trained").get<double>() > 0.9);  // four classes
-  CHECK(softmax.at("untrained").get<double>() > 0.9);
-  CHECK(softmax.at("n_test").get<int>() == 128);
-  CHECK(finetune({"--epochs", "10"}) == softmax);
-  const auto square = finetune({"--epochs", "10", "--loss", "square", "--weight-decay", "1e-4"});
-  CHECK(square.at("trained").get<double>() > 0.9);
-
-  // Few labels and a rate that changes next to nothing: what differs is where they begin.
-  const auto still = finetune({"--epochs", "1", "--lr", "1e-6", "--labels", "64"});
-  CHECK(still.at("trained") != still.at("untrained"));
-
-  const auto refused = [&](const std::vector<std::string>& more,
-                           const std::vector<std::string>& words) {
-    std::vector<std::string> arguments = {"eval", "finetune", run};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    check_refused(workspace, arguments, 2, words);
-  };
-  refused({"--layers", "conv"}, {"--layers", "whole network"});
-  refused({"--labels", "513"}, {"--labels 513", "512"});
-  refused({"--loss", "hinge"}, {"hinge", "square"});
-  refused({"--weight-decay", "2"}, {"--weight-decay", "2"});
-  check_refused(workspace, {"eval", "all", run, "--labels", "64"}, 2, {"--labels", "all"});
-}
-
-TEST_CASE("classifiers refuse training and test pictures of different shapes") {
-  const Workspace workspace;
-  const std::string data = make_data(workspace), run = workspace.at("run");
-  REQUIRE(nat::tools::nat(workspace, small_run(data, run)).code == 0);
-  // 128 test pictures of 8 x 8 pixels.
-  std::string small = read_file(data + "/t10k-images-idx3-ubyte").substr(0, 16 + 128 * 64);
-  small[11] = small[15] = 8;
-  write_file(data + "/t10k-images-idx3-ubyte", small);
-  check_refused(workspace, {"eval", "mlp", run}, 3, {"8x8x1", "16x16x1"});
-}
-
 TEST_CASE("retrieval and cluster print their measures, one row each, and leave no results.json") {
   const Workspace workspace;
   const std::string run = workspace.at("run");

@@ -124,7 +124,8 @@ Command eval_command(CLI::App& nat) {
   add_value(*app, "--schedule", asked->probe.schedule,
             "mlp, layers, finetune: cosine, or official: constant for 20 epochs, then decaying");
   add_value(*app, "--loss", asked->probe.loss,
-            "mlp, layers, finetune: softmax, or square: that of NAT, with the class as the target");
+            "mlp, layers, finetune: softmax, or square: that of NAT, with the class as the target; "
+            "auto = softmax, and logistic where pictures have several labels");
   add_value(*app, "--weight-decay", asked->probe.weight_decay,
             "mlp, layers, finetune: weight decay a step");
   add_value(*app, "--views", asked->probe.views,

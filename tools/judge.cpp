@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "engine/parameter_file.h"
+#include "nat/evaluate/average_precision.h"
 #include "nat/evaluate/cluster.h"
 #include "nat/evaluate/knn.h"
 #include "nat/evaluate/linear_probe.h"
@@ -82,6 +83,39 @@ std::string measure_name(ProbeHead head) {
   return "finetune";
 }
 
+double share_right(const FeatureMatrix& outputs, const std::vector<std::int32_t>& ids,
+                   const data::Dataset& test) {
+  std::int64_t right = 0;
+  for (std::int64_t i = 0; i < outputs.rows; ++i) {
+    const float* row = outputs.row(i);
+    right += std::max_element(row, row + outputs.columns) - row ==
+             test.label(ids[static_cast<std::size_t>(i)]);
+  }
+  return static_cast<double>(right) / static_cast<double>(outputs.rows);
+}
+
+// `measure` names what is averaged over the classes, or counted where pictures have one label.
+Scores score_outputs(const FeatureMatrix& outputs, const std::vector<std::int32_t>& ids,
+                     const data::Dataset& test, const std::string& measure) {
+  Scores scores;
+  const std::int64_t n = outputs.rows;
+  if (!test.multi_label()) {
+    const double share = share_right(outputs, ids, test);
+    scores[measure] = {share, standard_error(share, n), n};
+    return scores;
+  }
+  std::vector<std::int8_t> flags;
+  for (const std::int32_t id : ids) {
+    flags.insert(flags.end(), test.flags(id).begin(), test.flags(id).end());
+  }
+  const auto mean = [&](PrecisionMean kind) {
+    return Score{mean_average_precision(kind, outputs, flags).mean, {}, n};
+  };
+  scores[measure + "_map11"] = mean(PrecisionMean::voc2007);
+  scores[measure + "_map"] = mean(PrecisionMean::area);
+  return scores;
+}
+
 // By tap.
 std::map<std::string, Scores> judge_by_probe(Context& ctx, const Options& options,
                                              const ProbeOptions& probe, Judged judged,
@@ -89,10 +123,10 @@ std::map<std::string, Scores> judge_by_probe(Context& ctx, const Options& option
                                              const data::Dataset& test) {
   const std::string measure = measure_name(probe.head);
   judged.title = measure + " on " + judged.title;
-  const std::int64_t n = std::ssize(test.usable_ids());
+  const ProbeOutputs outputs = probe_outputs(ctx, options, probe, judged, train, test);
   std::map<std::string, Scores> verdict;
-  for (const auto& [tap, share] : probe_accuracy(ctx, options, probe, judged, train, test)) {
-    verdict[tap][measure] = {share, standard_error(share, n), n};
+  for (const auto& [tap, said] : outputs.at) {
+    verdict[tap] = score_outputs(said, outputs.ids, test, measure);
   }
   return verdict;
 }
@@ -134,19 +168,27 @@ Scores judge_pixels(Context& ctx, const Options& options, const JudgeOptions& ju
                      "raw", train.classes());
 }
 
-void require_labels(const data::Dataset& pictures, const std::string& source) {
-  NAT_CHECK(
-      pictures.labelled(), ErrorKind::data, "--data ", source,
-      ": the pictures have no labels; judging features needs them (folders of classes, IDX or "
-      "CIFAR)");
+void require_labels(const data::Dataset& pictures, const JudgeOptions& judging,
+                    const std::string& source) {
+  if (pictures.multi_label()) {
+    NAT_CHECK(judging.probe, ErrorKind::usage, "--data ", source,
+              ": the pictures have several labels each, which only mlp, layers and finetune take");
+    return;
+  }
+  NAT_CHECK(pictures.labelled(), ErrorKind::data, "--data ", source,
+            ": the pictures have no labels; judging features needs them (folders of classes, IDX, "
+            "CIFAR or VOC)");
 }
 
 // The training pictures of `source`; of `labels` > 0 that many, the same share of each class.
 std::unique_ptr<data::Dataset> open_labelled(const Options& options, std::int64_t labels,
                                              const std::string& source) {
   Options limited = options;
-  if (labels > 0) limited.limit = labels;
+  if (labels != 0) limited.limit = std::max<std::int64_t>(labels, 1);
   auto pictures = open_data(limited, data::Split::train, source);
+  NAT_CHECK(labels == 0 || labels >= pictures->classes(), ErrorKind::usage, "--labels ", labels,
+            ": ", source, " has ", pictures->classes(),
+            " classes; give at least one label each, or 0 for all there are");
   NAT_CHECK(labels <= pictures->size(), ErrorKind::usage, "--labels ", labels, ": ", source,
             " has ", pictures->size(), " training pictures; give at most as many");
   return pictures;
@@ -178,6 +220,23 @@ std::string alone_in_class(const data::Dataset& test) {
   if (alone == 0) return "";
   return str("retrieval leaves out ", alone, " of ", test.usable_ids().size(),
              " test pictures, each the only one of its class");
+}
+
+// Which classes the mean of average precisions has to leave out; empty when there are none, or
+// pictures have one label.
+std::string never_shown(const data::Dataset& test) {
+  if (!test.multi_label()) return "";
+  std::string names;
+  for (int c = 0; c < test.classes(); ++c) {
+    const bool shown = std::any_of(
+        test.usable_ids().begin(), test.usable_ids().end(),
+        [&](std::int32_t id) { return test.flags(id)[static_cast<std::size_t>(c)] == 1; });
+    if (!shown)
+      names +=
+          (names.empty() ? "" : ", ") + test.catalog().class_names[static_cast<std::size_t>(c)];
+  }
+  if (names.empty()) return "";
+  return "the mean leaves out " + names + ", which no test picture shows";
 }
 
 // Why an MLP cannot stand on the pixels themselves; empty when it can, or when none is asked for.
@@ -214,8 +273,8 @@ Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
   const std::string source = judging.data.empty() ? options.data : judging.data;
   const auto train = open_labelled(options, judging.labels, source);
   const auto test = open_data(options, data::Split::test, source);
-  require_labels(*train, source);
-  require_labels(*test, source);
+  require_labels(*train, judging, source);
+  require_labels(*test, judging, source);
   if (judging.probe) validate(*judging.probe, options, *train, *test);
 
   Verdict verdict;
@@ -233,6 +292,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
       std::find(asked.begin(), asked.end(), "retrieval") != asked.end()) {
     leave_out(alone_in_class(*test));
   }
+  if (judging.probe) leave_out(never_shown(*test));
   const bool whole = judging.probe && judging.probe->head == ProbeHead::network;
   const bool pixels = !whole && !leave_out(too_many_pixels(options, judging, *train));
   Network network = load_trained(ctx, folder, options, train->shape(), nullptr);
@@ -279,18 +339,18 @@ std::string to_table(const Verdict& verdict) {
     if (score.standard_error) add("%*.2f", width, 100 * *score.standard_error);
     table += "\n";
   };
-  add("%-12s %-10s %9s %10s %7s %9s\n", "features", "measure", "trained", "untrained", "gain",
+  add("%-12s %-16s %9s %10s %7s %9s\n", "features", "measure", "trained", "untrained", "gain",
       "+- stderr");
   for (const std::string& tap : verdict.taps) {
     for (const auto& [what, trained] : verdict.trained.at(tap)) {
       const double untrained = verdict.untrained.at(tap).at(what).value;
-      add("%-12s %-10s %8.2f%% %9.2f%% %+7.2f", tap.c_str(), what.c_str(), 100 * trained.value,
+      add("%-12s %-16s %8.2f%% %9.2f%% %+7.2f", tap.c_str(), what.c_str(), 100 * trained.value,
           100 * untrained, 100 * (trained.value - untrained));
       add_error(trained, 10);
     }
   }
   for (const auto& [what, score] : verdict.raw) {
-    add("%-12s %-10s %9s %9.2f%%", "raw pixels", what.c_str(), "", 100 * score.value);
+    add("%-12s %-16s %9s %9.2f%%", "raw pixels", what.c_str(), "", 100 * score.value);
     add_error(score, 18);
   }
   return table;

@@ -22,7 +22,9 @@ struct Score {
 
 // measure -> score, in the order in which they are asked for: "knn", "linear", "linear_1k"; of
 // retrieval "recall_1", "recall_5", "recall_10", "map"; of cluster "nmi", "ari", "purity"; of
-// probes "mlp", "linear_sgd", "finetune"
+// probes "mlp", "linear_sgd", "finetune", the share of pictures they get right, or of pictures with
+// several labels "mlp_map11" and "mlp_map" (nat/evaluate/average_precision.h: voc2007, area) and so
+// on
 using Scores = nlohmann::ordered_map<std::string, Score>;
 
 struct Verdict {

@@ -18,7 +18,8 @@ Sgd sgd_of(const ProbeOptions& probe) {
   return {.momentum = 0.9f, .weight_decay = static_cast<float>(probe.weight_decay)};
 }
 
-ClassifierLoss loss_of(const ProbeOptions& probe) {
+ClassifierLoss loss_of(const ProbeOptions& probe, const data::Dataset& train) {
+  if (train.multi_label()) return ClassifierLoss::logistic;
   return probe.loss == "square" ? ClassifierLoss::square : ClassifierLoss::softmax;
 }
 
@@ -57,21 +58,50 @@ std::unique_ptr<Sequential> make_head(Context& ctx, const Options& options, Prob
   return net;
 }
 
+// What the pictures of a batch show, as the losses read it: labels (n), or flags (n, classes) where
+// pictures have several labels.
+class Answers {
+ public:
+  Answers(Context& ctx, const data::Dataset& pictures, std::int64_t batch)
+      : pictures_(pictures),
+        shape_(pictures.multi_label() ? Shape(batch, pictures.classes()) : Shape(batch)),
+        memory_(ctx.device, ConstView(nullptr, DType::i32, shape_).bytes(), "labels") {}
+
+  ConstView load(Context& ctx, const data::Batch& batch) {
+    const View answers(memory_.data(), DType::i32, shape_);
+    copy_to_device(ctx, ConstView(on_host(batch).data(), DType::i32, shape_), answers);
+    return answers;
+  }
+
+ private:
+  const std::vector<std::int32_t>& on_host(const data::Batch& batch) {
+    if (!pictures_.multi_label()) return batch.labels;
+    flags_.clear();
+    for (const std::int32_t id : batch.ids) {
+      const auto flags = pictures_.flags(id);
+      flags_.insert(flags_.end(), flags.begin(), flags.end());
+    }
+    return flags_;
+  }
+
+  const data::Dataset& pictures_;
+  Shape shape_;
+  Buffer memory_;
+  std::vector<std::int32_t> flags_;
+};
+
 // The classifiers of all taps, side by side.
 class Probes {
  public:
   Probes(Context& ctx, const Options& options, const ProbeOptions& probe, const Judged& judged,
-         int classes, std::int64_t batch)
-      : source_(judged.source),
-        labels_memory_(ctx.device, static_cast<std::size_t>(batch) * sizeof(std::int32_t),
-                       "labels"),
-        labels_(labels_memory_.data(), DType::i32, Shape(batch)) {
+         const data::Dataset& train, std::int64_t batch)
+      : source_(judged.source), answers_(ctx, train, batch) {
     for (const std::string& tap : judged.taps) {
       Shape features = source_.at(tap).shape;
       features.dim[0] = 1;
-      auto head = make_head(ctx, options, probe.head, judged.network, features, classes);
+      auto head = make_head(ctx, options, probe.head, judged.network, features, train.classes());
       auto classifier = std::make_unique<Classifier>(ctx, *head, batch, sgd_of(probe), options.seed,
-                                                     loss_of(probe));
+                                                     loss_of(probe, train));
       const double rate = probe.lr > 0 ? probe.lr : default_rate(probe.head, features);
       probes_.push_back({tap, rate, std::move(head), std::move(classifier)});
     }
@@ -80,21 +110,20 @@ class Probes {
   // `share` is that of the probes' first rates. Returns the mean loss over the probes.
   double train(Context& ctx, const data::Batch& batch, std::uint32_t step, double share) {
     source_.look(ctx, batch);
-    copy_to_device(ctx, ConstView(batch.labels.data(), DType::i32, labels_.shape), labels_);
+    const ConstView answers = answers_.load(ctx, batch);
     double loss = 0;
     for (const Probe& probe : probes_) {
       loss +=
-          probe.classifier->train(ctx, source_.at(probe.tap), labels_, step, share * probe.rate);
+          probe.classifier->train(ctx, source_.at(probe.tap), answers, step, share * probe.rate);
     }
     return loss / static_cast<double>(probes_.size());
   }
 
   // What the classifiers say of a batch is added to the rows from `first` on.
-  using Outputs = std::map<std::string, FeatureMatrix>;  // (pictures, classes) by tap
-  void predict(Context& ctx, const data::Batch& batch, std::int64_t first, Outputs& outputs) {
+  void predict(Context& ctx, const data::Batch& batch, std::int64_t first, ProbeOutputs& outputs) {
     source_.look(ctx, batch);
     for (const Probe& probe : probes_) {
-      FeatureMatrix& sums = outputs.at(probe.tap);
+      FeatureMatrix& sums = outputs.at.at(probe.tap);
       const ConstView logits = probe.classifier->logits(ctx, source_.at(probe.tap));
       host_.resize(static_cast<std::size_t>(logits.shape.elements()));
       copy_to_host(ctx, logits, View(host_.data(), DType::f32, logits.shape));
@@ -116,8 +145,7 @@ class Probes {
 
   FeatureSource& source_;
   std::vector<Probe> probes_;
-  Buffer labels_memory_;
-  View labels_;
+  Answers answers_;
   std::vector<float> host_;
 };
 
@@ -153,16 +181,6 @@ void train_probes(Context& ctx, const Options& options, const ProbeOptions& prob
   progress.finish();
 }
 
-double share_right(const FeatureMatrix& outputs, const std::vector<std::int32_t>& labels) {
-  std::int64_t right = 0;
-  for (std::int64_t i = 0; i < outputs.rows; ++i) {
-    const float* row = outputs.row(i);
-    right +=
-        std::max_element(row, row + outputs.columns) - row == labels[static_cast<std::size_t>(i)];
-  }
-  return static_cast<double>(right) / static_cast<double>(outputs.rows);
-}
-
 std::vector<data::Augmentation> views_of(const ProbeOptions& probe, const Options& options,
                                          const data::Dataset& test) {
   const data::PictureShape& shape = test.shape();
@@ -189,7 +207,10 @@ void validate(const ProbeOptions& probe, const Options& options, const data::Dat
   require_range("epochs", probe.epochs, std::int64_t{1}, std::int64_t{100000});
   require_range("lr", probe.lr, 0.0, 1e6);
   require_choice("schedule", probe.schedule, {"cosine", "official"});
-  require_choice("loss", probe.loss, {"softmax", "square"});
+  require_choice("loss", probe.loss, {"auto", "softmax", "square"});
+  NAT_CHECK(
+      probe.loss == "auto" || !train.multi_label(), ErrorKind::usage, "--loss ", probe.loss,
+      ": the pictures have several labels each, whose loss is the logistic one; leave it out");
   require_range("weight-decay", probe.weight_decay, 0.0, 1.0);
   views_of(probe, options, test);
   const auto text = [](const data::PictureShape& shape) {
@@ -206,31 +227,27 @@ std::int64_t probe_batch(const ProbeOptions& probe, const Options& options,
   return std::min<std::int64_t>(batch, std::ssize(train.usable_ids()));
 }
 
-std::map<std::string, double> probe_accuracy(Context& ctx, const Options& options,
-                                             const ProbeOptions& probe, const Judged& judged,
-                                             const data::Dataset& train,
-                                             const data::Dataset& test) {
+ProbeOutputs probe_outputs(Context& ctx, const Options& options, const ProbeOptions& probe,
+                           const Judged& judged, const data::Dataset& train,
+                           const data::Dataset& test) {
   const std::int64_t batch = probe_batch(probe, options, train);
-  Probes probes(ctx, options, probe, judged, train.classes(), batch);
+  Probes probes(ctx, options, probe, judged, train, batch);
   train_probes(ctx, options, probe, train, probes, judged.title);
 
-  Probes::Outputs outputs;
-  std::vector<std::int32_t> labels;
+  ProbeOutputs outputs;
   for (const std::string& tap : judged.taps) {
-    outputs[tap] = FeatureMatrix(std::ssize(test.usable_ids()), train.classes());
+    outputs.at[tap] = FeatureMatrix(std::ssize(test.usable_ids()), train.classes());
   }
   for (const data::Augmentation& view : views_of(probe, options, test)) {
     data::Loader loader(test, viewing(ctx, options, test, batch, view));
-    labels.clear();
+    outputs.ids.clear();
     loader.start_epoch(0);
     while (const data::Batch* shown = loader.next()) {
-      probes.predict(ctx, *shown, std::ssize(labels), outputs);
-      labels.insert(labels.end(), shown->labels.begin(), shown->labels.end());
+      probes.predict(ctx, *shown, std::ssize(outputs.ids), outputs);
+      outputs.ids.insert(outputs.ids.end(), shown->ids.begin(), shown->ids.end());
     }
   }
-  std::map<std::string, double> accuracy;
-  for (const auto& [tap, sums] : outputs) accuracy[tap] = share_right(sums, labels);
-  return accuracy;
+  return outputs;
 }
 
 }  // namespace nat::tools

@@ -21,7 +21,9 @@ struct ProbeOptions {
   double lr = 0;  // 0: default_rate of each place
   // cosine, or official: constant for 20 epochs, then lr / (1 + 0.3 (epochs - 20))
   std::string schedule = "cosine";
-  std::string loss = "softmax";  // softmax | square (nat/evaluate/classifier.h)
+  // auto | softmax | square (nat/evaluate/classifier.h). auto: softmax, and logistic where pictures
+  // have several labels, which is all they can have.
+  std::string loss = "auto";
   double weight_decay = 0;
   int views = 1;  // of a test picture, whose outputs are added up: 1, 2 or 10 (data/augment.h)
 };
@@ -31,8 +33,9 @@ struct ProbeOptions {
 // norm behind the first layer takes that out.
 double default_rate(ProbeHead head, Shape features);
 
-// Error(usage) when a value is out of range or the recipe's crops do not have so many views,
-// Error(data) when training and test pictures are stored in different shapes.
+// Error(usage) when a value is out of range, the loss is not for such labels or the recipe's crops
+// do not have so many views, Error(data) when training and test pictures are stored in different
+// shapes.
 void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& train,
               const data::Dataset& test);
 
@@ -46,11 +49,17 @@ struct Judged {
   std::string title;  // opens the lines of progress on stderr
 };
 
-// Trains a classifier for each of the taps on the labels of `train`; returns the share of pictures
-// of `test` that it gets right. The crops, initial values and seed are those of the run.
-std::map<std::string, double> probe_accuracy(Context& ctx, const Options& options,
-                                             const ProbeOptions& probe, const Judged& judged,
-                                             const data::Dataset& train, const data::Dataset& test);
+// What the classifiers say of the test pictures: the sum over the views, before softmax or sigmoid.
+struct ProbeOutputs {
+  std::map<std::string, FeatureMatrix> at;  // by tap: (pictures, classes)
+  std::vector<std::int32_t> ids;            // of the rows
+};
+
+// Trains a classifier for each of the taps on the labels of `train` and shows it `test`. The crops,
+// initial values and seed are those of the run.
+ProbeOutputs probe_outputs(Context& ctx, const Options& options, const ProbeOptions& probe,
+                           const Judged& judged, const data::Dataset& train,
+                           const data::Dataset& test);
 
 // Pictures a step, as far as there are so many: the batch of the run where its whole network
 // learns, otherwise 256.

@@ -6,6 +6,7 @@
 #include "kernels/cast.h"
 #include "kernels/nat_head.h"
 #include "kernels/reduce.h"
+#include "kernels/sigmoid_xent.h"
 #include "kernels/softmax_xent.h"
 #include "kernels/targets.h"
 
@@ -39,20 +40,27 @@ void Classifier::take(Context& ctx, ConstView features) {
 }
 
 // Loss of every picture, and the gradient of their mean where backward starts.
-void Classifier::differentiate(Context& ctx, ConstView labels, View losses) {
+void Classifier::differentiate(Context& ctx, ConstView answers, View losses) {
   const ConstView y = execution_.output();
+  const View dy = execution_.output_gradient();
   const float scale = 1 / static_cast<float>(execution_.batch());
-  if (loss_ == ClassifierLoss::softmax) {
-    softmax_xent(ctx, scale, y, labels, losses, execution_.output_gradient());
-    return;
+  switch (loss_) {
+    case ClassifierLoss::softmax:
+      softmax_xent(ctx, scale, y, answers, losses, dy);
+      break;
+    case ClassifierLoss::logistic:
+      sigmoid_xent(ctx, scale, y, answers, losses, dy);
+      break;
+    case ClassifierLoss::square:
+      const View targets(targets_.data(), DType::f32, y.shape);
+      target_rows(ctx, TargetKind::basis, seed_, answers, targets);
+      nat_head(ctx, scale, y, targets, View(normalized_.data(), DType::f32, y.shape),
+               View(inv_norm_.data(), DType::f32, losses.shape), losses, dy);
+      break;
   }
-  const View targets(targets_.data(), DType::f32, y.shape);
-  target_rows(ctx, TargetKind::basis, seed_, labels, targets);
-  nat_head(ctx, scale, y, targets, View(normalized_.data(), DType::f32, y.shape),
-           View(inv_norm_.data(), DType::f32, losses.shape), losses, execution_.output_gradient());
 }
 
-double Classifier::train(Context& ctx, ConstView features, ConstView labels, std::uint32_t step,
+double Classifier::train(Context& ctx, ConstView features, ConstView answers, std::uint32_t step,
                          double learning_rate) {
   const Dials dials{.rate = static_cast<float>(learning_rate), .step = step};
   const Shape bytes(sizeof(Dials));
@@ -64,7 +72,7 @@ double Classifier::train(Context& ctx, ConstView features, ConstView labels, std
 
   const View losses(losses_.data(), DType::f32, Shape(execution_.batch()));
   const View loss_sum(loss_sum_.data(), DType::f32, Shape(1));
-  differentiate(ctx, labels, losses);
+  differentiate(ctx, answers, losses);
   sum(ctx, losses, loss_sum);
   execution_.backward(ctx, pass);
   sgd_step(ctx, sgd_, ConstView(&device_dials->rate, DType::f32, Shape(1)), loss_sum,

@@ -3,7 +3,7 @@
 // convolutions, on other crops of the pictures in every epoch. Where the features are the pictures
 // themselves and the head is a whole network, this is training with labels.
 //
-//   loss = sum_i l(head(x_i), label_i) / n        gradient and SGD of the head alone
+//   loss = sum_i l(head(x_i), answer_i) / n        gradient and SGD of the head alone
 //
 // Everything lives in the context's memory. One step is bit for bit the same whenever its inputs
 // are.
@@ -14,10 +14,11 @@
 
 namespace nat {
 
-// l(y, label) of one picture.
-//   softmax   -log softmax(y)[label]
-//   square    |y/|y| - e_label|^2: the loss of NAT with the class as the target (paper, table 1)
-enum class ClassifierLoss { softmax, square };
+// l(y, answer) of one picture.
+//   softmax    -log softmax(y)[label]
+//   square     |y/|y| - e_label|^2: the loss of NAT with the class as the target (paper, table 1)
+//   logistic   sum over classes, for pictures of several labels (kernels/sigmoid_xent.h)
+enum class ClassifierLoss { softmax, square, logistic };
 
 class Classifier {
  public:
@@ -25,15 +26,16 @@ class Classifier {
   Classifier(Context& ctx, Sequential& head, std::int64_t batch, const Sgd& sgd, std::uint64_t seed,
              ClassifierLoss loss = ClassifierLoss::softmax);
 
-  // features (n, ...) as the head expects them, n the batch, in any dtype and channel block; labels
-  // (n) i32 in [0, classes). `step` is counted over the whole training. Returns the loss.
+  // features (n, ...) as the head expects them, n the batch, in any dtype and channel block;
+  // answers i32: labels (n) in [0, classes), or flags (n, classes) of the logistic loss. `step` is
+  // counted over the whole training. Returns the loss.
   // Error(not_finite) when it is NaN or infinite; parameters are then still those of the step
   // before.
-  double train(Context& ctx, ConstView features, ConstView labels, std::uint32_t step,
+  double train(Context& ctx, ConstView features, ConstView answers, std::uint32_t step,
                double learning_rate);
 
-  // (n, classes) f32, what the head says: no softmax, not normalised; valid until the next call.
-  // Running statistics, no dropout.
+  // (n, classes) f32, what the head says: no softmax, no sigmoid, not normalised; valid until the
+  // next call. Running statistics, no dropout.
   ConstView logits(Context& ctx, ConstView features);
 
   std::int64_t classes() const { return head_.output_features(); }
@@ -46,7 +48,7 @@ class Classifier {
   };
 
   void take(Context& ctx, ConstView features);
-  void differentiate(Context& ctx, ConstView labels, View losses);
+  void differentiate(Context& ctx, ConstView answers, View losses);
 
   Sequential& head_;
   Sgd sgd_;

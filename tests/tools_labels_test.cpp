@@ -1,0 +1,126 @@
+// Classifiers that are trained with labels, through the program: the whole network, pictures with
+// several labels, and what is refused.
+#include <nlohmann/json.hpp>
+
+#include "tests/tools_support.h"
+
+using namespace nat::tools;
+
+namespace {
+
+// The VOC layout, 16 x 16 pixels: lying bars in the left half, a light square in the right half,
+// both, or neither; now and then the square is difficult. Only training pictures show a "ghost".
+std::string make_devkit(const Workspace& workspace) {
+  const std::string year = workspace.at("VOC2007");
+  const auto write_split = [&](const std::string& split, int first, int count) {
+    std::string ids, bars, ghosts, squares;
+    for (int i = first; i < first + count; ++i) {
+      const auto draw = nat::philox(7, nat::RandomStream::synthetic, 2, std::uint64_t(i));
+      const bool has_bars = (draw.value[0] & 1) != 0, has_square = (draw.value[1] & 1) != 0;
+      const int top = static_cast<int>(draw.value[2] % 8);
+      std::string pixels;
+      for (int y = 0; y < 16; ++y) {
+        for (int x = 0; x < 16; ++x) {
+          const bool in_bars = has_bars && x < 7 && (y & 2) == 0;
+          const bool in_square = has_square && x > 8 && y >= top && y < top + 6;
+          const auto at = std::uint64_t(256 * i + 16 * y + x);
+          const auto noise = nat::philox(7, nat::RandomStream::synthetic, 3, at).value[0] % 40;
+          pixels.push_back(static_cast<char>(noise + (in_bars || in_square ? 180 : 30)));
+        }
+      }
+      const std::string id = "2007_" + std::to_string(1000 + i);
+      write_file(year + "/JPEGImages/" + id + ".jpg", "P5 16 16 255\n" + pixels);  // as PGM
+      ids += id + "\n";
+      bars += id + (has_bars ? "  1\n" : " -1\n");
+      squares += id + (i % 11 == 0 ? "  0\n" : has_square ? "  1\n" : " -1\n");
+      ghosts += id + (split == "trainval" && i % 2 == 0 ? "  1\n" : " -1\n");
+    }
+    const std::string lists = year + "/ImageSets/Main/";
+    write_file(lists + split + ".txt", ids);
+    write_file(lists + "bars_" + split + ".txt", bars);
+    write_file(lists + "ghost_" + split + ".txt", ghosts);
+    write_file(lists + "square_" + split + ".txt", squares);
+  };
+  write_split("trainval", 0, 256);
+  write_split("test", 256, 100);
+  return "voc:" + year;
+}
+
+}  // namespace
+
+TEST_CASE("the whole network is fine-tuned beside one that begins at nothing") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run)).code == 0);
+  const auto finetune = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"eval", "finetune", run, "--json"});
+    const Outcome outcome = nat::tools::nat(workspace, more);
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    const auto json = nlohmann::json::parse(outcome.out);
+    CHECK(json.size() == 1);  // no raw pixels
+    return json.at("network").at("finetune");
+  };
+  const auto softmax = finetune({"--epochs", "10"});
+  CHECK(softmax.at("trained").get<double>() > 0.9);  // four classes
+  CHECK(softmax.at("untrained").get<double>() > 0.9);
+  CHECK(softmax.at("n_test").get<int>() == 128);
+  CHECK(finetune({"--epochs", "10"}) == softmax);
+  const auto square = finetune({"--epochs", "10", "--loss", "square", "--weight-decay", "1e-4"});
+  CHECK(square.at("trained").get<double>() > 0.9);
+
+  // Few labels and a rate that changes next to nothing: what differs is where they begin.
+  const auto still = finetune({"--epochs", "1", "--lr", "1e-6", "--labels", "64"});
+  CHECK(still.at("trained") != still.at("untrained"));
+
+  const auto refused = [&](const std::vector<std::string>& more,
+                           const std::vector<std::string>& words) {
+    std::vector<std::string> arguments = {"eval", "finetune", run};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    check_refused(workspace, arguments, 2, words);
+  };
+  refused({"--layers", "conv"}, {"--layers", "whole network"});
+  refused({"--labels", "513"}, {"--labels 513", "512"});
+  refused({"--labels", "3"}, {"--labels 3", "4 classes"});
+  refused({"--labels", "-1"}, {"--labels -1", "4 classes"});
+  refused({"--loss", "hinge"}, {"hinge", "square"});
+  refused({"--weight-decay", "2"}, {"--weight-decay", "2"});
+  check_refused(workspace, {"eval", "all", run, "--labels", "64"}, 2, {"--labels", "all"});
+}
+
+TEST_CASE("classifiers refuse training and test pictures of different shapes") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run)).code == 0);
+  // 128 test pictures of 8 x 8 pixels.
+  std::string small = read_file(data + "/t10k-images-idx3-ubyte").substr(0, 16 + 128 * 64);
+  small[11] = small[15] = 8;
+  write_file(data + "/t10k-images-idx3-ubyte", small);
+  check_refused(workspace, {"eval", "mlp", run}, 3, {"8x8x1", "16x16x1"});
+}
+
+TEST_CASE("pictures with several labels are judged by the mean of average precisions") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run"), devkit = make_devkit(workspace);
+  REQUIRE(nat::tools::nat(workspace, small_run(devkit, run)).code == 0);
+  for (const auto& [how, place] :
+       {std::pair{"mlp", "conv"}, {"layers", "conv2"}, {"finetune", "network"}}) {
+    CAPTURE(how);
+    const Outcome outcome =
+        nat::tools::nat(workspace, {"eval", how, run, "--epochs", "20", "--json"});
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    CHECK(outcome.err.find("the mean leaves out ghost, which no test picture shows") !=
+          std::string::npos);
+    const auto scores = nlohmann::json::parse(outcome.out).at(place);
+    CHECK(scores.size() == 2);
+    const std::string measure = std::string(how) == "layers" ? "linear_sgd" : how;
+    for (const char* kind : {"_map11", "_map"}) {
+      // Half of the pictures show each class: chance is 0.5, and a little more for map11.
+      CHECK(scores.at(measure + kind).at("trained").get<double>() > 0.9);
+      CHECK(scores.at(measure + kind).at("trained").get<double>() <= 1);
+      CHECK(scores.at(measure + kind).at("n_test") == 100);
+      CHECK_FALSE(scores.at(measure + kind).contains("stderr"));
+    }
+  }
+  check_refused(workspace, {"eval", "knn", run}, 2, {"several labels", "mlp"});
+  check_refused(workspace, {"eval", "mlp", run, "--loss", "square"}, 2, {"square", "logistic"});
+}
