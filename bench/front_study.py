@@ -20,7 +20,7 @@ JUDGED = (("conv", "knn"), ("conv", "linear"), ("embedding", "knn"))
 def figures(asked, folder):
     """In percent, by the head of the column."""
     results = results_of(folder)
-    tuned = fine_tune(asked, folder, "softmax", asked.limit)
+    tuned = fine_tune(asked.nat, folder, "softmax", asked.limit, asked.steps)
     judged = {which: accuracies(results, JUDGED, which) for which in ("trained", "untrained")}
     return {f"{head}, {which}": judged[which][head] for head in judged["trained"]
             for which in judged} | {"labels, from scratch": 100 * tuned["untrained"],

@@ -10,7 +10,7 @@ order, so the second table compares them seed by seed. Needs only the standard l
 import pathlib
 import statistics
 
-from assignment_ablation import (accuracies, arguments, measure, print_heading, results_of, table_row,
+from assignment_ablation import (accuracies, arguments, print_heading, results_of, rows_of, table_row,
                                  train_and_judge)
 
 NEVER = 0
@@ -27,12 +27,12 @@ def trained(folders):
     return [accuracies(results_of(folder), JUDGED, "trained") for folder in folders]
 
 
-def print_accuracies(runs):
+def print_accuracies(runs, epochs):
     print("| period | epochs that re-assign | " + " | ".join(HEADS) + " |")
     print("|---|---:|" + "---:|" * len(HEADS))
     untrained = [accuracies(results_of(folder), JUDGED, "untrained") for folder in next(iter(runs.values()))]
     print(table_row("untrained | -", untrained, dict.fromkeys(untrained[0], 2)))
-    for (period, epochs), folders in runs.items():
+    for period, folders in runs.items():
         count = 0 if period == NEVER else (epochs - 1) // period + 1
         print(table_row(f"{label(period)} | {count}", trained(folders), dict.fromkeys(untrained[0], 2)))
 
@@ -42,8 +42,8 @@ def print_differences(runs):
     print("\nMinus never of the same seed, in points: mean (smallest .. largest).\n")
     print("| period | " + " | ".join(HEADS) + " |")
     print("|---|" + "---:|" * len(HEADS))
-    never = next(trained(folders) for (period, _), folders in runs.items() if period == NEVER)
-    for (period, _), folders in runs.items():
+    never = trained(runs[NEVER])
+    for period, folders in runs.items():
         if period == NEVER:
             continue
         cells = []
@@ -53,12 +53,21 @@ def print_differences(runs):
         print(f"| {label(period)} | " + " | ".join(cells) + " |")
 
 
+def training(folder):
+    """The last epoch of a run, whose features meet their targets before it re-assigns, if it does; and what
+    the assignments took."""
+    metrics, timing = rows_of(folder, "metrics.csv"), rows_of(folder, "timing.csv")
+    last = metrics[-1]
+    return {"loss": last["loss"], "cosine": last["cosine_before"],
+            "assign": sum(row["assign"] for row in timing), "train": sum(row["seconds"] for row in timing)}
+
+
 def print_training(runs):
-    print("\n| period | cosine, first epoch | before, last | after, last | moved %, last | assign s | train s |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    decimals = {"first": 3, "before": 3, "after": 3, "moved": 1, "assign": 2, "train": 0}
-    for (period, _), folders in runs.items():
-        print(table_row(label(period), [measure(folder) for folder in folders], decimals))
+    print("\n| period | loss, last epoch | cosine to the targets held, last epoch | assign s | train s |")
+    print("|---|---:|---:|---:|---:|")
+    decimals = {"loss": 4, "cosine": 3, "assign": 2, "train": 0}
+    for period, folders in runs.items():
+        print(table_row(label(period), [training(folder) for folder in folders], decimals))
 
 
 def main():
@@ -69,10 +78,10 @@ def main():
     runs = {}
     for seed in asked.seeds:
         for period in asked.periods:
-            runs.setdefault((period, asked.epochs), []).append(
+            runs.setdefault(period, []).append(
                 train_and_judge(asked, f"every-{period}", ["--period", str(period)], seed))
-    print_heading(asked, runs[asked.periods[0], asked.epochs], JUDGED)
-    print_accuracies(runs)
+    print_heading(asked, runs[asked.periods[0]], JUDGED)
+    print_accuracies(runs, asked.epochs)
     if NEVER in asked.periods:
         print_differences(runs)
     print_training(runs)

@@ -41,11 +41,17 @@ std::size_t find_named(const Entries& entries, const std::string& name) {
   return static_cast<std::size_t>(found - entries.begin());
 }
 
-void copy_same(Context& ctx, const std::string& name, View from, View to) {
+struct CopyOfValues {
+  View from, to;
+};
+
+CopyOfValues checked_copy(const std::string& name, View from, View to, bool same_order) {
   NAT_CHECK(from.shape == to.shape, ErrorKind::usage, "parameter ", name, " is ",
             to_string(from.shape), " in the network to copy from, here it is ",
             to_string(to.shape));
-  cast(ctx, from, to);
+  NAT_CHECK(same_order, ErrorKind::usage, "parameter ", name,
+            " lies in another order in the network to copy from");
+  return {from, to};
 }
 }  // namespace
 
@@ -124,16 +130,21 @@ void ParameterSet::from_file(const Parameter& parameter, const float* file, floa
 
 void copy_parameters(Context& ctx, const ParameterSet& from, std::string_view prefix,
                      ParameterSet& to) {
+  std::vector<CopyOfValues> copies;
   for (std::size_t i = 0; i < to.parameters().size(); ++i) {
-    const std::string& name = to.parameters()[i].name;
-    if (!name.starts_with(prefix)) continue;
-    copy_same(ctx, name, from.value(find_named(from.parameters(), name)), to.value(i));
+    const Parameter& parameter = to.parameters()[i];
+    if (!parameter.name.starts_with(prefix)) continue;
+    const std::size_t source = find_named(from.parameters(), parameter.name);
+    copies.push_back(checked_copy(parameter.name, from.value(source), to.value(i),
+                                  from.parameters()[source].row == parameter.row));
   }
   for (std::size_t i = 0; i < to.statistics().size(); ++i) {
     const std::string& name = to.statistics()[i].name;
     if (!name.starts_with(prefix)) continue;
-    copy_same(ctx, name, from.statistic(find_named(from.statistics(), name)), to.statistic(i));
+    const std::size_t source = find_named(from.statistics(), name);
+    copies.push_back(checked_copy(name, from.statistic(source), to.statistic(i), true));
   }
+  for (const CopyOfValues& copy : copies) cast(ctx, copy.from, copy.to);
   to.refresh_operands(ctx);
 }
 

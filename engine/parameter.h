@@ -20,6 +20,7 @@ namespace nat {
 // connected layer: the pixels and block of the activation it reads. Everything else: pixels = 1.
 struct RowLayout {
   std::int64_t pixels = 1, channels = 1, block = 1;
+  friend bool operator==(const RowLayout&, const RowLayout&) = default;
 };
 
 // What a parameter is; decides its initial value and whether weight decay applies (weights only).
@@ -89,7 +90,7 @@ class ParameterSet {
 
 // Values and statistics of `to` whose names begin with `prefix` become those of `from`, which lives
 // in the same context; momenta stay. Error(usage) names the first that `from` lacks or has in
-// another shape.
+// another shape or order, and then nothing has been copied.
 void copy_parameters(Context& ctx, const ParameterSet& from, std::string_view prefix,
                      ParameterSet& to);
 

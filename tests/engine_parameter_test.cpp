@@ -278,6 +278,17 @@ TEST_CASE("a prefix is copied only from a network that has all of it in the same
   const std::string missing =
       message_of(ErrorKind::usage, [&] { copy_parameters(ctx, other, "conv2.", to.parameters()); });
   CHECK(missing.find("conv2.weight is missing") != std::string::npos);
+
+  // One that fits and one that does not: nothing is copied. Nor where the order in memory differs.
+  const std::vector<float> before = file_values(to.parameters(), 0);
+  fill_random(wider.parameters().values(), 1);
+  message_of(ErrorKind::usage,
+             [&] { copy_parameters(ctx, wider.parameters(), "conv", to.parameters()); });
+  CHECK(file_values(to.parameters(), 0) == before);
+  ParameterSet plain = matrix(2, 4, 16, 16), blocked = matrix(2, 4, 16, 8);
+  const std::string order =
+      message_of(ErrorKind::usage, [&] { copy_parameters(ctx, plain, "w", blocked); });
+  CHECK(order.find("another order") != std::string::npos);
 }
 
 TEST_CASE("He's initial weights are normal with variance 2 / fan_in") {

@@ -258,3 +258,14 @@ TEST_CASE("features of another size than planned are refused") {
   const Tensor features(Shape(kBatch, kFeatures + 1), DType::f32);
   CHECK_THROWS_AS(classifier.logits(ctx, features.view()), Error);
 }
+
+TEST_CASE("the authors' schedule is constant for 20 epochs, then falls as 1 / (1 + 0.3 epochs)") {
+  constexpr std::int64_t kSteps = 7;  // an epoch
+  const Schedule schedule = official_classifier_schedule(kSteps);
+  const auto at = [&](std::int64_t epoch) { return schedule.at(epoch * kSteps, 100 * kSteps); };
+  CHECK(at(0) == 1);
+  CHECK(at(20) == 1);
+  CHECK(at(21) == doctest::Approx(1 / 1.3));
+  CHECK(at(30) == doctest::Approx(1.0 / 4));
+  CHECK(at(99) == doctest::Approx(1 / (1 + 0.3 * 79)));
+}

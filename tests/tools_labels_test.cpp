@@ -1,6 +1,7 @@
 // Classifiers that are trained with labels, through the program: the whole network, pictures with
 // several labels, and what is refused.
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "tests/tools_support.h"
 
@@ -78,13 +79,66 @@ TEST_CASE("the whole network is fine-tuned beside one that begins at nothing") {
     arguments.insert(arguments.end(), more.begin(), more.end());
     check_refused(workspace, arguments, 2, words);
   };
-  refused({"--layers", "conv"}, {"--layers", "whole network"});
+  refused({"--layers", "conv"}, {"--layers", "finetune does not take it"});
   refused({"--labels", "513"}, {"--labels 513", "512"});
   refused({"--labels", "3"}, {"--labels 3", "4 classes"});
-  refused({"--labels", "-1"}, {"--labels -1", "4 classes"});
+  refused({"--labels", "-1"}, {"--labels -1", "0 for all"});
   refused({"--loss", "hinge"}, {"hinge", "square"});
   refused({"--weight-decay", "2"}, {"--weight-decay", "2"});
-  check_refused(workspace, {"eval", "all", run, "--labels", "64"}, 2, {"--labels", "all"});
+  for (const auto& [how, option, value] : {std::tuple{"all", "--labels", "64"},
+                                           {"all", "--k", "5"},
+                                           {"all", "--layers", "conv"},
+                                           {"knn", "--epochs", "5"},
+                                           {"mlp", "--k", "5"},
+                                           {"cluster", "--labels", "64"},
+                                           {"retrieval", "--loss", "square"},
+                                           {"layers", "--clusters", "4"}}) {
+    check_refused(workspace, {"eval", how, run, option, value}, 2,
+                  {option, std::string("eval ") + how + " does not take it"});
+  }
+}
+
+TEST_CASE("few labels that leave a class out are used, and the class is named") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run");
+  // 40 of class 0 and 8 of each other: 5 labels take every eleventh picture or so.
+  const std::string data = workspace.at("data");
+  std::string labels, images = idx_pictures(64, 1, &labels), kept_images = images.substr(0, 16);
+  std::string kept_labels = labels.substr(0, 8);
+  for (int i = 0; i < 64; ++i) {
+    const bool rare = labels[8 + static_cast<std::size_t>(i)] == 3;
+    if (rare && i > 8) continue;
+    kept_images += images.substr(16 + 256 * static_cast<std::size_t>(i), 256);
+    kept_labels += labels[8 + static_cast<std::size_t>(i)];
+  }
+  const std::size_t count = kept_labels.size() - 8;
+  kept_images[7] = kept_labels[7] = static_cast<char>(count);
+  write_file(data + "/train-images-idx3-ubyte", kept_images);
+  write_file(data + "/train-labels-idx1-ubyte", kept_labels);
+  write_file(data + "/t10k-images-idx3-ubyte", idx_pictures(16, 2, &labels));
+  write_file(data + "/t10k-labels-idx1-ubyte", labels);
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run)).code == 0);
+  const Outcome few = nat::tools::nat(
+      workspace, {"eval", "finetune", run, "--labels", "4", "--epochs", "1", "--json"});
+  REQUIRE_MESSAGE(few.code == 0, few.err);
+  CHECK(few.err.find("no label is given for 3") != std::string::npos);
+}
+
+TEST_CASE("ten views of a test picture are added up where crops are smaller than pictures") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  REQUIRE(
+      nat::tools::nat(workspace, small_run(data, run, {"--crop", "shift", "--size", "14"})).code ==
+      0);
+  const auto judged = [&](const char* views) {
+    const Outcome outcome = nat::tools::nat(
+        workspace, {"eval", "mlp", run, "--epochs", "6", "--views", views, "--json"});
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    return nlohmann::json::parse(outcome.out).at("conv").at("mlp");
+  };
+  const auto one = judged("1"), ten = judged("10");
+  CHECK(ten.at("trained").get<double>() > 0.6);  // four classes
+  CHECK(ten != one);
 }
 
 TEST_CASE("classifiers refuse training and test pictures of different shapes") {
@@ -121,6 +175,26 @@ TEST_CASE("pictures with several labels are judged by the mean of average precis
       CHECK_FALSE(scores.at(measure + kind).contains("stderr"));
     }
   }
+  const Outcome few = nat::tools::nat(workspace, {"eval", "finetune", run, "--labels", "64",
+                                                  "--epochs", "2", "--views", "2", "--json"});
+  REQUIRE_MESSAGE(few.code == 0, few.err);
+  const auto classes =
+      nlohmann::json::parse(few.out).at("network").at("finetune_map").at("classes");
+  CHECK(classes.size() == 2);  // bars and square
+  CHECK(classes.at("square").at("trained").get<double>() > 0.3);
+
   check_refused(workspace, {"eval", "knn", run}, 2, {"several labels", "mlp"});
   check_refused(workspace, {"eval", "mlp", run, "--loss", "square"}, 2, {"square", "logistic"});
+
+  // Where no test picture shows anything there is nothing to judge, which is said before training.
+  const std::string lists = workspace.at("VOC2007/ImageSets/Main/");
+  for (const char* name : {"bars", "square"}) {
+    const std::string path = lists + name + "_test.txt";
+    std::string flags = read_file(path);
+    for (std::size_t at = 0; (at = flags.find("  1", at)) != std::string::npos;) {
+      flags.replace(at, 3, " -1");
+    }
+    write_file(path, flags);
+  }
+  check_refused(workspace, {"eval", "mlp", run}, 3, {"no test picture shows any", "3 classes"});
 }

@@ -32,7 +32,7 @@ Outcome train(const Options& options) {
 void conclude(const Options& options, bool as_json, std::chrono::steady_clock::time_point began) {
   std::fprintf(stderr, "judging the features ...\n");
   const RunFolder folder = RunFolder::open(options.out);
-  const Verdict verdict = judge(*make_context(options), folder, {});
+  const Verdict verdict = judge(*make_context(options), folder, folder.options(), {});
   if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
   const std::string json = to_json(verdict).dump(2) + "\n";
   write_durably(folder.file("results.json"), json);

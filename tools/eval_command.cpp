@@ -1,6 +1,9 @@
 // nat eval knn|linear|mlp|layers|finetune|retrieval|cluster|all: judge the features of a run.
+#include <algorithm>
 #include <cstdio>
+#include <map>
 #include <memory>
+#include <optional>
 
 #include "engine/durable_file.h"
 #include "tools/commands.h"
@@ -31,9 +34,12 @@ struct Asked {
   bool json = false;
 };
 
-ProbeHead head_of(const std::string& how) {
+// Of the judges that train classifiers.
+std::optional<ProbeHead> head_of(const std::string& how) {
   if (how == "mlp") return ProbeHead::mlp;
-  return how == "layers" ? ProbeHead::linear : ProbeHead::network;
+  if (how == "layers") return ProbeHead::linear;
+  if (how == "finetune") return ProbeHead::network;
+  return {};
 }
 
 std::vector<std::string> places(ProbeHead head, const Options& options) {
@@ -54,32 +60,49 @@ JudgeOptions judging(const Asked& asked, const Options& options) {
   judging.k = asked.k;
   judging.clusters = asked.clusters;
   judging.labels = asked.labels;
-  if (asked.how == "linear") {
-    judging.measures = {"linear", "linear_1k"};
-  } else if (asked.how == "mlp" || asked.how == "layers" || asked.how == "finetune") {
+  if (const auto head = head_of(asked.how)) {
     judging.probe = asked.probe;
-    judging.probe->head = head_of(asked.how);
-    judging.taps = places(judging.probe->head, options);
+    judging.probe->head = *head;
+    judging.taps = places(*head, options);
+  } else if (asked.how == "linear") {
+    judging.measures = {"linear", "linear_1k"};
   } else if (asked.how != "all") {
     judging.measures = {asked.how};
   }
-  if (!asked.taps.empty()) {
-    NAT_CHECK(asked.how != "finetune", ErrorKind::usage,
-              "--layers: finetune trains the whole network; leave it out");
-    judging.taps = asked.taps;
-  }
-  NAT_CHECK(asked.how != "all" || asked.labels == 0, ErrorKind::usage, "--labels ", asked.labels,
-            ": all judges with all labels, for results.json; name one judge");
+  if (!asked.taps.empty()) judging.taps = asked.taps;
   return judging;
+}
+
+// Options that change nothing for some judges, by the judges that take them.
+const std::map<std::string, std::vector<std::string>> kTakenBy = {
+    {"--layers", {"knn", "linear", "mlp", "layers", "retrieval", "cluster"}},
+    {"--k", {"knn"}},
+    {"--clusters", {"cluster"}},
+    {"--labels", {"knn", "linear", "mlp", "layers", "finetune"}},
+    {"--epochs", {"mlp", "layers", "finetune"}},
+    {"--lr", {"mlp", "layers", "finetune"}},
+    {"--schedule", {"mlp", "layers", "finetune"}},
+    {"--loss", {"mlp", "layers", "finetune"}},
+    {"--weight-decay", {"mlp", "layers", "finetune"}},
+    {"--views", {"mlp", "layers", "finetune"}},
+};
+
+void refuse_idle_options(const CLI::App& app, const std::string& how) {
+  for (const auto& [option, judges] : kTakenBy) {
+    const bool taken = std::find(judges.begin(), judges.end(), how) != judges.end();
+    NAT_CHECK(taken || app.count(option) == 0, ErrorKind::usage, option, ": eval ", how,
+              " does not take it; leave it out");
+  }
 }
 
 int evaluate(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
   if (asked.how == "all") require_writable(folder.file("results.json"));
   Options options = folder.options();
+  require_threads(asked.threads);
   options.threads = asked.threads;
   const auto ctx = make_context(options);
-  const Verdict verdict = judge(*ctx, folder, judging(asked, options));
+  const Verdict verdict = judge(*ctx, folder, options, judging(asked, options));
   if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
   const std::string json = to_json(verdict).dump(2) + "\n";
   if (asked.how == "all") write_durably(folder.file("results.json"), json);
@@ -109,14 +132,15 @@ Command eval_command(CLI::App& nat) {
   app->add_option("--data", asked->data, "labelled pictures, if not those of the run");
   app->add_option(
          "--layers", asked->taps,
-         "where to take features (conv, fc, embedding, conv1, ...); if not given: mlp conv, "
-         "layers every convolution, others conv,fc,embedding")
+         "all but finetune and all: where to take features (conv, fc, embedding, conv1, ...); if "
+         "not given: mlp conv, layers every convolution, others conv,fc,embedding")
       ->delimiter(',')
       ->allow_extra_args(false);
   add_value(*app, "--k", asked->k, "knn: neighbours");
   add_value(*app, "--clusters", asked->clusters, "cluster: how many; 0 = one a class");
   add_value(*app, "--labels", asked->labels,
-            "training pictures whose labels are used, a share of each class; 0 = all");
+            "knn, linear, mlp, layers, finetune: training pictures whose labels are used, spaced "
+            "evenly over the classes; 0 = all");
   add_value(*app, "--epochs", asked->probe.epochs,
             "mlp, layers, finetune: passes over the labelled pictures");
   add_value(*app, "--lr", asked->probe.lr,
@@ -133,7 +157,10 @@ Command eval_command(CLI::App& nat) {
             "(mirrored) or 10 (corners)");
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   app->add_flag("--json", asked->json, "print the result as JSON");
-  return {app, [asked] { return evaluate(*asked); }};
+  return {app, [app, asked] {
+            refuse_idle_options(*app, asked->how);
+            return evaluate(*asked);
+          }};
 }
 
 }  // namespace nat::tools

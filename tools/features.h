@@ -14,27 +14,28 @@
 
 namespace nat::tools {
 
-// What is looked at: stored pictures in, activations at several places out, in evaluation mode and
-// with running statistics.
+// What is looked at: stored pictures in, features of one or several places out.
 class FeatureSource {
  public:
   virtual ~FeatureSource() = default;
   // A batch that is not full leaves the last rows as they were.
   virtual void look(Context& ctx, const data::Batch& batch) = 0;
-  virtual ConstView at(const std::string& tap) const = 0;  // (batch, ...), until the next look()
+  // (batch, ...), until the next look(). Who has one place has it under every name.
+  virtual ConstView at(const std::string& tap) const = 0;
 };
 
+// Activations in evaluation mode, with running statistics.
 std::unique_ptr<FeatureSource> network_features(Context& ctx, const Options& options,
                                                 Network& network,
                                                 const data::PictureShape& pictures,
                                                 std::int64_t batch,
                                                 const std::vector<std::string>& taps);
-// What the network itself looks at, as it wants it: "input".
+// One place: what the network itself looks at, as it wants it.
 std::unique_ptr<FeatureSource> network_input(Context& ctx, const Options& options,
                                              const Network& network,
                                              const data::PictureShape& pictures,
                                              std::int64_t batch);
-// The pixels themselves at the network's input size, the baseline that needs no network: "raw".
+// One place: the pixels at the network's input size, the baseline that needs no network.
 std::unique_ptr<FeatureSource> pixel_features(Context& ctx, const Options& options,
                                               const data::PictureShape& pictures,
                                               std::int64_t batch);

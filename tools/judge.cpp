@@ -1,7 +1,6 @@
 #include "tools/judge.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "engine/parameter_file.h"
 #include "nat/evaluate/average_precision.h"
@@ -10,13 +9,12 @@
 #include "nat/evaluate/linear_probe.h"
 #include "nat/evaluate/retrieval.h"
 #include "nat/evaluate/standardize.h"
+#include "tools/left_out.h"
 #include "tools/session.h"
 
 namespace nat::tools {
 
 namespace {
-
-constexpr int kFewLabels = 1000;
 
 Score measure(Context& host, const std::string& what, int k, const LabelledFeatures& train,
               const LabelledFeatures& test, int classes) {
@@ -71,6 +69,10 @@ Scores judge_place(const JudgeOptions& judging, const FeatureSet& train, const F
   return scores;
 }
 
+bool trains(const JudgeOptions& judging, ProbeHead head) {
+  return judging.probe && judging.probe->head == head;
+}
+
 std::string measure_name(ProbeHead head) {
   switch (head) {
     case ProbeHead::mlp:
@@ -109,7 +111,12 @@ Scores score_outputs(const FeatureMatrix& outputs, const std::vector<std::int32_
     flags.insert(flags.end(), test.flags(id).begin(), test.flags(id).end());
   }
   const auto mean = [&](PrecisionMean kind) {
-    return Score{mean_average_precision(kind, outputs, flags).mean, {}, n};
+    const MeanAveragePrecision found = mean_average_precision(kind, outputs, flags);
+    Score score{found.mean, {}, n, {}};
+    for (std::size_t c = 0; c < found.of_class.size(); ++c) {
+      if (found.of_class[c]) score.of_class[test.catalog().class_names[c]] = *found.of_class[c];
+    }
+    return score;
   };
   scores[measure + "_map11"] = mean(PrecisionMean::voc2007);
   scores[measure + "_map"] = mean(PrecisionMean::area);
@@ -131,21 +138,10 @@ std::map<std::string, Scores> judge_by_probe(Context& ctx, const Options& option
   return verdict;
 }
 
-// `title` says which network, on stderr where that takes long.
-std::map<std::string, Scores> judge_network(Context& ctx, const Options& options,
-                                            const JudgeOptions& judging, Network& network,
-                                            const data::Dataset& train_pictures,
-                                            const data::Dataset& test_pictures,
-                                            const std::string& title) {
-  if (judging.probe) {
-    const std::int64_t batch = probe_batch(*judging.probe, options, train_pictures);
-    const auto source =
-        judging.probe->head == ProbeHead::network
-            ? network_input(ctx, options, network, train_pictures.shape(), batch)
-            : network_features(ctx, options, network, train_pictures.shape(), batch, judging.taps);
-    return judge_by_probe(ctx, options, *judging.probe, {*source, judging.taps, &network, title},
-                          train_pictures, test_pictures);
-  }
+std::map<std::string, Scores> judge_features(Context& ctx, const Options& options,
+                                             const JudgeOptions& judging, Network& network,
+                                             const data::Dataset& train_pictures,
+                                             const data::Dataset& test_pictures) {
   const FeatureSet train = extract_features(ctx, options, network, train_pictures, judging.taps);
   const FeatureSet test = extract_features(ctx, options, network, test_pictures, judging.taps);
   std::map<std::string, Scores> verdict;
@@ -153,6 +149,21 @@ std::map<std::string, Scores> judge_network(Context& ctx, const Options& options
     verdict[tap] = judge_place(judging, train, test, tap, train_pictures.classes());
   }
   return verdict;
+}
+
+// `title` says which network, on stderr where that takes long.
+std::map<std::string, Scores> judge_network(Context& ctx, const Options& options,
+                                            const JudgeOptions& judging, Network& network,
+                                            const data::Dataset& train, const data::Dataset& test,
+                                            const std::string& title) {
+  if (!judging.probe) return judge_features(ctx, options, judging, network, train, test);
+  const std::int64_t batch = probe_batch(*judging.probe, options, train);
+  const auto source =
+      trains(judging, ProbeHead::network)
+          ? network_input(ctx, options, network, train.shape(), batch)
+          : network_features(ctx, options, network, train.shape(), batch, judging.taps);
+  return judge_by_probe(ctx, options, *judging.probe, {*source, judging.taps, &network, title},
+                        train, test);
 }
 
 Scores judge_pixels(Context& ctx, const Options& options, const JudgeOptions& judging,
@@ -180,76 +191,45 @@ void require_labels(const data::Dataset& pictures, const JudgeOptions& judging,
             "CIFAR or VOC)");
 }
 
-// The training pictures of `source`; of `labels` > 0 that many, the same share of each class.
+// The training pictures of `source`; of `labels` > 0 that many.
 std::unique_ptr<data::Dataset> open_labelled(const Options& options, std::int64_t labels,
                                              const std::string& source) {
+  if (labels == 0) return open_data(options, data::Split::train, source);
+  NAT_CHECK(labels > 0, ErrorKind::usage, "--labels ", labels,
+            ": give a number of pictures, or 0 for all there are");
   Options limited = options;
-  if (labels != 0) limited.limit = std::max<std::int64_t>(labels, 1);
+  limited.limit = labels;
   auto pictures = open_data(limited, data::Split::train, source);
-  NAT_CHECK(labels == 0 || labels >= pictures->classes(), ErrorKind::usage, "--labels ", labels,
-            ": ", source, " has ", pictures->classes(),
-            " classes; give at least one label each, or 0 for all there are");
+  NAT_CHECK(labels >= pictures->classes(), ErrorKind::usage, "--labels ", labels, ": ", source,
+            " has ", pictures->classes(), " classes; give at least as many labels");
   NAT_CHECK(labels <= pictures->size(), ErrorKind::usage, "--labels ", labels, ": ", source,
             " has ", pictures->size(), " training pictures; give at most as many");
   return pictures;
 }
 
-// How many usable pictures each class has.
-std::vector<std::int64_t> class_sizes(const data::Dataset& pictures) {
-  std::vector<std::int64_t> count(static_cast<std::size_t>(std::max(1, pictures.classes())));
-  for (const std::int32_t id : pictures.usable_ids()) {
-    ++count[static_cast<std::size_t>(pictures.label(id))];
+bool asks_for(const JudgeOptions& judging, const std::string& measure) {
+  const auto& asked = judging.measures;
+  return std::find(asked.begin(), asked.end(), measure) != asked.end();
+}
+
+// Takes what these pictures do not allow out of `judging`, and says why.
+std::string leave_out(const Options& options, const data::Dataset& train, const data::Dataset& test,
+                      JudgeOptions& judging) {
+  std::string remark;
+  const auto note = [&remark](const std::string& reason) {
+    if (!reason.empty()) remark += (remark.empty() ? "" : "; ") + reason;
+    return !reason.empty();
+  };
+  if (judging.labels > 0) note(without_label(train));
+  if (asks_for(judging, "linear_1k") && note(too_few_labels(train))) {
+    std::erase(judging.measures, "linear_1k");
   }
-  return count;
-}
-
-// Why the training pictures cannot give balanced subsets of kFewLabels; empty when they can.
-std::string too_few_labels(const data::Dataset& train) {
-  const std::vector<std::int64_t> count = class_sizes(train);
-  const std::int64_t needed = (kFewLabels + std::ssize(count) - 1) / std::ssize(count);
-  const std::int64_t least = *std::min_element(count.begin(), count.end());
-  if (least >= needed) return "";
-  return str("linear_1k is left out: a class has ", least, " training pictures, its ", kFewLabels,
-             " labels take ", needed, " of each");
-}
-
-// Which test pictures retrieval has to leave out; empty when there are none.
-std::string alone_in_class(const data::Dataset& test) {
-  const std::vector<std::int64_t> count = class_sizes(test);
-  const auto alone = std::count(count.begin(), count.end(), 1);
-  if (alone == 0) return "";
-  return str("retrieval leaves out ", alone, " of ", test.usable_ids().size(),
-             " test pictures, each the only one of its class");
-}
-
-// Which classes the mean of average precisions has to leave out; empty when there are none, or
-// pictures have one label.
-std::string never_shown(const data::Dataset& test) {
-  if (!test.multi_label()) return "";
-  std::string names;
-  for (int c = 0; c < test.classes(); ++c) {
-    const bool shown = std::any_of(
-        test.usable_ids().begin(), test.usable_ids().end(),
-        [&](std::int32_t id) { return test.flags(id)[static_cast<std::size_t>(c)] == 1; });
-    if (!shown)
-      names +=
-          (names.empty() ? "" : ", ") + test.catalog().class_names[static_cast<std::size_t>(c)];
+  if (asks_for(judging, "retrieval")) note(alone_in_class(test));
+  note(never_shown(test));
+  if (trains(judging, ProbeHead::mlp) && note(too_many_pixels(options.size, train))) {
+    judging.raw = false;
   }
-  if (names.empty()) return "";
-  return "the mean leaves out " + names + ", which no test picture shows";
-}
-
-// Why an MLP cannot stand on the pixels themselves; empty when it can, or when none is asked for.
-// On those of AlexNet its first layer would take 10 GB with gradients and momenta.
-std::string too_many_pixels(const Options& options, const JudgeOptions& judging,
-                            const data::Dataset& pictures) {
-  constexpr std::int64_t kMost = 16384;  // numbers a picture: 64 x 64 in colour
-  if (!judging.probe || judging.probe->head != ProbeHead::mlp) return "";
-  const std::int64_t numbers =
-      std::int64_t{options.size} * options.size * pictures.shape().channels;
-  if (numbers <= kMost) return "";
-  return str("raw pixels are left out: ", numbers, " numbers a picture are too many for an MLP (",
-             kMost, " at most)");
+  return remark;
 }
 
 }  // namespace
@@ -268,8 +248,7 @@ Network load_trained(Context& ctx, const RunFolder& folder, const Options& optio
   return network;
 }
 
-Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
-  const Options options = folder.options();
+Verdict judge(Context& ctx, const RunFolder& folder, const Options& options, JudgeOptions judging) {
   const std::string source = judging.data.empty() ? options.data : judging.data;
   const auto train = open_labelled(options, judging.labels, source);
   const auto test = open_data(options, data::Split::test, source);
@@ -277,83 +256,21 @@ Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging) {
   require_labels(*test, judging, source);
   if (judging.probe) validate(*judging.probe, options, *train, *test);
 
+  if (judging.probe) judging.measures.clear();
+  if (trains(judging, ProbeHead::network)) judging.raw = false;
+
   Verdict verdict;
   verdict.taps = judging.taps;
-  const auto leave_out = [&verdict](const std::string& reason) {
-    if (!reason.empty()) verdict.remark += (verdict.remark.empty() ? "" : "; ") + reason;
-    return !reason.empty();
-  };
-  if (judging.probe) judging.measures.clear();
-  if (const auto few = std::find(judging.measures.begin(), judging.measures.end(), "linear_1k");
-      few != judging.measures.end() && leave_out(too_few_labels(*train))) {
-    judging.measures.erase(few);
-  }
-  if (const auto& asked = judging.measures;
-      std::find(asked.begin(), asked.end(), "retrieval") != asked.end()) {
-    leave_out(alone_in_class(*test));
-  }
-  if (judging.probe) leave_out(never_shown(*test));
-  const bool whole = judging.probe && judging.probe->head == ProbeHead::network;
-  const bool pixels = !whole && !leave_out(too_many_pixels(options, judging, *train));
+  verdict.remark = leave_out(options, *train, *test, judging);
   Network network = load_trained(ctx, folder, options, train->shape(), nullptr);
   verdict.trained =
       judge_network(ctx, options, judging, network, *train, *test, "the trained network");
-
   network = make_network(ctx, options, train->shape());  // as it was before training
   calibrate(ctx, options, network, *train);
   verdict.untrained =
       judge_network(ctx, options, judging, network, *train, *test, "the untrained network");
-  if (pixels) verdict.raw = judge_pixels(ctx, options, judging, *train, *test);
+  if (judging.raw) verdict.raw = judge_pixels(ctx, options, judging, *train, *test);
   return verdict;
-}
-
-nlohmann::ordered_json to_json(const Verdict& verdict) {
-  nlohmann::ordered_json json;
-  const auto add_certainty = [](nlohmann::ordered_json& entry, const Score& score) {
-    if (score.standard_error) entry["stderr"] = *score.standard_error;
-    entry["n_test"] = score.n_test;
-  };
-  for (const std::string& tap : verdict.taps) {
-    for (const auto& [what, trained] : verdict.trained.at(tap)) {
-      auto& entry = json[tap][what];
-      entry = {{"trained", trained.value}, {"untrained", verdict.untrained.at(tap).at(what).value}};
-      add_certainty(entry, trained);
-    }
-  }
-  for (const auto& [what, score] : verdict.raw) {
-    auto& entry = json["raw"][what];
-    entry = {{"value", score.value}};
-    add_certainty(entry, score);
-  }
-  return json;
-}
-
-std::string to_table(const Verdict& verdict) {
-  std::string table;
-  const auto add = [&](const char* format, auto... values) {
-    char line[160];
-    std::snprintf(line, sizeof line, format, values...);
-    table += line;
-  };
-  const auto add_error = [&](const Score& score, int width) {
-    if (score.standard_error) add("%*.2f", width, 100 * *score.standard_error);
-    table += "\n";
-  };
-  add("%-12s %-16s %9s %10s %7s %9s\n", "features", "measure", "trained", "untrained", "gain",
-      "+- stderr");
-  for (const std::string& tap : verdict.taps) {
-    for (const auto& [what, trained] : verdict.trained.at(tap)) {
-      const double untrained = verdict.untrained.at(tap).at(what).value;
-      add("%-12s %-16s %8.2f%% %9.2f%% %+7.2f", tap.c_str(), what.c_str(), 100 * trained.value,
-          100 * untrained, 100 * (trained.value - untrained));
-      add_error(trained, 10);
-    }
-  }
-  for (const auto& [what, score] : verdict.raw) {
-    add("%-12s %-16s %9s %9.2f%%", "raw pixels", what.c_str(), "", 100 * score.value);
-    add_error(score, 18);
-  }
-  return table;
 }
 
 }  // namespace nat::tools

@@ -2,8 +2,6 @@
 // network, always beside the same network untrained and beside raw pixels.
 #pragma once
 
-#include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,28 +9,9 @@
 #include "tools/features.h"
 #include "tools/probe.h"
 #include "tools/run_folder.h"
+#include "tools/verdict.h"
 
 namespace nat::tools {
-
-struct Score {
-  double value = 0;                      // fraction
-  std::optional<double> standard_error;  // none where pictures do not count one by one
-  std::int64_t n_test = 0;
-};
-
-// measure -> score, in the order in which they are asked for: "knn", "linear", "linear_1k"; of
-// retrieval "recall_1", "recall_5", "recall_10", "map"; of cluster "nmi", "ari", "purity"; of
-// probes "mlp", "linear_sgd", "finetune", the share of pictures they get right, or of pictures with
-// several labels "mlp_map11" and "mlp_map" (nat/evaluate/average_precision.h: voc2007, area) and so
-// on
-using Scores = nlohmann::ordered_map<std::string, Score>;
-
-struct Verdict {
-  std::vector<std::string> taps;
-  std::map<std::string, Scores> trained, untrained;  // by tap
-  Scores raw;
-  std::string remark;  // what was left out and why; empty when nothing was
-};
 
 struct JudgeOptions {
   std::vector<std::string> taps = {"conv", "fc", "embedding"};
@@ -41,10 +20,12 @@ struct JudgeOptions {
   int k = 20;
   int clusters = 0;  // 0: as many as there are classes
   // Instead of the measures: classifiers trained on random views. ProbeHead::network has the one
-  // place "network" and no raw pixels.
+  // place "network", and no raw pixels.
   std::optional<ProbeOptions> probe;
-  std::int64_t labels =
-      0;             // training pictures whose labels are used, a share of each class; 0: all
+  // Training pictures whose labels are used, spaced evenly within each class or, where pictures
+  // have several labels, over all of them; 0: all.
+  std::int64_t labels = 0;
+  bool raw = true;   // judge raw pixels as well
   std::string data;  // empty: the run's own
 };
 
@@ -52,12 +33,8 @@ struct JudgeOptions {
 Network load_trained(Context& ctx, const RunFolder& folder, const Options& options,
                      const data::PictureShape& pictures, std::int64_t* training_step);
 
-// Leaves linear_1k out, and says so, where a class has too few labels for its subsets, and raw
-// pixels where they are too many for an MLP. Says how many test pictures retrieval leaves out
-// because they are alone in their class.
-Verdict judge(Context& ctx, const RunFolder& folder, JudgeOptions judging);
-
-nlohmann::ordered_json to_json(const Verdict& verdict);
-std::string to_table(const Verdict& verdict);
+// `options` are those of the run, but for its threads. Verdict::remark says what had to be left out
+// (tools/left_out.h).
+Verdict judge(Context& ctx, const RunFolder& folder, const Options& options, JudgeOptions judging);
 
 }  // namespace nat::tools

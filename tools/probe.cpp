@@ -1,6 +1,7 @@
 #include "tools/probe.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstdio>
 
 #include "engine/init.h"
@@ -23,13 +24,10 @@ ClassifierLoss loss_of(const ProbeOptions& probe, const data::Dataset& train) {
   return probe.loss == "square" ? ClassifierLoss::square : ClassifierLoss::softmax;
 }
 
+// Of each classifier's first rate.
 Schedule schedule_of(const ProbeOptions& probe, std::int64_t steps_per_epoch) {
-  Schedule schedule;
-  schedule.rate = 1;  // of the classifier's own
-  schedule.kind = probe.schedule == "official" ? Schedule::Kind::inverse : Schedule::Kind::cosine;
-  schedule.t0 = 20 * steps_per_epoch;
-  schedule.gamma = 0.3 / static_cast<double>(steps_per_epoch);
-  return schedule;
+  if (probe.schedule == "official") return official_classifier_schedule(steps_per_epoch);
+  return {.kind = Schedule::Kind::cosine, .rate = 1};
 }
 
 // The network of the run for `classes`, with the convolutions of the one that is judged.
@@ -45,7 +43,10 @@ std::unique_ptr<Sequential> whole_network(Context& ctx, const Options& options,
 
 std::unique_ptr<Sequential> make_head(Context& ctx, const Options& options, ProbeHead head,
                                       const Network* judged, Shape features, int classes) {
-  if (head == ProbeHead::network) return whole_network(ctx, options, *judged, classes);
+  if (head == ProbeHead::network) {
+    assert(judged != nullptr);
+    return whole_network(ctx, options, *judged, classes);
+  }
   std::unique_ptr<Sequential> net;
   if (head == ProbeHead::linear) {
     net = linear_probe_head(ctx, features, classes);
@@ -65,7 +66,8 @@ class Answers {
   Answers(Context& ctx, const data::Dataset& pictures, std::int64_t batch)
       : pictures_(pictures),
         shape_(pictures.multi_label() ? Shape(batch, pictures.classes()) : Shape(batch)),
-        memory_(ctx.device, ConstView(nullptr, DType::i32, shape_).bytes(), "labels") {}
+        memory_(ctx.device, static_cast<std::size_t>(shape_.elements()) * sizeof(std::int32_t),
+                "labels") {}
 
   ConstView load(Context& ctx, const data::Batch& batch) {
     const View answers(memory_.data(), DType::i32, shape_);

@@ -12,6 +12,13 @@
 
 namespace nat {
 
+Schedule official_classifier_schedule(std::int64_t steps_per_epoch) {
+  return {.kind = Schedule::Kind::inverse,
+          .rate = 1,
+          .gamma = 0.3 / static_cast<double>(steps_per_epoch),
+          .t0 = 20 * steps_per_epoch};
+}
+
 Classifier::Classifier(Context& ctx, Sequential& head, std::int64_t batch, const Sgd& sgd,
                        std::uint64_t seed, ClassifierLoss loss)
     : head_(head),
@@ -51,12 +58,13 @@ void Classifier::differentiate(Context& ctx, ConstView answers, View losses) {
     case ClassifierLoss::logistic:
       sigmoid_xent(ctx, scale, y, answers, losses, dy);
       break;
-    case ClassifierLoss::square:
+    case ClassifierLoss::square: {
       const View targets(targets_.data(), DType::f32, y.shape);
       target_rows(ctx, TargetKind::basis, seed_, answers, targets);
       nat_head(ctx, scale, y, targets, View(normalized_.data(), DType::f32, y.shape),
                View(inv_norm_.data(), DType::f32, losses.shape), losses, dy);
       break;
+    }
   }
 }
 

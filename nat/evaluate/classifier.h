@@ -10,6 +10,7 @@
 #pragma once
 
 #include "engine/execution.h"
+#include "engine/schedule.h"
 #include "kernels/sgd.h"
 
 namespace nat {
@@ -19,6 +20,11 @@ namespace nat {
 //   square     |y/|y| - e_label|^2: the loss of NAT with the class as the target (paper, table 1)
 //   logistic   sum over classes, for pictures of several labels (kernels/sigmoid_xent.h)
 enum class ClassifierLoss { softmax, square, logistic };
+
+// The schedule of the authors' classifiers (test.lua of the official code), as shares of their
+// first rate: constant for 20 epochs, then 1 / (1 + 0.3 (epochs - 20)). Theirs falls once an epoch,
+// this one in every step.
+Schedule official_classifier_schedule(std::int64_t steps_per_epoch);
 
 class Classifier {
  public:

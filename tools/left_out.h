@@ -1,0 +1,30 @@
+// What a judge has to leave out on some pictures, and why: one clause for the user, empty when
+// nothing is left out.
+#pragma once
+
+#include <string>
+
+#include "data/dataset.h"
+
+namespace nat::tools {
+
+constexpr int kFewLabels = 1000;  // of linear_1k
+
+// Training pictures that cannot give balanced subsets of kFewLabels.
+std::string too_few_labels(const data::Dataset& train);
+
+// Classes of which `labels` pictures, chosen by --labels, hold none.
+std::string without_label(const data::Dataset& train);
+
+// Test pictures that retrieval cannot ask for.
+std::string alone_in_class(const data::Dataset& test);
+
+// Classes that are not in the mean of average precisions, where pictures have several labels.
+// Error(data) when that is all of them.
+std::string never_shown(const data::Dataset& test);
+
+// Pixels an MLP cannot stand on: on those of AlexNet its first layer would take 10 GB with
+// gradients and momenta. `side` of the network's input.
+std::string too_many_pixels(int side, const data::Dataset& pictures);
+
+}  // namespace nat::tools

@@ -1,0 +1,37 @@
+// What the judges say of a network, beside what they say of the baselines; as JSON and as a table.
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace nat::tools {
+
+struct Score {
+  double value = 0;                      // fraction
+  std::optional<double> standard_error;  // none where pictures do not count one by one
+  std::int64_t n_test = 0;
+  std::map<std::string, double> of_class = {};  // what a mean over classes is the mean of
+};
+
+// measure -> score, in the order in which they are asked for: "knn", "linear", "linear_1k"; of
+// retrieval "recall_1", "recall_5", "recall_10", "map"; of cluster "nmi", "ari", "purity"; of
+// probes "mlp", "linear_sgd", "finetune", the share of pictures they get right, or of pictures with
+// several labels "mlp_map11" and "mlp_map" (nat/evaluate/average_precision.h: voc2007, area) and so
+// on
+using Scores = nlohmann::ordered_map<std::string, Score>;
+
+struct Verdict {
+  std::vector<std::string> taps;
+  std::map<std::string, Scores> trained, untrained;  // by tap
+  Scores raw;
+  std::string remark;  // what was left out and why; empty when nothing was
+};
+
+// docs/file-formats.md, results.json.
+nlohmann::ordered_json to_json(const Verdict& verdict);
+std::string to_table(const Verdict& verdict);
+
+}  // namespace nat::tools
