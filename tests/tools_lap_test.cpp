@@ -4,6 +4,7 @@
 #include <bit>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "tests/reference/lap.h"
 #include "tests/tools_support.h"
@@ -230,6 +231,9 @@ TEST_CASE("one number, equal numbers and numbers of every size are assigned") {
   CHECK(lap(workspace, {workspace.at("one.csv")}).at("value") == -2.5);
   write_file(workspace.at("equal.csv"), "3,3,3\n3,3,3\n3,3,3\n");
   CHECK(lap(workspace, {workspace.at("equal.csv")}).at("value") == 9);
+  write_file(workspace.at("zero.csv"), "0,0\n0,0\n");
+  const Outcome zero = nat::tools::nat(workspace, {"lap", workspace.at("zero.csv")});
+  CHECK(zero.out.find("value      0\n") != std::string::npos);
   write_file(workspace.at("tiny.csv"), "1e-300,3e-300\n2e-300,1e-300\n");
   CHECK(lap(workspace, {workspace.at("tiny.csv"), "--max"}).at("value") == 3e-300 + 2e-300);
   write_file(workspace.at("huge.csv"), "1e300,-1e300\n-1e300,1e300\n");
@@ -242,6 +246,44 @@ TEST_CASE("one number, equal numbers and numbers of every size are assigned") {
   for (const char* word : {"value      4\n", "bound      4\n", "gap        0\n", "seconds"}) {
     CHECK(printed.out.find(word) != std::string::npos);
   }
+}
+
+TEST_CASE("numbers of very different sizes have the sum that trying everything finds") {
+  // All sums of these are exact in double, and differ by more than nat lap calls rounding.
+  const std::vector<std::vector<double>> alphabets = {
+      {1e9, 1, 2, -1e9}, {1e6, 0, 1, 3, -1e6}, {1e12, 1, -1}, {4, 4 + 0x1p-20, 1e6, -0x1p-20}};
+  const Workspace workspace;
+  std::uint64_t draw = 0;
+  int large_gaps = 0;
+  for (int problem = 0; problem < 240; ++problem) {
+    const std::vector<double>& alphabet = alphabets[static_cast<std::size_t>(problem) % 4];
+    const std::size_t n = 2 + static_cast<std::size_t>(problem) / 4 % 4;
+    std::vector<double> w(n * n);
+    for (double& value : w) {
+      const auto word = nat::philox(11, nat::RandomStream::synthetic, 4, draw++).value[0];
+      value = alphabet[word % alphabet.size()];
+    }
+    std::vector<std::size_t> column(n);
+    std::iota(column.begin(), column.end(), std::size_t{0});
+    double best = std::numeric_limits<double>::infinity();
+    do {
+      double sum = 0;
+      for (std::size_t i = 0; i < n; ++i) sum += w[i * n + column[i]];
+      best = std::min(best, sum);
+    } while (std::next_permutation(column.begin(), column.end()));
+    write_file(workspace.at("wide.csv"), csv(n, w));
+    const auto found = lap(workspace, {workspace.at("wide.csv")});
+    CAPTURE(csv(n, w));
+    CHECK(found.at("value").get<double>() == best);
+    CHECK(found.at("status") == "optimal");
+    large_gaps += found.at("solves").get<int>() > 1;
+  }
+  CHECK(large_gaps > 40);  // the levels of one solution were not enough for these
+
+  // Large numbers that cancel do not take the small one with them.
+  write_file(workspace.at("wide.csv"), "0.1,0.10000000000000002,1e9\n0.1,0.1,1e9\n-1e9,-1e9,0\n");
+  CHECK(lap(workspace, {workspace.at("wide.csv")}).at("value").get<double>() ==
+        doctest::Approx(0.1).epsilon(1e-15));
 }
 
 TEST_CASE("the public instances beside the source tree reach their published optima") {

@@ -54,8 +54,8 @@ Solved solve(const Asked& asked, const SquareMatrix& matrix) {
   Solved solved;
   solved.assignment = refine_assignment(*ctx, options, matrix.n, scores);
   if (!asked.maximise) {
-    solved.assignment.value = -solved.assignment.value;
-    solved.assignment.bound = -solved.assignment.bound;
+    solved.assignment.value = 0 - solved.assignment.value;  // never -0
+    solved.assignment.bound = 0 - solved.assignment.bound;
   }
   solved.solver = name_of_solver(asked, solved.assignment);
   solved.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();

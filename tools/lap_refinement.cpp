@@ -11,6 +11,30 @@ namespace nat::tools {
 
 namespace {
 
+// A sum of doubles without error: what it holds is the sum of its parts, which do not overlap
+// (Shewchuk 1997, "Adaptive precision floating-point arithmetic", grow-expansion). Large entries
+// that cancel would otherwise take the small ones with them.
+class ExactSum {
+ public:
+  void add(double x) {
+    std::size_t kept = 0;
+    for (double part : parts_) {
+      if (std::abs(x) < std::abs(part)) std::swap(x, part);
+      const double sum = x + part;
+      const double error = part - (sum - x);
+      if (error != 0) parts_[kept++] = error;
+      x = sum;
+    }
+    parts_.resize(kept);
+    parts_.push_back(x);
+  }
+  // To within the last bit.
+  double rounded() const { return std::accumulate(parts_.begin(), parts_.end(), 0.0); }
+
+ private:
+  std::vector<double> parts_;  // of increasing magnitude
+};
+
 class Refinement {
  public:
   Refinement(Context& ctx, const LapOptions& options, std::int64_t n, const std::vector<double>& w)
@@ -30,15 +54,16 @@ class Refinement {
 
   RefinedAssignment run() {
     measure();
-    double before = 0;
     while (gap_ > rounding_ && result_.solves < kMostSolves) {
-      before = gap_;
+      const double before = gap_;
       solve_again();
       measure();
       if (gap_ >= before / 2 && result_.solves > 1) break;  // rounding is all that is left
     }
     const double gap = gap_ > rounding_ ? gap_ : 0;
-    for (std::int64_t i = 0; i < n_; ++i) result_.value += w_[index(i, column(i))];
+    ExactSum value;
+    for (std::int64_t i = 0; i < n_; ++i) value.add(w_[index(i, column(i))]);
+    result_.value = value.rounded();
     result_.bound = result_.value + gap;
     return result_;
   }
@@ -100,9 +125,13 @@ class Refinement {
     const LapReport report = solve(scores);
     const double quantum = report.quantum * ceiling;
     const std::vector<std::int32_t> before = result_.column_of_row;
+    if (improves(before)) {
+      for (std::size_t k = 0; k < size(); ++k) {
+        result_.column_of_row[k] = before[static_cast<std::size_t>(columns_[k])];
+      }
+    }
     for (std::size_t k = 0; k < size(); ++k) {
       price_[static_cast<std::size_t>(before[k])] += quantum * prices_[k];
-      result_.column_of_row[k] = before[static_cast<std::size_t>(columns_[k])];
     }
     result_.quantum = quantum;
     result_.solves += 1;
@@ -110,6 +139,19 @@ class Refinement {
     result_.bids += report.bids;
     result_.paths += report.paths;
     result_.steps += report.steps;
+  }
+
+  // Whether what was found loses less than what is held. It need not: where losses are cut, a
+  // permutation that uses one of them looks as good as the one held and may be far worse. The
+  // prices are good for both.
+  bool improves(const std::vector<std::int32_t>& held) const {
+    ExactSum difference;
+    for (std::int64_t i = 0; i < n_; ++i) {
+      const auto k = static_cast<std::size_t>(i);
+      difference.add(w_[index(i, held[static_cast<std::size_t>(columns_[k])])]);
+      difference.add(-w_[index(i, held[k])]);
+    }
+    return difference.rounded() > 0;
   }
 
   LapReport solve(const std::vector<float>& scores) {
