@@ -68,13 +68,14 @@ Augmentation evaluation_view(const Augmentation& training) {
 
 std::vector<Augmentation> evaluation_views(const Augmentation& training, int views,
                                            int short_side) {
-  NAT_CHECK(views == 1 || views == 2 || views == 10, ErrorKind::usage, "views: ", views,
-            " of a picture are not known; give 1, 2 or 10");
+  NAT_CHECK(views == 1 || views == 2 || views == 10, ErrorKind::usage, "--views ", views,
+            " is not one of the choices; give 1, 2 or 10");
   const Augmentation middle = evaluation_view(training);
-  NAT_CHECK(
-      views < 10 || (middle.crop_size > 0 && middle.crop_size < short_side), ErrorKind::usage,
-      "views: 10 views need crops smaller than the picture, but the crop is the whole of its ",
-      short_side, " pixels; give 1 or 2");
+  NAT_CHECK(views < 10 || (middle.crop_size > 0 && middle.crop_size < short_side), ErrorKind::usage,
+            "--views 10: 10 views need crops smaller than the picture, but in this run the crop is "
+            "the whole of its ",
+            short_side,
+            " pixels; give 1 or 2, or train with --crop shift and a larger --stored-size");
   std::vector<Augmentation> chosen;
   const auto add = [&](Crop crop) {
     for (const Mirror mirror : {Mirror::never, Mirror::always}) {

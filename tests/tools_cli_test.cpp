@@ -53,7 +53,7 @@ TEST_CASE("fresh classifiers on the frozen network judge its convolutions") {
     return nlohmann::json::parse(outcome.out);
   };
   const auto mlp = judge({"mlp", "--views", "2"});
-  CHECK(mlp.size() == 2);                                             // conv and raw
+  CHECK(mlp.size() == 3);                                             // judged, conv and raw
   CHECK(mlp.at("conv").at("mlp").at("trained").get<double>() > 0.5);  // four classes
   CHECK(mlp.at("conv").at("mlp").at("n_test").get<int>() == 128);
   CHECK(mlp.at("raw").at("mlp").at("value").get<double>() > 0.25);
@@ -76,12 +76,41 @@ TEST_CASE("fresh classifiers on the frozen network judge its convolutions") {
       nat::tools::nat(workspace, {"eval", "mlp", large, "--epochs", "1", "--json"});
   REQUIRE_MESSAGE(without.code == 0, without.err);
   CHECK(without.err.find("17424 numbers a picture are too many") != std::string::npos);
-  CHECK(nlohmann::json::parse(without.out).size() == 1);
+  CHECK(nlohmann::json::parse(without.out).size() == 2);  // judged and conv
 
   check_refused(workspace, {"eval", "mlp", run, "--views", "10"}, 2, {"10 views", "1 or 2"});
   check_refused(workspace, {"eval", "mlp", run, "--epochs", "0"}, 2, {"--epochs", "0"});
   check_refused(workspace, {"eval", "layers", run, "--schedule", "cosin"}, 2, {"cosin", "cosine"});
   check_refused(workspace, {"eval", "layers", run, "--layers", "conv9"}, 2, {"conv9", "conv3"});
+}
+
+TEST_CASE("kNN of few pictures looks at all of them, and says so") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(make_data(workspace, 12, 24), run, {"--batch", "6"}))
+              .code == 0);
+  const Outcome few = nat::tools::nat(workspace, {"eval", "knn", run, "--json"});
+  REQUIRE_MESSAGE(few.code == 0, few.err);
+  CHECK(few.err.find("kNN looks at all 12 training pictures") != std::string::npos);
+  const auto json = nlohmann::json::parse(few.out);
+  CHECK(json.at("judged").at("step") == 8);
+  CHECK(json.at("judged").at("data") == workspace.at("data"));
+  check_refused(workspace, {"eval", "knn", run, "--k", "20"}, 2, {"k = 20", "12"});
+  check_refused(workspace, {"eval", "knn", run, "--k", "0"}, 2, {"--k", "0"});
+  check_refused(workspace, {"eval", "cluster", run, "--clusters", "-4"}, 2, {"--clusters", "-4"});
+}
+
+TEST_CASE("pictures of one class cannot be judged") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace, 64, 16), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run)).code == 0);
+  for (const char* split : {"train", "t10k"}) {
+    const std::string path = data + "/" + split + "-labels-idx1-ubyte";
+    std::string labels = read_file(path);
+    std::fill(labels.begin() + 8, labels.end(), '\0');
+    write_file(path, labels);
+  }
+  check_refused(workspace, {"eval", "all", run}, 3, {data, "one class", "two or more"});
 }
 
 TEST_CASE("retrieval and cluster print their measures, one row each, and leave no results.json") {

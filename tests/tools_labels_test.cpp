@@ -58,7 +58,7 @@ TEST_CASE("the whole network is fine-tuned beside one that begins at nothing") {
     const Outcome outcome = nat::tools::nat(workspace, more);
     REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
     const auto json = nlohmann::json::parse(outcome.out);
-    CHECK(json.size() == 1);  // no raw pixels
+    CHECK(json.size() == 2);  // judged, network; no raw pixels
     return json.at("network").at("finetune");
   };
   const auto softmax = finetune({"--epochs", "10"});
@@ -68,6 +68,11 @@ TEST_CASE("the whole network is fine-tuned beside one that begins at nothing") {
   CHECK(finetune({"--epochs", "10"}) == softmax);
   const auto square = finetune({"--epochs", "10", "--loss", "square", "--weight-decay", "1e-4"});
   CHECK(square.at("trained").get<double>() > 0.9);
+
+  const Outcome diverged = nat::tools::nat(
+      workspace, {"eval", "finetune", run, "--epochs", "1", "--labels", "64", "--lr", "1e6"});
+  CHECK(diverged.code == 5);
+  CHECK(diverged.err.find("a smaller --lr may help") != std::string::npos);
 
   // Few labels and a rate that changes next to nothing: what differs is where they begin.
   const auto still = finetune({"--epochs", "1", "--lr", "1e-6", "--labels", "64"});
@@ -84,6 +89,7 @@ TEST_CASE("the whole network is fine-tuned beside one that begins at nothing") {
   refused({"--labels", "3"}, {"--labels 3", "4 classes"});
   refused({"--labels", "-1"}, {"--labels -1", "0 for all"});
   refused({"--loss", "hinge"}, {"hinge", "square"});
+  refused({"--views", "3"}, {"--views 3", "1, 2 or 10"});
   refused({"--weight-decay", "2"}, {"--weight-decay", "2"});
   for (const auto& [how, option, value] : {std::tuple{"all", "--labels", "64"},
                                            {"all", "--k", "5"},

@@ -27,7 +27,8 @@ std::vector<std::string> every_convolution(const Options& options) {
 struct Asked {
   std::string how, run, data;
   std::vector<std::string> taps;  // empty: by `how`
-  int k = JudgeOptions().k, clusters = JudgeOptions().clusters;
+  std::optional<int> k;
+  int clusters = JudgeOptions().clusters;
   ProbeOptions probe;
   std::int64_t labels = 0;
   int threads = 0;
@@ -100,6 +101,8 @@ int evaluate(const Asked& asked) {
   if (asked.how == "all") require_writable(folder.file("results.json"));
   Options options = folder.options();
   require_threads(asked.threads);
+  require_range("k", asked.k.value_or(1), 1, 1 << 20);
+  require_range("clusters", asked.clusters, 0, 1 << 20);
   options.threads = asked.threads;
   const auto ctx = make_context(options);
   const Verdict verdict = judge(*ctx, folder, options, judging(asked, options));
@@ -136,7 +139,9 @@ Command eval_command(CLI::App& nat) {
          "not given: mlp conv, layers every convolution, others conv,fc,embedding")
       ->delimiter(',')
       ->allow_extra_args(false);
-  add_value(*app, "--k", asked->k, "knn: neighbours");
+  app->add_option(
+      "--k", asked->k,
+      "knn: neighbours; if not given 20, or all training pictures where they are fewer");
   add_value(*app, "--clusters", asked->clusters, "cluster: how many; 0 = one a class");
   add_value(*app, "--labels", asked->labels,
             "knn, linear, mlp, layers, finetune: training pictures whose labels are used, spaced "
@@ -154,7 +159,7 @@ Command eval_command(CLI::App& nat) {
             "mlp, layers, finetune: weight decay a step");
   add_value(*app, "--views", asked->probe.views,
             "mlp, layers, finetune: views of a test picture whose outputs are added up: 1, 2 "
-            "(mirrored) or 10 (corners)");
+            "(mirrored) or 10 (corners, of runs with --crop shift)");
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   app->add_flag("--json", asked->json, "print the result as JSON");
   return {app, [app, asked] {

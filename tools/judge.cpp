@@ -16,6 +16,8 @@ namespace nat::tools {
 
 namespace {
 
+constexpr int kNeighbours = 20;
+
 Score measure(Context& host, const std::string& what, int k, const LabelledFeatures& train,
               const LabelledFeatures& test, int classes) {
   if (what == "knn") {
@@ -62,8 +64,8 @@ Scores judge_place(const JudgeOptions& judging, const FeatureSet& train, const F
     } else if (what == "cluster") {
       add_cluster(host, judging.clusters, labelled, classes, scores);
     } else {
-      scores[what] =
-          measure(host, what, judging.k, {train_features, train.labels}, labelled, classes);
+      scores[what] = measure(host, what, judging.k.value_or(kNeighbours),
+                             {train_features, train.labels}, labelled, classes);
     }
   }
   return scores;
@@ -189,6 +191,8 @@ void require_labels(const data::Dataset& pictures, const JudgeOptions& judging,
   NAT_CHECK(pictures.labelled(), ErrorKind::data, "--data ", source,
             ": the pictures have no labels; judging features needs them (folders of classes, IDX, "
             "CIFAR or VOC)");
+  NAT_CHECK(pictures.classes() >= 2, ErrorKind::data, "--data ", source,
+            ": all pictures are of one class; judging needs two or more");
 }
 
 // The training pictures of `source`; of `labels` > 0 that many.
@@ -223,6 +227,12 @@ std::string leave_out(const Options& options, const data::Dataset& train, const 
   if (judging.labels > 0) note(without_label(train));
   if (asks_for(judging, "linear_1k") && note(too_few_labels(train))) {
     std::erase(judging.measures, "linear_1k");
+  }
+  if (asks_for(judging, "knn") && !judging.k) {
+    const auto bank =
+        static_cast<int>(std::min<std::int64_t>(kNeighbours, std::ssize(train.usable_ids())));
+    if (bank < kNeighbours) note(str("kNN looks at all ", bank, " training pictures"));
+    judging.k = bank;
   }
   if (asks_for(judging, "retrieval")) note(alone_in_class(test));
   note(never_shown(test));
@@ -262,11 +272,14 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options, Jud
   Verdict verdict;
   verdict.taps = judging.taps;
   verdict.remark = leave_out(options, *train, *test, judging);
-  Network network = load_trained(ctx, folder, options, train->shape(), nullptr);
+  verdict.data = source;
+  Network network = load_trained(ctx, folder, options, train->shape(), &verdict.step);
   verdict.trained =
       judge_network(ctx, options, judging, network, *train, *test, "the trained network");
   network = make_network(ctx, options, train->shape());  // as it was before training
-  calibrate(ctx, options, network, *train);
+  // That takes no labels, so it may look at all pictures.
+  const auto all = judging.labels > 0 ? open_labelled(options, 0, source) : nullptr;
+  calibrate(ctx, options, network, all ? *all : *train);
   verdict.untrained =
       judge_network(ctx, options, judging, network, *train, *test, "the untrained network");
   if (judging.raw) verdict.raw = judge_pixels(ctx, options, judging, *train, *test);

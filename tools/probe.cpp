@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstdio>
 
 #include "engine/init.h"
@@ -130,6 +131,9 @@ class Probes {
       host_.resize(static_cast<std::size_t>(logits.shape.elements()));
       copy_to_host(ctx, logits, View(host_.data(), DType::f32, logits.shape));
       synchronize(ctx);
+      NAT_CHECK(std::all_of(host_.begin(), host_.end(), [](float y) { return std::isfinite(y); }),
+                ErrorKind::not_finite, "the classifier on ", probe.tap,
+                " gives NaN or infinite outputs; a smaller --lr may help");
       float* row = sums.row(first);
       for (std::int64_t i = 0; i < batch.size() * sums.columns; ++i) {
         row[i] += host_[static_cast<std::size_t>(i)];

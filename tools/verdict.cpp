@@ -24,6 +24,7 @@ nlohmann::ordered_json classes_to_json(const Score& trained, const Score& untrai
 
 nlohmann::ordered_json to_json(const Verdict& verdict) {
   nlohmann::ordered_json json;
+  json["judged"] = {{"data", verdict.data}, {"step", verdict.step}};
   for (const std::string& tap : verdict.taps) {
     for (const auto& [what, trained] : verdict.trained.at(tap)) {
       const Score& untrained = verdict.untrained.at(tap).at(what);
@@ -49,23 +50,29 @@ std::string to_table(const Verdict& verdict) {
     std::snprintf(line, sizeof line, format, values...);
     table += line;
   };
-  const auto add_error = [&](const Score& score, int width) {
-    if (score.standard_error) add("%*.2f", width, 100 * *score.standard_error);
-    table += "\n";
+  // Of a figure, or as many blanks.
+  const auto add_error = [&](const Score& score) {
+    if (score.standard_error) {
+      add(" +- %4.2f", 100 * *score.standard_error);
+    } else {
+      add("%8s", "");
+    }
   };
-  add("%-12s %-16s %9s %10s %7s %9s\n", "features", "measure", "trained", "untrained", "gain",
-      "+- stderr");
+  const bool whole = verdict.taps == std::vector<std::string>{"network"};
+  add("%-12s %-16s %9s %7s %12s %7s\n", "features", "measure", whole ? "finetuned" : "trained",
+      "stderr", whole ? "from scratch" : "untrained", "gain");
   for (const std::string& tap : verdict.taps) {
     for (const auto& [what, trained] : verdict.trained.at(tap)) {
       const double untrained = verdict.untrained.at(tap).at(what).value;
-      add("%-12s %-16s %8.2f%% %9.2f%% %+7.2f", tap.c_str(), what.c_str(), 100 * trained.value,
-          100 * untrained, 100 * (trained.value - untrained));
-      add_error(trained, 10);
+      add("%-12s %-16s %8.2f%%", tap.c_str(), what.c_str(), 100 * trained.value);
+      add_error(trained);
+      add("%12.2f%% %+7.2f\n", 100 * untrained, 100 * (trained.value - untrained));
     }
   }
   for (const auto& [what, score] : verdict.raw) {
-    add("%-12s %-16s %9s %9.2f%%", "raw pixels", what.c_str(), "", 100 * score.value);
-    add_error(score, 18);
+    add("%-12s %-16s %8.2f%%", "raw pixels", what.c_str(), 100 * score.value);
+    add_error(score);
+    table += "\n";
   }
   return table;
 }

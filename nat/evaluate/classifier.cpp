@@ -90,7 +90,7 @@ double Classifier::train(Context& ctx, ConstView features, ConstView answers, st
   copy_to_host(ctx, loss_sum, View(&total, DType::f32, Shape(1)));
   synchronize(ctx);
   NAT_CHECK(std::isfinite(total), ErrorKind::not_finite, "the loss of a classifier is ", total,
-            " in step ", step, "; a smaller learning rate may help");
+            " in step ", step, "; a smaller --lr may help");
   return double{total} / static_cast<double>(execution_.batch());
 }
 
