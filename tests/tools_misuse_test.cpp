@@ -11,7 +11,7 @@ namespace {
 // A shell command with $NAT, $1, $2, ... set to the program and the arguments; its exit code.
 int shell(const std::string& command, const std::vector<std::string>& arguments) {
   const auto quoted = [](const std::string& text) { return "'" + text + "'"; };
-  std::string line = "NAT=" + quoted(NAT_BINARY) + "; set --";
+  std::string line = "NAT=" + quoted(nat_program()) + "; set --";
   for (const std::string& argument : arguments) line += " " + quoted(argument);
   const int status = std::system((line + "; " + command).c_str());
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
