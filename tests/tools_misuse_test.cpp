@@ -379,6 +379,26 @@ TEST_CASE("the report is named after the folder, however it is written") {
   CHECK(read_file(run + "/report.html").find("<h1>mine</h1>") != std::string::npos);
 }
 
+TEST_CASE("the report refuses results that are damaged or incomplete") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("mine");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
+  const std::string start = R"({"conv": {"knn": {"trained": 0.5, )";
+  for (const std::string& results :
+       {std::string(), std::string("[]"), std::string(R"({"conv": 1})"), start,
+        start + R"("stderr": 0.1, "n_test": 9}}})",
+        start + R"("untrained": "0.4", "stderr": 0.1, "n_test": 9}}})",
+        start + R"("untrained": 0.4, "stderr": 0.1}}})",
+        start + R"("untrained": 0.4, "stderr": 0.1, "n_test": 9}}, "raw": {"knn": {}}})"}) {
+    CAPTURE(results);
+    write_file(run + "/results.json", results);
+    check_refused(workspace, {"report", run}, 4,
+                  {"results.json is damaged or incomplete", "'nat eval all " + run + "'"});
+  }
+  write_file(run + "/results.json", start + R"("untrained": 0.4, "stderr": 0.1, "n_test": 9}}})");
+  CHECK(nat::tools::nat(workspace, {"report", run}).code == 0);
+}
+
 TEST_CASE("the report of pictures without labels does not speak of labels") {
   const Workspace workspace;
   const std::string data = make_folder(workspace), run = workspace.at("run");
