@@ -60,6 +60,11 @@ std::size_t utf8_length(std::string_view text) {
 
 }  // namespace
 
+bool exists(const std::string& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
 bool is_file(const std::string& path) {
   std::error_code ignored;
   return fs::is_regular_file(path, ignored);

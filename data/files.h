@@ -14,6 +14,7 @@ namespace nat::data {
 
 using Bytes = std::vector<std::uint8_t>;
 
+bool exists(const std::string& path);     // of any kind
 bool is_file(const std::string& path);    // a regular file, or a link to one
 bool is_folder(const std::string& path);  // a directory, or a link to one
 std::string join(const std::string& folder, const std::string& name);

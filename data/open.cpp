@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 #include <string_view>
 
 #include "data/cifar.h"
@@ -18,11 +17,6 @@ namespace {
 
 constexpr std::array kFormats{Format::idx, Format::cifar10, Format::cifar100, Format::folder,
                               Format::voc};
-
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
 
 // "mnist:PATH" is a mistyped format, "a/b:c" and "C" are not.
 std::string unknown_prefix(const std::string& text) {

@@ -1,10 +1,8 @@
 #include "data/voc.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 #include <string_view>
-#include <system_error>
 #include <unordered_map>
 
 #include "data/files.h"
@@ -38,7 +36,8 @@ std::vector<std::string> years_of(const std::string& path) {
 std::string find_year(const std::string& path) {
   const std::vector<std::string> years = years_of(path);
   NAT_CHECK(!years.empty(), ErrorKind::data, printable(path), ": no ", kPictures, " and ", kLists,
-            " in it or one folder below; give the folder of a year, such as VOCdevkit/VOC2007");
+            " in it, one folder below or in VOCdevkit/YEAR; give the folder of a year, such as "
+            "VOCdevkit/VOC2007");
   NAT_CHECK(years.size() == 1, ErrorKind::data, printable(path), ": holds ", years.size(),
             " years; give one of them, for instance voc:", printable(years.front()));
   return years.front();
@@ -96,6 +95,9 @@ class TextFile {
     lines_ = split_lines({characters, bytes_.size()});
   }
 
+  TextFile(const TextFile&) = delete;  // the lines are views of bytes_
+  TextFile& operator=(const TextFile&) = delete;
+
   const std::vector<Line>& lines() const { return lines_; }  // into the file, which must live
   std::string at(std::int64_t line) const { return str(printable(path_), ":", line); }
 
@@ -113,11 +115,6 @@ struct Ids {
 };
 
 std::string picture_path(const std::string& id) { return join(kPictures, id + ".jpg"); }
-
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
 
 Ids read_ids(const std::string& year, Split split) {
   const std::string path = list_path(year, split);

@@ -21,16 +21,4 @@ double Schedule::at(std::int64_t step, std::int64_t total_steps) const {
   return rate;
 }
 
-const char* name(Schedule::Kind kind) {
-  switch (kind) {
-    case Schedule::Kind::constant:
-      return "constant";
-    case Schedule::Kind::cosine:
-      return "cosine";
-    case Schedule::Kind::inverse:
-      return "inverse";
-  }
-  return "?";
-}
-
 }  // namespace nat

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 namespace nat {
 
@@ -20,7 +19,5 @@ struct Schedule {
 
   double at(std::int64_t step, std::int64_t total_steps) const;
 };
-
-const char* name(Schedule::Kind kind);
 
 }  // namespace nat

@@ -15,8 +15,4 @@ NetworkTable alexnet_table() {
   return {convolutions, hidden};
 }
 
-Network alexnet(Context& ctx, Shape picture, std::int64_t dimension, DType real) {
-  return build_network(ctx, "alexnet", picture, alexnet_table(), dimension, real);
-}
-
 }  // namespace nat

@@ -12,6 +12,5 @@ namespace nat {
 inline constexpr int kAlexNetPicture = 224;
 
 NetworkTable alexnet_table();
-Network alexnet(Context& ctx, Shape picture, std::int64_t dimension, DType real = DType::f32);
 
 }  // namespace nat

@@ -12,8 +12,4 @@ NetworkTable convnet_table(int width) {
   return {convolutions, hidden};
 }
 
-Network convnet(Context& ctx, Shape picture, std::int64_t dimension, int width, DType real) {
-  return build_network(ctx, "convnet", picture, convnet_table(width), dimension, real);
-}
-
 }  // namespace nat

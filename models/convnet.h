@@ -10,7 +10,5 @@
 namespace nat {
 
 NetworkTable convnet_table(int width = 1);
-Network convnet(Context& ctx, Shape picture, std::int64_t dimension, int width = 1,
-                DType real = DType::f32);
 
 }  // namespace nat

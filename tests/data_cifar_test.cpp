@@ -119,7 +119,7 @@ TEST_CASE("limit keeps the classes of CIFAR data") {
 TEST_CASE("real CIFAR-10 records open when they are at hand") {
   const std::string path = NAT_SOURCE_DIR "/../shared/data/cifar10-binary-mini";
   if (!std::filesystem::exists(path)) {
-    MESSAGE("skipped: no " << path);
+    MESSAGE("skipped: no CIFAR-10 records (cifar10-binary-mini) beside the source tree");
     return;
   }
   const DatasetSpec spec = parse_spec(path);

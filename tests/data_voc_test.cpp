@@ -193,7 +193,7 @@ TEST_CASE("a year is recognised by itself, in a folder and in VOCdevkit below on
   fs::remove_all(folder.at("x/VOCdevkit/VOC2007/ImageSets"));
   CHECK(parse_spec(folder.at("x")).format == Format::folder);
   CHECK_CONTAINS(message_of(ErrorKind::data, [&] { open_path(folder.at("x")); }),
-                 "no JPEGImages and ImageSets/Main in it or one folder below");
+                 "no JPEGImages and ImageSets/Main in it, one folder below or in VOCdevkit/YEAR");
 }
 
 TEST_CASE("several years are refused with the name of one") {
@@ -301,8 +301,7 @@ TEST_CASE("lists that cannot be read are refused, pipes too") {
                  "no JPEGImages and ImageSets/Main");
 }
 
-// ---- bad pictures, limit, fingerprint, manifest
-// --------------------------------------------------
+// ---- bad pictures, limit, fingerprint, manifest -------------------------------------------------
 
 TEST_CASE("a picture that cannot be decoded keeps its id and its flags") {
   const TemporaryFolder folder;
@@ -443,7 +442,7 @@ TEST_CASE("a picture that a run gave up stays grey with its flags when the run g
 TEST_CASE("photographs in a VOC devkit open when they are at hand") {
   const std::string tar = NAT_SOURCE_DIR "/../shared/data/coco-voc/coco-voc.tar";
   if (!fs::exists(tar)) {
-    MESSAGE("skipped: no " << tar);
+    MESSAGE("skipped: no photographs in a VOC devkit (coco-voc.tar) beside the source tree");
     return;
   }
   const TemporaryFolder folder;
@@ -468,7 +467,8 @@ TEST_CASE("photographs in a VOC devkit open when they are at hand") {
       bare += std::count(flags.begin(), flags.end(), -1) == 20;
     }
   }
-  // What is known of the set: see the note beside it.
+  // Counted by those who made the set: flags of 0, pictures with people (training and test), with
+  // two classes or more, with none (training and test).
   CHECK(ignored == 20);
   CHECK(people == 58 + 72);
   CHECK(train->catalog().remarks ==

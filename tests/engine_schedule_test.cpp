@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <string>
+#include <initializer_list>
 
 #include "engine/schedule.h"
 
@@ -37,10 +37,4 @@ TEST_CASE("the inverse schedule starts to fall at t0") {
   CHECK(schedule.at(1000, 1) == 0.01);
   CHECK(close(schedule.at(2000, 1), 0.005));
   CHECK(close(schedule.at(10000, 1), 0.001));
-}
-
-TEST_CASE("schedules have the names of the command line") {
-  CHECK(std::string(name(Schedule::Kind::constant)) == "constant");
-  CHECK(std::string(name(Schedule::Kind::cosine)) == "cosine");
-  CHECK(std::string(name(Schedule::Kind::inverse)) == "inverse");
 }

@@ -5,8 +5,7 @@
 #include <vector>
 
 #include "engine/execution.h"
-#include "models/alexnet.h"
-#include "models/convnet.h"
+#include "models/network.h"
 #include "models/probe.h"
 
 using namespace nat;
@@ -61,7 +60,8 @@ std::string refusal(const Network& network, const std::string& tap) {
 // One case, because the parameters of AlexNet are 800 MB.
 TEST_CASE("AlexNet on 224 pixels has the stages, the parameters and the names of the paper") {
   Context ctx;
-  const Network network = alexnet(ctx, Shape(1, 224, 224, 2), 2048);
+  const Network network =
+      build_architecture(ctx, {.name = "alexnet", .dimension = 2048}, Shape(1, 224, 224, 2));
   CHECK(network.architecture == "alexnet");
 
   CHECK(output_of(ctx, network, "features.conv1") == Shape(1, 55, 55, 96));
@@ -99,7 +99,7 @@ TEST_CASE("AlexNet on 224 pixels has the stages, the parameters and the names of
 
 TEST_CASE("the convnet on 28 pixels ends in 1152 convolution features") {
   Context ctx;
-  const Network network = convnet(ctx, Shape(1, 28, 28, 2), 64);
+  const Network network = build_architecture(ctx, {.dimension = 64}, Shape(1, 28, 28, 2));
   CHECK(network.architecture == "convnet");
   CHECK(output_of(ctx, network, "features.bn1") == Shape(1, 14, 14, 32));
   CHECK(output_of(ctx, network, "features.conv2") == Shape(1, 14, 14, 64));
@@ -123,7 +123,8 @@ TEST_CASE("the convnet on 28 pixels ends in 1152 convolution features") {
 
 TEST_CASE("the width multiplies every channel count of the convnet") {
   Context ctx;
-  const Network network = convnet(ctx, Shape(1, 32, 32, 3), 10, 2);
+  const Network network =
+      build_architecture(ctx, {.dimension = 10, .width = 2}, Shape(1, 32, 32, 3));
   CHECK(output_of(ctx, network, "features.bn1") == Shape(1, 16, 16, 64));
   CHECK(output_of(ctx, network, "features.bn3") == Shape(1, 4, 4, 256));
   CHECK(output_of(ctx, network, "classifier.bn4") == Shape(1, 512));
@@ -143,7 +144,7 @@ TEST_CASE("architectures are found by name") {
 
 TEST_CASE("an unknown tap is refused with the known ones") {
   Context ctx;
-  const Network network = convnet(ctx, Shape(1, 28, 28, 2), 16);
+  const Network network = build_architecture(ctx, {.dimension = 16}, Shape(1, 28, 28, 2));
   CHECK(refusal(network, "conv7") ==
         "feature layer 'conv7' does not exist; choose from conv1, conv2, conv3, conv, fc4, fc, "
         "embedding");
@@ -151,7 +152,7 @@ TEST_CASE("an unknown tap is refused with the known ones") {
 
 TEST_CASE("a picture too small for the network is refused") {
   Context ctx;
-  CHECK_THROWS_AS(convnet(ctx, Shape(1, 3, 3, 2), 16), Error);
+  CHECK_THROWS_AS(build_architecture(ctx, {.dimension = 16}, Shape(1, 3, 3, 2)), Error);
 }
 
 TEST_CASE("the judge of the paper is the network's own hidden blocks, made anew") {

@@ -191,28 +191,6 @@ TEST_CASE("separate clusters are classified without error and noise at chance") 
   }
 }
 
-TEST_CASE("a limited bank is the evenly spaced part of the bank") {
-  Context ctx;
-  const FeatureMatrix bank = sign_rows(100, 15), test = sign_rows(50, 16);
-  const auto bank_labels = random_labels(100, 3, 17), test_labels = random_labels(50, 3, 18);
-  FeatureMatrix quarter(25, 16);
-  std::vector<std::int32_t> quarter_labels;
-  for (std::int64_t i = 0; i < 25; ++i) {
-    std::copy_n(bank.row(4 * i), 16, quarter.row(i));
-    quarter_labels.push_back(bank_labels[static_cast<std::size_t>(4 * i)]);
-  }
-  const KnnResult limited = knn_accuracy(ctx, {bank, bank_labels}, {test, test_labels}, 3,
-                                         {.k = {1, 5}, .bank_limit = 25});
-  const KnnResult expected =
-      knn_accuracy(ctx, {quarter, quarter_labels}, {test, test_labels}, 3, {.k = {1, 5}});
-  CHECK(limited.n_bank == 25);
-  CHECK(limited.for_k(1).accuracy == expected.for_k(1).accuracy);
-  CHECK(limited.for_k(5).accuracy == expected.for_k(5).accuracy);
-  CHECK(
-      knn_accuracy(ctx, {bank, bank_labels}, {test, test_labels}, 3, {.k = {1}, .bank_limit = 1000})
-          .n_bank == 100);
-}
-
 #if defined(_OPENMP)
 TEST_CASE("one thread and two threads find the same neighbours") {
   Context ctx;

@@ -11,7 +11,7 @@ namespace {
 // A shell command with $NAT, $1, $2, ... set to the program and the arguments; its exit code.
 int shell(const std::string& command, const std::vector<std::string>& arguments) {
   const auto quoted = [](const std::string& text) { return "'" + text + "'"; };
-  std::string line = "NAT=" + quoted(NAT_BINARY) + "; set --";
+  std::string line = "NAT=" + quoted(nat_program()) + "; set --";
   for (const std::string& argument : arguments) line += " " + quoted(argument);
   const int status = std::system((line + "; " + command).c_str());
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -56,6 +56,48 @@ TEST_CASE("pictures that cannot be read are counted, listed and left out of ever
       nat::tools::nat(workspace, {"embed", run, "--output", workspace.at("f"), "--json"});
   REQUIRE_MESSAGE(embedded.code == 0, embedded.err);
   CHECK(nlohmann::json::parse(embedded.out).at("pictures").get<int>() == 80);
+}
+
+TEST_CASE("--knn-every refuses what it cannot judge by before an epoch is trained") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), run = workspace.at("run");
+  const std::vector<std::string> arguments =
+      small_run(data, run, {"--knn-every", "1", "--epochs", "1", "--max-bad-percent", "6"});
+  const auto refused = [&](int code, const std::vector<std::string>& words) {
+    check_refused(workspace, arguments, code, words);
+    CHECK_FALSE(std::filesystem::exists(run));
+  };
+  // Of the test pictures 6 of 82 cannot be read, of the training pictures 2.
+  for (const char* name : {"0.pgm", "1.pgm", "2.pgm", "3.pgm"}) {
+    write_file(data + "/test/dark/" + name, "no picture");
+  }
+  refused(3, {"6 of 82 pictures cannot be read", "more than the limit of 6 %"});
+  std::vector<std::string> patient = arguments;
+  patient.back() = "8";
+  patient[4] = workspace.at("patient");
+  CHECK(nat::tools::nat(workspace, patient).code == 0);
+  CHECK(read_file(workspace.at("patient/metrics.csv")).find("knn") != std::string::npos);
+
+  std::filesystem::rename(data + "/test/dark", data + "/test/dim");
+  refused(3, {"class folders of training and test pictures differ", "dark"});
+  std::filesystem::remove_all(data + "/test/dim");
+  std::filesystem::rename(data + "/test/striped/0.pgm", data + "/test/0.pgm");
+  std::filesystem::remove_all(data + "/test/striped");
+  refused(2, {"--knn-every", "one label a picture"});
+
+  const std::string few = make_data(workspace, 19, 19);
+  check_refused(workspace, small_run(few, run, {"--knn-every", "1", "--batch", "16"}), 2,
+                {"--knn-every", "20 neighbours", "19 pictures"});
+  CHECK_FALSE(std::filesystem::exists(run));
+}
+
+TEST_CASE("a plan is made for pictures of which the first cannot be read") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace);
+  write_file(data + "/train/dark/0.pgm", "no picture");  // sorted by name it is the first
+  const Outcome plan =
+      nat::tools::nat(workspace, {"inspect", "--plan", "--data", data, "--threads", "1"});
+  CHECK_MESSAGE(plan.code == 0, plan.err);
 }
 
 TEST_CASE("with too few labels for a subset of 1,000 the other judges still speak") {
@@ -335,6 +377,26 @@ TEST_CASE("the report is named after the folder, however it is written") {
   REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
   CHECK(nat::tools::nat(workspace, {"report", run + "/"}).code == 0);
   CHECK(read_file(run + "/report.html").find("<h1>mine</h1>") != std::string::npos);
+}
+
+TEST_CASE("the report refuses results that are damaged or incomplete") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("mine");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
+  const std::string start = R"({"conv": {"knn": {"trained": 0.5, )";
+  for (const std::string& results :
+       {std::string(), std::string("[]"), std::string(R"({"conv": 1})"), start,
+        start + R"("stderr": 0.1, "n_test": 9}}})",
+        start + R"("untrained": "0.4", "stderr": 0.1, "n_test": 9}}})",
+        start + R"("untrained": 0.4, "stderr": 0.1}}})",
+        start + R"("untrained": 0.4, "stderr": 0.1, "n_test": 9}}, "raw": {"knn": {}}})"}) {
+    CAPTURE(results);
+    write_file(run + "/results.json", results);
+    check_refused(workspace, {"report", run}, 4,
+                  {"results.json is damaged or incomplete", "'nat eval all " + run + "'"});
+  }
+  write_file(run + "/results.json", start + R"("untrained": 0.4, "stderr": 0.1, "n_test": 9}}})");
+  CHECK(nat::tools::nat(workspace, {"report", run}).code == 0);
 }
 
 TEST_CASE("the report of pictures without labels does not speak of labels") {

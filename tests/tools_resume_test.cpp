@@ -7,25 +7,6 @@ using namespace nat::tools;
 
 namespace {
 
-void check_same_end(const std::string& run, const std::string& undisturbed) {
-  CHECK(read_file(run + "/metrics.csv") == read_file(undisturbed + "/metrics.csv"));
-  CHECK(read_file(run + "/metrics.jsonl") == read_file(undisturbed + "/metrics.jsonl"));
-  const std::string a = newest_checkpoint(run), b = newest_checkpoint(undisturbed);
-  CHECK(std::filesystem::path(a).filename() == std::filesystem::path(b).filename());
-  const Workspace workspace;  // parameters, momenta, statistics, permutation, counters
-  const auto tensors = [&](const std::string& file) {
-    const Outcome outcome = nat::tools::nat(workspace, {"inspect", file, "--json"});
-    REQUIRE(outcome.code == 0);
-    const std::string bytes = read_file(file);
-    // The metadata names the folder of the run; everything after the header is the payload.
-    std::uint64_t header = 0;
-    for (int i = 7; i >= 0; --i)
-      header = header << 8 | static_cast<unsigned char>(bytes[static_cast<std::size_t>(i)]);
-    return bytes.substr(8 + header);
-  };
-  CHECK(tensors(a) == tensors(b));
-}
-
 // The VOC layout: 64 training and 8 test pictures of 20 x 20, grey stripes, with a cat in every
 // second and a dog in every third one; every fifth cat is difficult. The content of a file decides
 // its format, so these .jpg are PGM.

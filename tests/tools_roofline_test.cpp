@@ -8,8 +8,7 @@
 #include <string>
 
 #include "engine/sequential.h"
-#include "models/alexnet.h"
-#include "models/convnet.h"
+#include "models/network.h"
 #include "tests/tools_support.h"
 #include "tools/roofline/roofline.h"
 
@@ -144,7 +143,7 @@ TEST_CASE("the floor of a step on an H200 splits by kind, and into pure products
 
 TEST_CASE("momentum adds eight bytes for every trained parameter") {
   Context ctx;
-  const Network network = convnet(ctx, Shape(1, 28, 28, 2), 64);
+  const Network network = build_architecture(ctx, {.dimension = 64}, Shape(1, 28, 28, 2));
   double trained = 0;
   for (const Parameter& parameter : network.net->parameters().parameters()) {
     trained += static_cast<double>(parameter.shape.elements());
@@ -157,7 +156,7 @@ TEST_CASE("momentum adds eight bytes for every trained parameter") {
 
 TEST_CASE("bytes follow the activations of the network that is built") {
   Context ctx;
-  const Network network = convnet(ctx, Shape(1, 28, 28, 2), 64);
+  const Network network = build_architecture(ctx, {.dimension = 64}, Shape(1, 28, 28, 2));
   const auto activations = network.net->activations(ctx, 1);
   const auto elements = [&](const char* layer) {
     return static_cast<double>(activations[network.net->layer_index(layer) + 1].shape.elements());

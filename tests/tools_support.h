@@ -79,13 +79,19 @@ struct Outcome {
   std::string out, err;
 };
 
+// It lies beside the test, also where both were brought along.
+inline std::string nat_program() {
+  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "nat").string();
+}
+
 // A running nat whose output goes to files.
 class Process {
  public:
   // file_limit > 0: writing more than this many bytes to a file fails, as on a full disk.
   Process(const Workspace& workspace, std::vector<std::string> arguments, rlim_t file_limit = 0)
       : out_(workspace.at("stdout")), err_(workspace.at("stderr")) {
-    arguments.insert(arguments.begin(), NAT_BINARY);
+    const std::string program = nat_program();
+    arguments.insert(arguments.begin(), program);
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
@@ -101,7 +107,8 @@ class Process {
         setrlimit(RLIMIT_FSIZE, &limit);
         std::signal(SIGXFSZ, SIG_IGN);  // so that write() reports the error
       }
-      execv(NAT_BINARY, argv.data());
+      unsetenv("CUDA_LAUNCH_BLOCKING");  // of gpu_main.cpp: nat runs as its users run it
+      execv(program.c_str(), argv.data());
       _exit(127);
     }
   }
@@ -156,13 +163,34 @@ inline std::vector<std::string> small_run(const std::string& data, const std::st
   return arguments;
 }
 
-// The newest checkpoint file of a run, byte for byte.
+// The newest checkpoint file of a run.
 inline std::string newest_checkpoint(const std::string& run) {
   std::string newest;
   for (const auto& entry : std::filesystem::directory_iterator(run + "/checkpoints")) {
     newest = std::max(newest, entry.path().string());
   }
   return newest;
+}
+
+// The tensors of a checkpoint: parameters, momenta, statistics, permutation, counters. Its metadata
+// name the folder of the run.
+inline std::string payload(const std::string& checkpoint) {
+  REQUIRE(nat(Workspace(), {"inspect", checkpoint, "--json"}).code == 0);
+  const std::string bytes = read_file(checkpoint);
+  std::uint64_t header = 0;
+  for (int i = 7; i >= 0; --i) {
+    header = header << 8 | static_cast<unsigned char>(bytes[static_cast<std::size_t>(i)]);
+  }
+  return bytes.substr(8 + header);
+}
+
+// Two runs that were trained alike.
+inline void check_same_end(const std::string& run, const std::string& undisturbed) {
+  CHECK(read_file(run + "/metrics.csv") == read_file(undisturbed + "/metrics.csv"));
+  CHECK(read_file(run + "/metrics.jsonl") == read_file(undisturbed + "/metrics.jsonl"));
+  const std::string a = newest_checkpoint(run), b = newest_checkpoint(undisturbed);
+  CHECK(std::filesystem::path(a).filename() == std::filesystem::path(b).filename());
+  CHECK(payload(a) == payload(b));
 }
 
 }  // namespace nat::tools

@@ -7,6 +7,7 @@
 #include "models/alexnet.h"
 #include "tools/commands.h"
 #include "tools/roofline/roofline.h"
+#include "tools/session.h"
 
 namespace nat::tools {
 
@@ -19,10 +20,6 @@ struct Asked {
   int size = 0;
   double product_tflops = 0, copy_gbs = 0;  // measured; 0: what the card is expected to reach
 };
-
-Math math_of(const std::string& dtype) {
-  return dtype == "bf16" ? Math::bf16 : dtype == "tf32" ? Math::tf32 : Math::f32;
-}
 
 void validate(const Asked& asked) {
   require_range<std::int64_t>("batch", asked.batch, 1, 1 << 20);
@@ -43,7 +40,7 @@ roofline::Workload workload_of(const Asked& asked) {
                                                        : is_alexnet   ? kAlexNetPicture
                                                                       : 28);
   workload.batch = asked.batch;
-  workload.math = math_of(asked.dtype);
+  workload.math = math_of(Device::cuda, asked.dtype);
   workload.momentum = asked.momentum;
   return workload;
 }

@@ -10,6 +10,7 @@
 #include "nat_config.h"
 #include "tools/commands.h"
 #include "tools/demo.h"
+#include "tools/session.h"
 
 namespace nat::tools {
 
@@ -20,6 +21,7 @@ Command doctor_command(CLI::App& nat) {
   return {app, [=] {
             const CpuInfo cpu = cpu_info();
             const CudaDevice cuda = cuda_device();
+            const Device device = cuda.usable() ? Device::cuda : Device::cpu;
             const bool demo_data = std::filesystem::exists(kDemoData);
             const nlohmann::json json = {{"version", kVersion},
                                          {"cores", std::thread::hardware_concurrency()},
@@ -30,8 +32,8 @@ Command doctor_command(CLI::App& nat) {
                                          {"amx", cpu.amx},
                                          {"cuda_kernels", kHasCudaKernels},
                                          {"cuda_device", cuda.usable() ? cuda.name : cuda.reason},
-                                         {"auto_device", cuda.usable() ? "cuda" : "cpu"},
-                                         {"auto_dtype", cuda.usable() || cpu.amx ? "bf16" : "f32"},
+                                         {"auto_device", name(device)},
+                                         {"auto_dtype", name(math_of(device, "auto"))},
                                          {"demo_data", demo_data}};
             if (*as_json) {
               std::printf("%s\n", json.dump(2).c_str());

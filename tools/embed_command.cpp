@@ -13,6 +13,13 @@ namespace nat::tools {
 
 namespace {
 
+struct Asked {
+  std::string run, data, output, split = "train";
+  std::vector<std::string> taps = {"embedding"};
+  int threads = 0;
+  bool json = false;
+};
+
 // Before the work, not after it.
 void require_output(const std::string& file) {
   NAT_CHECK(!file.empty(), ErrorKind::usage, "--output is empty; give the file to write");
@@ -41,17 +48,40 @@ void print(const std::string& output, std::int64_t pictures, bool as_json) {
   }
 }
 
+Checkpoint feature_file(const data::Dataset& pictures, const FeatureSet& set,
+                        const std::string& run) {
+  Checkpoint file;
+  const std::int64_t n = std::ssize(set.ids);
+  for (const auto& [tap, features] : set.at) {
+    file.put(tap, DType::f32, {features.rows, features.columns}, features.values.data());
+  }
+  file.put("id", DType::i32, {n}, set.ids.data());
+  file.put("label", DType::i32, {n}, set.labels.data());
+  put_flags(pictures, set.ids, file);
+  file.metadata = {{"format", "nat-features-1"}, {"run", data::printable(run)}};
+  return file;
+}
+
+int embed(const Asked& asked) {
+  const RunFolder folder = RunFolder::open(asked.run);
+  require_output(asked.output);
+  Options options = folder.options();
+  options.threads = asked.threads;
+  const auto ctx = make_context(options);
+  const auto split = asked.split == "train" ? data::Split::train : data::Split::test;
+  const auto pictures = open_data(options, split, asked.data);
+  Network network = load_trained(*ctx, folder, options, pictures->shape(), nullptr);
+  const FeatureSet set = extract_features(*ctx, options, network, *pictures, asked.taps);
+  feature_file(*pictures, set, asked.run).save(asked.output);
+  print(asked.output, std::ssize(set.ids), asked.json);
+  return 0;
+}
+
 }  // namespace
 
 Command embed_command(CLI::App& nat) {
   CLI::App* app =
       nat.add_subcommand("embed", "write the features of pictures to a safetensors file");
-  struct Asked {
-    std::string run, data, output, split = "train";
-    std::vector<std::string> taps = {"embedding"};
-    int threads = 0;
-    bool json = false;
-  };
   const auto asked = std::make_shared<Asked>();
   app->add_option("run", asked->run, "folder of the run")->required();
   app->add_option("--output", asked->output, "the file to write")->required();
@@ -63,30 +93,7 @@ Command embed_command(CLI::App& nat) {
       ->allow_extra_args(false);
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   app->add_flag("--json", asked->json, "print the outcome as JSON");
-  return {app, [=] {
-            const RunFolder folder = RunFolder::open(asked->run);
-            require_output(asked->output);
-            Options options = folder.options();
-            options.threads = asked->threads;
-            const auto ctx = make_context(options);
-            const auto split = asked->split == "train" ? data::Split::train : data::Split::test;
-            const auto pictures = open_data(options, split, asked->data);
-            Network network = load_trained(*ctx, folder, options, pictures->shape(), nullptr);
-            const FeatureSet set = extract_features(*ctx, options, network, *pictures, asked->taps);
-
-            Checkpoint file;
-            const auto n = static_cast<std::int64_t>(set.ids.size());
-            for (const auto& [tap, features] : set.at) {
-              file.put(tap, DType::f32, {features.rows, features.columns}, features.values.data());
-            }
-            file.put("id", DType::i32, {n}, set.ids.data());
-            file.put("label", DType::i32, {n}, set.labels.data());
-            put_flags(*pictures, set.ids, file);
-            file.metadata = {{"format", "nat-features-1"}, {"run", data::printable(asked->run)}};
-            file.save(asked->output);
-            print(asked->output, n, asked->json);
-            return 0;
-          }};
+  return {app, [asked] { return embed(*asked); }};
 }
 
 }  // namespace nat::tools

@@ -55,9 +55,13 @@ void print(const nlohmann::json& json, bool as_json) {
   }
 }
 
-// Of the stored pictures; colours unless --data says otherwise.
-int channels_of(const Options& options) {
-  return options.data.empty() ? 3 : open_data(options, data::Split::train)->shape().channels;
+// Of the stored pictures; colours unless --data says otherwise. A few of them tell, as long as one
+// can be read.
+int channels_of(Options options) {
+  constexpr std::int64_t kFew = 16;
+  if (options.data.empty()) return 3;
+  options.max_bad_percent = 100;
+  return open_data(options, data::Split::train, "", kFew)->shape().channels;
 }
 
 int print_plan(const Options& options, int channels, bool as_json) {
@@ -85,15 +89,41 @@ int print_plan(const Options& options, int channels, bool as_json) {
   return 0;
 }
 
+struct Asked {
+  std::string what;
+  bool plan = false, json = false;
+};
+
+nlohmann::json describe(const std::string& what, const Options& options) {
+  const std::filesystem::path path = what;
+  if (std::filesystem::exists(path / "config.toml")) {
+    const NewestCheckpoint newest = newest_valid(RunFolder::open(path).checkpoints());
+    NAT_CHECK(!newest.path.empty(), ErrorKind::checkpoint, "run ", path.string(),
+              " has no usable checkpoint");
+    return describe(newest.checkpoint);
+  }
+  if (path.extension() == ".safetensors") return describe(Checkpoint::load(path));
+  return describe(*open_data(options, data::Split::train, what));
+}
+
+int inspect(const Asked& asked, const Options& options) {
+  if (asked.plan) {
+    NAT_CHECK(asked.what.empty(), ErrorKind::usage, "inspect --plan describes options, not ",
+              asked.what, "; leave one of the two out");
+    validate(options);
+    return print_plan(options, channels_of(options), asked.json);
+  }
+  NAT_CHECK(!asked.what.empty(), ErrorKind::usage,
+            "inspect: say what: a run, a checkpoint, pictures, or --plan");
+  print(describe(asked.what, options), asked.json);
+  return 0;
+}
+
 }  // namespace
 
 Command inspect_command(CLI::App& nat, const Options& defaults) {
   CLI::App* app = nat.add_subcommand(
       "inspect", "describe a run, a checkpoint or a data set; --plan: the memory of a step");
-  struct Asked {
-    std::string what;
-    bool plan = false, json = false;
-  };
   const auto asked = std::make_shared<Asked>();
   const auto options = std::make_shared<Options>(defaults);
   app->add_option("what", asked->what,
@@ -102,29 +132,7 @@ Command inspect_command(CLI::App& nat, const Options& defaults) {
                 "print the memory plan of a training step with these options");
   app->add_flag("--json", asked->json, "print JSON");
   add_options(*app, *options);
-  return {app, [=] {
-            if (asked->plan) {
-              NAT_CHECK(asked->what.empty(), ErrorKind::usage,
-                        "inspect --plan describes options, not ", asked->what,
-                        "; leave one of the two out");
-              validate(*options);
-              return print_plan(*options, channels_of(*options), asked->json);
-            }
-            NAT_CHECK(!asked->what.empty(), ErrorKind::usage,
-                      "inspect: say what: a run, a checkpoint, pictures, or --plan");
-            const std::filesystem::path path = asked->what;
-            if (std::filesystem::exists(path / "config.toml")) {
-              const NewestCheckpoint newest = newest_valid(RunFolder::open(path).checkpoints());
-              NAT_CHECK(!newest.path.empty(), ErrorKind::checkpoint, "run ", path.string(),
-                        " has no usable checkpoint");
-              print(describe(newest.checkpoint), asked->json);
-            } else if (path.extension() == ".safetensors") {
-              print(describe(Checkpoint::load(path)), asked->json);
-            } else {
-              print(describe(*open_data(*options, data::Split::train, asked->what)), asked->json);
-            }
-            return 0;
-          }};
+  return {app, [=] { return inspect(*asked, *options); }};
 }
 
 }  // namespace nat::tools

@@ -1,14 +1,13 @@
 #include "tools/run_report.h"
 
+#include <array>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "engine/durable_file.h"
-#include "engine/parameter_file.h"
 #include "engine/run_log.h"
-#include "kernels/cpu_info.h"
+#include "kernels/memory.h"
 #include "nat/evaluate/knn.h"
 #include "tools/judge.h"
 #include "tools/report/filters.h"
@@ -22,7 +21,6 @@ namespace {
 
 constexpr std::int64_t kQueries = 7;  // as in figure 3 of the paper
 constexpr int kNeighbours = 8;
-constexpr std::int64_t kBank = 10000;
 
 std::string percent(double fraction) {
   char text[32];
@@ -34,13 +32,18 @@ report::Score score(const nlohmann::ordered_json& entry, const char* value) {
   return {100 * entry.at(value).get<double>(), 100 * entry.at("stderr").get<double>()};
 }
 
+// Where items() would take anything, this throws unless it is an object.
+const nlohmann::ordered_json::object_t& entries(const nlohmann::ordered_json& json) {
+  return json.get_ref<const nlohmann::ordered_json::object_t&>();
+}
+
 void add_results(const nlohmann::ordered_json& results, report::ReportData& data) {
   const std::vector<std::pair<std::string, std::string>> judges = {
       {"knn", "kNN"}, {"linear", "linear"}, {"linear_1k", "linear, 1,000 labels"}};
-  for (const auto& [features, measures] : results.items()) {
+  for (const auto& [features, measures] : entries(results)) {
     if (features == "raw") continue;
     for (const auto& [key, judge] : judges) {
-      if (!measures.contains(key)) continue;
+      if (entries(measures).count(key) == 0) continue;
       const nlohmann::ordered_json& entry = measures.at(key);
       report::Result result{.features = features,
                             .judge = judge,
@@ -69,6 +72,22 @@ void add_headline(const nlohmann::ordered_json& results, report::ReportData& dat
   }
 }
 
+// What 'nat eval all' found; nothing where it has not been called.
+void add_judged(const RunFolder& folder, report::ReportData& data) {
+  const std::filesystem::path path = folder.file("results.json");
+  if (!std::filesystem::exists(path)) return;
+  std::ifstream in(path);
+  try {
+    const auto results = nlohmann::ordered_json::parse(in);
+    add_results(results, data);
+    add_headline(results, data);
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ErrorKind::checkpoint,
+                str(path.string(), " is damaged or incomplete; make it again with 'nat eval all ",
+                    folder.path().string(), "'"));
+  }
+}
+
 void add_timing(const RunFolder& folder, report::ReportData& data) {
   const std::filesystem::path path = folder.file("timing.csv");
   if (!std::filesystem::exists(path)) return;
@@ -83,11 +102,13 @@ void add_timing(const RunFolder& folder, report::ReportData& data) {
   }
 }
 
-void add_filters(const Network& network, report::ReportData& data) {
+void add_filters(Context& ctx, const Network& network, report::ReportData& data) {
   const ParameterSet& parameters = network.net->parameters();
   const Parameter& first = parameters.parameters().front();
-  const std::vector<float> weights =
-      parameters.to_file(first, parameters.values().as<float>() + first.offset);
+  std::vector<float> memory(static_cast<std::size_t>(first.shape.elements()));
+  copy_to_host(ctx, parameters.value(0), View(memory.data(), DType::f32, first.shape));
+  synchronize(ctx);
+  const std::vector<float> weights = parameters.to_file(first, memory.data());
   const auto outputs = static_cast<int>(first.file_shape[0]);
   const auto channels = static_cast<int>(first.file_shape[1]);
   data.filters =
@@ -169,55 +190,45 @@ void write_figures(const RunFolder& folder, const report::ReportData& data) {
                 report::encode_png(report::contact_sheet(tiles, kColumns, kGap)));
 }
 
-nlohmann::ordered_json read_results(const RunFolder& folder) {
-  const std::filesystem::path path = folder.file("results.json");
-  if (!std::filesystem::exists(path)) return nlohmann::ordered_json::object();
-  std::ifstream in(path);
-  try {
-    return nlohmann::ordered_json::parse(in);
-  } catch (const nlohmann::json::exception&) {
-    throw Error(ErrorKind::checkpoint,
-                str(path.string(), " is not valid JSON; make it again with 'nat eval all ",
-                    folder.path().string(), "'"));
-  }
-}
-
-}  // namespace
-
-namespace {
 // "runs/mine" and "runs/mine/" are the same folder, and "." has a name too.
 std::string name_of(const std::filesystem::path& folder) {
   const std::filesystem::path whole = std::filesystem::absolute(folder).lexically_normal();
   return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
 }
-}  // namespace
 
-std::filesystem::path write_report(const RunFolder& folder) {
-  const Options options = folder.options();
-  const nlohmann::ordered_json results = read_results(folder);
-  report::ReportData data;
-  data.title = name_of(folder.path());
-  add_results(results, data);
-  add_headline(results, data);
-  data.curves = report::training_curves(read_csv(folder.file("metrics.csv")));
-  add_timing(folder, data);
-  visit_options(options, [&](const char* name, const auto& value, const char*) {
-    data.configuration.push_back({name, str(std::boolalpha, value)});
-  });
-
+// What only the network and its pictures can say.
+void add_network(const RunFolder& folder, const Options& options, report::ReportData& data) {
   const auto ctx = make_context(options);
-  Options bank_options = options;
-  bank_options.limit = options.limit < 0 ? kBank : std::min(kBank, options.limit);
-  const auto bank = open_data(bank_options, data::Split::train);
+  const auto bank = open_data(options, data::Split::train, "", kBankPictures);
   std::int64_t step = 0;
   Network network = load_trained(*ctx, folder, options, bank->shape(), &step);
-  add_filters(network, data);
+  add_filters(*ctx, network, data);
   add_neighbours(*ctx, options, network, *bank, data);
   data.summary =
       str("Noise As Targets on ", options.data, ": ", options.network, ", ", options.dimension,
           "-dimensional ", options.targets == "basis" ? "one-hot targets, " : "targets, ", step,
           " steps of ", options.batch, " pictures, trained without labels.");
+}
+
+report::ReportData collect(const RunFolder& folder) {
+  const Options options = folder.options();
+  report::ReportData data;
+  data.title = name_of(folder.path());
   data.command = "nat report " + folder.path().string();
+  add_judged(folder, data);
+  data.curves = report::training_curves(read_csv(folder.file("metrics.csv")));
+  add_timing(folder, data);
+  visit_options(options, [&](const char* name, const auto& value, const char*) {
+    data.configuration.push_back({name, str(std::boolalpha, value)});
+  });
+  add_network(folder, options, data);
+  return data;
+}
+
+}  // namespace
+
+std::filesystem::path write_report(const RunFolder& folder) {
+  const report::ReportData data = collect(folder);
   write_figures(folder, data);
   const std::filesystem::path path = folder.file("report.html");
   write_durably(path, report::html_report(data));

@@ -1,5 +1,7 @@
 #include "tools/session.h"
 
+#include <algorithm>
+
 #include "data/parallel.h"
 #include "kernels/cpu_info.h"
 #include "kernels/memory.h"
@@ -14,10 +16,11 @@ data::DatasetSpec spec_of(const std::string& path) {
   return data::parse_spec(path);
 }
 
-data::OpenOptions opening(const Options& options, data::Split split) {
+data::OpenOptions opening(const Options& options, data::Split split, std::int64_t at_most = -1) {
   data::OpenOptions open;
   open.picture_size = options.stored_size;
   if (options.limit >= 0 && split == data::Split::train) open.limit = options.limit;
+  if (at_most >= 0) open.limit = std::min(open.limit.value_or(at_most), at_most);
   open.threads = options.threads;
   open.max_bad_percent = options.max_bad_percent;
   // A shifted crop may lie anywhere in the resized picture, as in the official recipe; pictures
@@ -26,24 +29,12 @@ data::OpenOptions opening(const Options& options, data::Split split) {
   return open;
 }
 
-// bfloat16 unless asked otherwise: the tensor cores' fast format.
-Math cuda_math(const std::string& dtype) {
-  return dtype == "f32" ? Math::f32 : dtype == "tf32" ? Math::tf32 : Math::bf16;
-}
-
-// bfloat16 pays with tiles (AMX). Without them Winograd in float32 is as fast and more exact
-// (docs/decisions/0002).
-Math cpu_math(const std::string& dtype) {
-  const bool bf16 = dtype == "bf16" || (dtype == "auto" && cpu_info().amx);
-  return bf16 ? Math::bf16 : Math::f32;
-}
-
 }  // namespace
 
 std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split split,
-                                         const std::string& data) {
+                                         const std::string& data, std::int64_t at_most) {
   return data::open_dataset(spec_of(data.empty() ? options.data : data), split,
-                            opening(options, split));
+                            opening(options, split, at_most));
 }
 
 std::unique_ptr<data::Dataset> reopen_data(const Options& options,
@@ -53,12 +44,24 @@ std::unique_ptr<data::Dataset> reopen_data(const Options& options,
   return data::open_dataset(spec_of(options.data), data::Split::train, open);
 }
 
+// On CUDA bfloat16 is the tensor cores' fast format. On the CPU it pays with tiles (AMX); without
+// them Winograd in float32 is as fast and more exact (docs/decisions/0002).
+Math math_of(Device device, const std::string& dtype) {
+  if (dtype == "auto") {
+    return device == Device::cuda || cpu_info().amx ? Math::bf16 : Math::f32;
+  }
+  if (dtype == "bf16") return Math::bf16;
+  return dtype == "tf32" && device == Device::cuda ? Math::tf32 : Math::f32;
+}
+
 std::unique_ptr<Context> make_context(const Options& options) {
   require_threads(options.threads);
   set_compute_threads(options.threads);
   if (options.device != "cpu") {  // else the GPU and its libraries are not even looked at
     const CudaDevice cuda = cuda_device();
-    if (cuda.usable()) return std::make_unique<Context>(Device::cuda, cuda_math(options.dtype));
+    if (cuda.usable()) {
+      return std::make_unique<Context>(Device::cuda, math_of(Device::cuda, options.dtype));
+    }
     NAT_CHECK(options.device != "cuda", ErrorKind::device, "--device cuda: ", cuda.reason,
               "; use --device cpu");
   }
@@ -66,14 +69,14 @@ std::unique_ptr<Context> make_context(const Options& options) {
             "--dtype tf32 exists on CUDA only; use --dtype f32 or bf16");
   NAT_CHECK(options.dtype != "bf16" || cpu_info().bf16, ErrorKind::device,
             "--dtype bf16: this processor has no bfloat16 instructions; use --dtype f32");
-  return std::make_unique<Context>(Device::cpu, cpu_math(options.dtype));
+  return std::make_unique<Context>(Device::cpu, math_of(Device::cpu, options.dtype));
 }
 
 Context planning_context(const Options& options) {
   const bool cuda =
       options.device == "cuda" || (options.device == "auto" && cuda_device().usable());
-  return cuda ? Context::for_planning(Device::cuda, cuda_math(options.dtype))
-              : Context::for_planning(Device::cpu, cpu_math(options.dtype));
+  const Device device = cuda ? Device::cuda : Device::cpu;
+  return Context::for_planning(device, math_of(device, options.dtype));
 }
 
 int loader_threads(const Options& options, Device device, std::int64_t batch,

@@ -16,12 +16,19 @@ namespace nat::tools {
 
 // Opens a split of options.data (or of `data` when given) at the recipe's stored size.
 // options.limit applies to the training split: features are always judged on every test picture.
+// `at_most` >= 0: no more pictures than that, of either split.
 std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split split,
-                                         const std::string& data = "");
+                                         const std::string& data = "", std::int64_t at_most = -1);
+
+// Training pictures that neighbours are looked for among, where a trend or an example is enough.
+inline constexpr std::int64_t kBankPictures = 10000;
 
 // The training pictures of a run that goes on, without those that it had to give up.
 std::unique_ptr<data::Dataset> reopen_data(const Options& options,
                                            std::vector<data::Quarantined> quarantined);
+
+// How this dtype computes on that device; "auto" chooses.
+Math math_of(Device device, const std::string& dtype);
 
 // Device and precision as asked for; "auto" chooses and the choice is printed by the caller.
 std::unique_ptr<Context> make_context(const Options& options);

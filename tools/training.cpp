@@ -99,15 +99,28 @@ std::unique_ptr<data::Dataset> reopen_pictures(const Options& options) {
   return reopen_data(options, data::read_quarantined(folder.file(kBadPictures)));
 }
 
-// The pictures, when --knn-every can judge by them: refused before an epoch is trained, not after.
-std::unique_ptr<data::Dataset> require_knn_data(const Options& options,
-                                                std::unique_ptr<data::Dataset> pictures) {
-  const bool judged = options.knn_every > 0;
-  NAT_CHECK(!judged || (pictures->labelled() &&
-                        data::has_split(data::parse_spec(options.data), data::Split::test)),
-            ErrorKind::usage, "--knn-every needs one label a picture and a test split, which ",
-            options.data, " does not have; leave it out");
-  return pictures;
+constexpr int kNeighbours = 20;
+
+void require_knn_data(const Options& options, const KnnPictures& knn) {
+  NAT_CHECK(knn.test && knn.test->labelled() && knn.bank->labelled(), ErrorKind::usage,
+            "--knn-every needs one label a picture and a test split, which ", options.data,
+            " does not have; leave it out");
+  const auto usable = std::ssize(knn.bank->usable_ids());
+  NAT_CHECK(usable >= kNeighbours, ErrorKind::usage, "--knn-every looks for ", kNeighbours,
+            " neighbours among the ", usable, " pictures; leave it out or give more");
+}
+
+// Both splits are opened before an epoch is trained: what is wrong with them is found then.
+KnnPictures open_knn_pictures(const Options& options) {
+  constexpr std::int64_t kTest = 2000;
+  KnnPictures knn;
+  if (options.knn_every == 0) return knn;
+  if (data::has_split(data::parse_spec(options.data), data::Split::test)) {
+    knn = {open_data(options, data::Split::train, "", kBankPictures),
+           open_data(options, data::Split::test, "", kTest)};
+  }
+  require_knn_data(options, knn);
+  return knn;
 }
 
 Shape batch_shape(std::int64_t n, const data::PictureShape& picture) {
@@ -140,9 +153,9 @@ std::unique_ptr<Trainer> make_trainer(Context& ctx, const Options& options, Netw
 
 Training::Training(Options options, Start start)
     : options_(std::move(options)),
-      pictures_(require_knn_data(options_, start == Start::fresh
-                                               ? open_data(options_, data::Split::train)
-                                               : reopen_pictures(options_))),
+      pictures_(start == Start::fresh ? open_data(options_, data::Split::train)
+                                      : reopen_pictures(options_)),
+      knn_(open_knn_pictures(options_)),
       ctx_(make_context(options_)),
       network_(make_network(*ctx_, options_, pictures_->shape())),
       targets_(*ctx_, options_.seed, pictures_->size(), options_.dimension, target_kind(options_)),
@@ -371,22 +384,17 @@ void Training::write_metrics(std::int64_t epoch, double learning_rate) {
   progress_.note(line);
 }
 
-// kNN on the last convolution, from a tenth of the training pictures: a trend, not a result.
+// kNN on the last convolution, among some of the training pictures: a trend, not a result.
 double Training::online_knn() {
-  constexpr std::int64_t kBank = 10000, kTest = 2000;
-  Options bank_options = options_;
-  bank_options.limit = options_.limit < 0 ? kBank : std::min(kBank, options_.limit);
-  const auto bank = open_data(bank_options, data::Split::train);
-  const auto test = data::open_dataset(data::parse_spec(options_.data), data::Split::test,
-                                       {.picture_size = options_.stored_size, .limit = kTest});
   const std::vector<std::string> taps = {"conv"};
-  FeatureSet bank_set = extract_features(*ctx_, options_, network_, *bank, taps);
-  FeatureSet test_set = extract_features(*ctx_, options_, network_, *test, taps);
+  FeatureSet bank_set = extract_features(*ctx_, options_, network_, *knn_.bank, taps);
+  FeatureSet test_set = extract_features(*ctx_, options_, network_, *knn_.test, taps);
   standardize(bank_set.at["conv"], test_set.at["conv"]);
   Context host;  // features are host memory
   return knn_accuracy(host, {bank_set.at["conv"], bank_set.labels},
-                      {test_set.at["conv"], test_set.labels}, bank->classes(), {.k = {20}})
-      .for_k(20)
+                      {test_set.at["conv"], test_set.labels}, knn_.bank->classes(),
+                      {.k = {kNeighbours}})
+      .for_k(kNeighbours)
       .accuracy;
 }
 

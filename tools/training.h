@@ -18,6 +18,11 @@ namespace nat::tools {
 // Exit codes of a run that did not fail (kernels/check.h holds the others).
 enum class Outcome : int { done = 0, stopped = 75, interrupted = 130, terminated = 143 };
 
+// What --knn-every judges by; empty without it.
+struct KnnPictures {
+  std::unique_ptr<data::Dataset> bank, test;
+};
+
 class Training {
  public:
   // Opens the data and builds everything; only when all of that went well does a fresh run make its
@@ -66,6 +71,7 @@ class Training {
   StopSignals signals_;  // first: the members below start threads
   Options options_;
   std::unique_ptr<data::Dataset> pictures_;
+  KnnPictures knn_;
   std::unique_ptr<Context> ctx_;
   Network network_;
   Targets targets_;

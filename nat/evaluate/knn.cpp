@@ -84,13 +84,6 @@ void offer(const float* products, const float* inverse_norms, std::int64_t count
   }
 }
 
-// Evenly spaced rows: representative whether or not the data set is sorted by class.
-std::vector<std::int64_t> spaced_rows(std::int64_t rows, std::int64_t count) {
-  std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i) indices[static_cast<std::size_t>(i)] = i * rows / count;
-  return indices;
-}
-
 std::int32_t vote(std::span<const std::int32_t> labels, std::span<const float> similarities,
                   int classes, double temperature) {
   struct Ballot {
@@ -195,15 +188,6 @@ KnnResult knn_accuracy(Context& ctx, const LabelledFeatures& bank, const Labelle
                        int classes, const KnnOptions& options) {
   check_labelled("kNN", "bank", bank, classes);
   check_labelled("kNN", "test", test, classes);
-  if (options.bank_limit > 0 && options.bank_limit < bank.features.rows) {
-    const std::vector<std::int64_t> kept = spaced_rows(bank.features.rows, options.bank_limit);
-    const FeatureMatrix features = select_rows(bank.features, kept);
-    const std::vector<std::int32_t> labels = select_labels(bank.labels, kept);
-    KnnOptions rest = options;
-    rest.bank_limit = 0;
-    return knn_accuracy(ctx, {features, labels}, test, classes, rest);
-  }
-
   NAT_CHECK(!options.k.empty(), ErrorKind::usage, "kNN: the list of k is empty; give e.g. 20");
   for (const int k : options.k) check_k(k, bank.features.rows);
   const int k_max = *std::max_element(options.k.begin(), options.k.end());

@@ -45,8 +45,7 @@ Neighbours nearest_neighbours(Context& ctx, const FeatureMatrix& bank, const Fea
 
 struct KnnOptions {
   std::vector<int> k = {1, 5, 10, 20, 50, 100, 200};
-  double temperature = 0;       // above 0: weighted vote
-  std::int64_t bank_limit = 0;  // above 0: use at most this many bank rows, evenly spaced
+  double temperature = 0;  // above 0: weighted vote
 };
 
 struct KnnAccuracy {
