@@ -100,6 +100,28 @@ TEST_CASE("kNN of few pictures looks at all of them, and says so") {
   check_refused(workspace, {"eval", "cluster", run, "--clusters", "-4"}, 2, {"--clusters", "-4"});
 }
 
+TEST_CASE("the report says where its figures are not those of the run as it is now") {
+  const Workspace workspace, elsewhere;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  const std::string other = make_data(elsewhere, 128, 64);
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--stop-after-steps", "16"})).code ==
+          75);
+  const auto note = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> judge = {"eval", "all", run};
+    judge.insert(judge.end(), more.begin(), more.end());
+    if (!more.empty()) REQUIRE(nat::tools::nat(workspace, judge).code == 0);
+    REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);
+    const std::string page = read_file(run + "/report.html");
+    const auto from = page.find(" test images") + 12;
+    return page.substr(from, page.find('.', from) - from);
+  };
+  CHECK(note({"--data", data}) == "");
+  REQUIRE(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  CHECK(note({}) == " after 16 steps; the run has 64 now");
+  CHECK(note({"--data", other}) == " of " + other);
+  CHECK(note({"--data", data}) == "");
+}
+
 TEST_CASE("pictures of one class cannot be judged") {
   const Workspace workspace;
   const std::string data = make_data(workspace, 64, 16), run = workspace.at("run");

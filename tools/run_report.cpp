@@ -72,8 +72,24 @@ void add_headline(const nlohmann::ordered_json& results, report::ReportData& dat
   }
 }
 
-// What 'nat eval all' found; nothing where it has not been called.
-void add_judged(const RunFolder& folder, report::ReportData& data) {
+// In which way the figures are not those of the run as it is now; empty where they are.
+std::string judged_note(const nlohmann::ordered_json& results, const Options& options,
+                        std::int64_t step) {
+  if (!results.contains("judged")) return "";
+  const auto& judged = results.at("judged");
+  std::string note;
+  const auto data = judged.at("data").get<std::string>();
+  if (data != options.data) note += " of " + data;
+  const auto judged_step = judged.at("step").get<std::int64_t>();
+  if (judged_step != step) {
+    note += str(" after ", judged_step, " steps; the run has ", step, " now");
+  }
+  return note;
+}
+
+// What 'nat eval all' found; nothing where it has not been called. `step` of the run.
+void add_judged(const RunFolder& folder, const Options& options, std::int64_t step,
+                report::ReportData& data) {
   const std::filesystem::path path = folder.file("results.json");
   if (!std::filesystem::exists(path)) return;
   std::ifstream in(path);
@@ -81,6 +97,7 @@ void add_judged(const RunFolder& folder, report::ReportData& data) {
     const auto results = nlohmann::ordered_json::parse(in);
     add_results(results, data);
     add_headline(results, data);
+    data.judged_note = judged_note(results, options, step);
   } catch (const nlohmann::json::exception&) {
     throw Error(ErrorKind::checkpoint,
                 str(path.string(), " is damaged or incomplete; make it again with 'nat eval all ",
@@ -196,8 +213,9 @@ std::string name_of(const std::filesystem::path& folder) {
   return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
 }
 
-// What only the network and its pictures can say.
-void add_network(const RunFolder& folder, const Options& options, report::ReportData& data) {
+// What only the network and its pictures can say. Returns the step of the run.
+std::int64_t add_network(const RunFolder& folder, const Options& options,
+                         report::ReportData& data) {
   const auto ctx = make_context(options);
   const auto bank = open_data(options, data::Split::train, "", kBankPictures);
   std::int64_t step = 0;
@@ -208,6 +226,7 @@ void add_network(const RunFolder& folder, const Options& options, report::Report
       str("Noise As Targets on ", options.data, ": ", options.network, ", ", options.dimension,
           "-dimensional ", options.targets == "basis" ? "one-hot targets, " : "targets, ", step,
           " steps of ", options.batch, " pictures, trained without labels.");
+  return step;
 }
 
 report::ReportData collect(const RunFolder& folder) {
@@ -215,13 +234,13 @@ report::ReportData collect(const RunFolder& folder) {
   report::ReportData data;
   data.title = name_of(folder.path());
   data.command = "nat report " + folder.path().string();
-  add_judged(folder, data);
   data.curves = report::training_curves(read_csv(folder.file("metrics.csv")));
   add_timing(folder, data);
   visit_options(options, [&](const char* name, const auto& value, const char*) {
     data.configuration.push_back({name, str(std::boolalpha, value)});
   });
-  add_network(folder, options, data);
+  const std::int64_t step = add_network(folder, options, data);
+  add_judged(folder, options, step, data);
   return data;
 }
 

@@ -99,7 +99,8 @@ std::string result_table(const std::vector<Result>& results) {
 std::string results_section(const ReportData& data) {
   if (data.results.empty()) return "";
   std::string note = "Accuracy in percent on frozen features";
-  if (data.test_images > 0) note += ", on " + grouped(data.test_images) + " test images";
+  if (data.test_images > 0)
+    note += ", on " + grouped(data.test_images) + " test images" + data.judged_note;
   note +=
       ". ± is one standard error. Untrained is the same network before learning, with its batch "
       "norm statistics calibrated; raw pixels stand beside them as a yardstick.";

@@ -75,6 +75,7 @@ struct ReportData {
   std::vector<Fact> headline;  // the few figures a reader wants first
   std::vector<Result> results;
   std::int64_t test_images = 0;  // behind every accuracy
+  std::string judged_note;  // follows their number: whose they are and when, where that matters
   TrainingCurves curves;
   std::vector<Picture> filters;  // of the first layer (tools/report/filters.h)
   std::string filters_note;
