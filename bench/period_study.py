@@ -54,18 +54,15 @@ def print_differences(runs):
 
 
 def training(folder):
-    """The last epoch of a run, whose features meet their targets before it re-assigns, if it does; and what
-    the assignments took."""
-    metrics, timing = rows_of(folder, "metrics.csv"), rows_of(folder, "timing.csv")
-    last = metrics[-1]
-    return {"loss": last["loss"], "cosine": last["cosine_before"],
-            "assign": sum(row["assign"] for row in timing), "train": sum(row["seconds"] for row in timing)}
+    """The last epoch of a run: its features and the targets they held before it re-assigned, if it did."""
+    last = rows_of(folder, "metrics.csv")[-1]
+    return {"loss": last["loss"], "cosine": last["cosine_before"]}
 
 
 def print_training(runs):
-    print("\n| period | loss, last epoch | cosine to the targets held, last epoch | assign s | train s |")
-    print("|---|---:|---:|---:|---:|")
-    decimals = {"loss": 4, "cosine": 3, "assign": 2, "train": 0}
+    print("\n| period | loss, last epoch | cosine to the targets held, last epoch |")
+    print("|---|---:|---:|")
+    decimals = {"loss": 4, "cosine": 3}
     for period, folders in runs.items():
         print(table_row(label(period), [training(folder) for folder in folders], decimals))
 

@@ -35,6 +35,28 @@ class ExactSum {
   std::vector<double> parts_;  // of increasing magnitude
 };
 
+// A number of twice the precision of a double: the sum of both, |low| at most half a unit in the
+// last place of high (Dekker 1971). Prices need it: where entries of 1e12 stand for "never", prices
+// grow as large, and a double would round away what the small entries differ by.
+struct Twofold {
+  double high = 0, low = 0;
+  friend bool operator<(const Twofold& a, const Twofold& b) {
+    return a.high < b.high || (a.high == b.high && a.low < b.low);
+  }
+  // Off by less than 2^-102 (|a| + |b|).
+  friend Twofold operator+(const Twofold& a, const Twofold& b) {
+    const double sum = a.high + b.high;
+    const double shift = sum - a.high;
+    const double error =
+        (a.high - (sum - shift)) + (b.high - shift) + (a.low + b.low);  // exact, but for the lows
+    const double high = sum + error;
+    return {high, error - (high - sum)};
+  }
+  friend Twofold operator-(const Twofold& a, const Twofold& b) {
+    return a + Twofold{-b.high, -b.low};
+  }
+};
+
 class Refinement {
  public:
   Refinement(Context& ctx, const LapOptions& options, std::int64_t n, const std::vector<double>& w)
@@ -42,7 +64,7 @@ class Refinement {
         options_(options),
         n_(n),
         w_(w),
-        price_(size(), 0.0),
+        price_(size()),
         highest_(size()),
         scores_(ctx.device, size() * size() * sizeof(float), "scores"),
         column_(ctx.device, size() * sizeof(std::int32_t), "assignment"),
@@ -69,7 +91,7 @@ class Refinement {
   }
 
  private:
-  static constexpr int kMostSolves = 12;
+  static constexpr int kMostSolves = 24;
 
   std::size_t size() const { return static_cast<std::size_t>(n_); }
   std::size_t index(std::int64_t i, std::int32_t j) const {
@@ -78,27 +100,26 @@ class Refinement {
   std::int32_t column(std::int64_t i) const {
     return result_.column_of_row[static_cast<std::size_t>(i)];
   }
-  double profit(std::int64_t i, std::int32_t j) const {
-    return w_[index(i, j)] - price_[static_cast<std::size_t>(j)];
+  Twofold profit(std::int64_t i, std::int32_t j) const {
+    return Twofold{w_[index(i, j)], 0} - price_[static_cast<std::size_t>(j)];
   }
   double loss(std::int64_t i, std::int32_t j) const {
-    return highest_[static_cast<std::size_t>(i)] - profit(i, j);
+    return (highest_[static_cast<std::size_t>(i)] - profit(i, j)).high;
   }
 
-  // highest_, gap_ and the rounding of the latter: each loss comes from two subtractions, each off
-  // by u = 2^-53 of its result.
+  // highest_, gap_ and the rounding of the latter, in which each loss comes from two subtractions.
   void measure() {
     cpu::parallel_for(n_, n_ * n_, [&](std::int64_t i) {
-      double most = profit(i, 0);
+      Twofold most = profit(i, 0);
       for (std::int32_t j = 1; j < n_; ++j) most = std::max(most, profit(i, j));
       highest_[static_cast<std::size_t>(i)] = most;
     });
     gap_ = rounding_ = 0;
     for (std::int64_t i = 0; i < n_; ++i) {
       gap_ += loss(i, column(i));
-      rounding_ += 0x1p-52 * (std::abs(w_[index(i, column(i))]) +
-                              std::abs(price_[static_cast<std::size_t>(column(i))]) +
-                              std::abs(highest_[static_cast<std::size_t>(i)]));
+      rounding_ += 0x1p-100 * (std::abs(w_[index(i, column(i))]) +
+                               std::abs(price_[static_cast<std::size_t>(column(i))].high) +
+                               std::abs(highest_[static_cast<std::size_t>(i)].high));
     }
   }
 
@@ -131,7 +152,8 @@ class Refinement {
       }
     }
     for (std::size_t k = 0; k < size(); ++k) {
-      price_[static_cast<std::size_t>(before[k])] += quantum * prices_[k];
+      Twofold& price = price_[static_cast<std::size_t>(before[k])];
+      price = price + Twofold{quantum * prices_[k], 0};
     }
     result_.quantum = quantum;
     result_.solves += 1;
@@ -177,7 +199,7 @@ class Refinement {
   std::int64_t n_;
   const std::vector<double>& w_;
   RefinedAssignment result_;
-  std::vector<double> price_, highest_;  // of columns; of profits of rows
+  std::vector<Twofold> price_, highest_;  // of columns; of profits of rows
   double gap_ = 0, rounding_ = 0;
   std::vector<std::int32_t> columns_, prices_;
   Buffer scores_, column_, device_price_, report_;

@@ -1,15 +1,15 @@
 // The assignment problem on doubles, solved by kernels/lap.h as often as it takes.
 //
-// The solver sees scores of 2^24 levels. Its prices, taken as doubles, still give a bound for the
-// numbers themselves, in their own unit:
+// The solver sees scores of 2^24 levels. Its prices, taken back into the unit of the numbers, still
+// give a bound for the numbers themselves:
 //
 //   gap = sum_i loss[i, p(i)],   loss[i, j] = max_k (w[i,k] - price[k]) - (w[i,j] - price[j]) >= 0
 //
 // and no permutation is better than p by more than that (docs/07-the-auction.md). Moreover, none
 // that uses a single entry with loss >= gap is better at all. So all such entries may be called
 // equally bad, and the problem is solved again with its 2^24 levels spread over losses between 0
-// and the gap. Each round makes the gap about 2^24 / n times smaller, until it is the rounding of
-// double arithmetic.
+// and the gap. Each round makes the gap about 2^24 / n times smaller, until it is rounding: prices
+// and losses are held with twice the bits of a double, so that is 2^-100 of the largest numbers.
 #pragma once
 
 #include <cstdint>
