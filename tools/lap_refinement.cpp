@@ -1,7 +1,9 @@
 #include "tools/lap_refinement.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "kernels/memory.h"
@@ -57,6 +59,19 @@ struct Twofold {
   }
 };
 
+// The largest power of two of which all numbers are multiples; infinite when all are 0.
+double grain_of(const std::vector<double>& numbers) {
+  double grain = std::numeric_limits<double>::infinity();
+  for (const double number : numbers) {
+    if (number == 0) continue;
+    int exponent = 0;
+    const double mantissa = std::abs(std::frexp(number, &exponent));
+    const auto bits = static_cast<std::uint64_t>(std::ldexp(mantissa, 53));
+    grain = std::min(grain, std::ldexp(1.0, exponent - 53 + std::countr_zero(bits)));
+  }
+  return grain;
+}
+
 class Refinement {
  public:
   Refinement(Context& ctx, const LapOptions& options, std::int64_t n, const std::vector<double>& w)
@@ -64,6 +79,7 @@ class Refinement {
         options_(options),
         n_(n),
         w_(w),
+        grain_(grain_of(w)),
         price_(size()),
         highest_(size()),
         scores_(ctx.device, size() * size() * sizeof(float), "scores"),
@@ -76,13 +92,13 @@ class Refinement {
 
   RefinedAssignment run() {
     measure();
-    while (gap_ > rounding_ && result_.solves < kMostSolves) {
+    while (!proven() && result_.solves < kMostSolves) {
       const double before = gap_;
       solve_again();
       measure();
       if (gap_ >= before / 2 && result_.solves > 1) break;  // rounding is all that is left
     }
-    const double gap = gap_ > rounding_ ? gap_ : 0;
+    const double gap = proven() ? 0 : gap_;
     ExactSum value;
     for (std::int64_t i = 0; i < n_; ++i) value.add(w_[index(i, column(i))]);
     result_.value = value.rounded();
@@ -106,6 +122,10 @@ class Refinement {
   double loss(std::int64_t i, std::int32_t j) const {
     return (highest_[static_cast<std::size_t>(i)] - profit(i, j)).high;
   }
+
+  // Every sum of entries is a multiple of their grain, so the best cannot be better by less. Where
+  // the grain is finer than what can be computed, the rounding has to do.
+  bool proven() const { return gap_ + rounding_ < grain_ || gap_ <= rounding_; }
 
   // highest_, gap_ and the rounding of the latter, in which each loss comes from two subtractions.
   void measure() {
@@ -199,6 +219,7 @@ class Refinement {
   std::int64_t n_;
   const std::vector<double>& w_;
   RefinedAssignment result_;
+  double grain_;
   std::vector<Twofold> price_, highest_;  // of columns; of profits of rows
   double gap_ = 0, rounding_ = 0;
   std::vector<std::int32_t> columns_, prices_;

@@ -8,8 +8,10 @@
 // and no permutation is better than p by more than that (docs/07-the-auction.md). Moreover, none
 // that uses a single entry with loss >= gap is better at all. So all such entries may be called
 // equally bad, and the problem is solved again with its 2^24 levels spread over losses between 0
-// and the gap. Each round makes the gap about 2^24 / n times smaller, until it is rounding: prices
-// and losses are held with twice the bits of a double, so that is 2^-100 of the largest numbers.
+// and the gap. Each round makes the gap about 2^24 / n times smaller, until it is smaller than the
+// grain of the numbers, the power of two of which all their sums are multiples: then nothing can be
+// better. Prices and losses are held with twice the bits of a double; only where the grain is below
+// 2^-100 of the largest numbers is it their rounding that ends it.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +24,10 @@ namespace nat::tools {
 
 struct RefinedAssignment {
   std::vector<std::int32_t> column_of_row;
-  double value = 0;  // the sum over the result, row by row
-  double bound = 0;  // no permutation is worth more; `value` where nothing but rounding is between
-  double quantum = 0;                                       // the finest level that was needed
-  int solves = 0;                                           // of kernels/lap.h
+  double value = 0;    // the sum over the result, row by row
+  double bound = 0;    // no permutation is worth more; `value` where that is proven
+  double quantum = 0;  // the finest level that was needed
+  int solves = 0;      // of kernels/lap.h
   std::int64_t rounds = 0, bids = 0, paths = 0, steps = 0;  // in all of them
   double gap() const { return bound - value; }
 };
