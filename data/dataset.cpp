@@ -128,7 +128,7 @@ void check_bad_share(const Dataset& dataset, double max_bad_percent) {
   const double percent = 100.0 * static_cast<double>(count) / static_cast<double>(dataset.size());
   NAT_CHECK(percent <= max_bad_percent, ErrorKind::data, printable(source), ": ", count, " of ",
             dataset.size(), " pictures cannot be read, more than the limit of ", max_bad_percent,
-            " % (first: ", example, "); repair or remove them, or raise the limit");
+            " % (first: ", example, "); repair or remove them, or raise --max-bad-percent");
 }
 
 }  // namespace nat::data

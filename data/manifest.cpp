@@ -69,6 +69,20 @@ Json positive_classes(const Dataset& dataset, std::int32_t id) {
   return names;
 }
 
+Json to_json(const Dataset& dataset, std::int32_t id) {
+  const Catalog& catalog = dataset.catalog();
+  const auto i = static_cast<std::size_t>(id);
+  Json line{{"id", id}};
+  if (catalog.paths.empty()) {
+    line["record"] = catalog.records[i];
+  } else {
+    line["path"] = printable(catalog.paths[i]);
+  }
+  if (dataset.labelled()) line["label"] = dataset.label(id);
+  if (dataset.multi_label()) line["labels"] = positive_classes(dataset, id);
+  return line;
+}
+
 }  // namespace
 
 void write_manifest(const Dataset& dataset, const std::string& path) {
@@ -82,18 +96,14 @@ void write_manifest(const Dataset& dataset, const std::string& path) {
              {"channels", catalog.shape.channels},
              {"classes", catalog.class_names},
              {"fingerprint", fingerprint_text(dataset.fingerprint())}});
-  for (std::int32_t id = 0; id < catalog.size; ++id) {
-    const auto i = static_cast<std::size_t>(id);
-    Json line{{"id", id}};
-    if (catalog.paths.empty()) {
-      line["record"] = catalog.records[i];
-    } else {
-      line["path"] = printable(catalog.paths[i]);
-    }
-    if (dataset.labelled()) line["label"] = dataset.label(id);
-    if (dataset.multi_label()) line["labels"] = positive_classes(dataset, id);
-    out.write(line);
-  }
+  for (std::int32_t id = 0; id < catalog.size; ++id) out.write(to_json(dataset, id));
+  out.commit();
+}
+
+void write_pictures(const Dataset& dataset, const std::vector<std::int32_t>& ids,
+                    const std::string& path) {
+  LineWriter out(path);
+  for (const std::int32_t id : ids) out.write(to_json(dataset, id));
   out.commit();
 }
 

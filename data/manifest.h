@@ -18,6 +18,9 @@
 namespace nat::data {
 
 void write_manifest(const Dataset& dataset, const std::string& path);
+// The lines of these pictures alone, in this order, without a header line.
+void write_pictures(const Dataset& dataset, const std::vector<std::int32_t>& ids,
+                    const std::string& path);
 void write_bad_pictures(const Dataset& dataset, const std::string& path);
 
 // The pictures that bad_images.jsonl says went bad after the run began, for

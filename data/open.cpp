@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 #include "data/cifar.h"
 #include "data/files.h"
@@ -107,6 +109,15 @@ DatasetSpec parse_spec(const std::string& text) {
             "' in '", printable(text), "'; use idx:, cifar10:, cifar100:, folder: or voc:");
   require(text);
   return {detect(text), text};
+}
+
+std::string absolute_spec(const std::string& text) {
+  const std::string path = parse_spec(text).path;
+  const std::filesystem::path whole = std::filesystem::absolute(path);
+  const std::filesystem::path normal = whole.lexically_normal();
+  std::error_code error;  // "link/.." may be another folder than the name says
+  const bool is_same = std::filesystem::equivalent(whole, normal, error) && !error;
+  return text.substr(0, text.size() - path.size()) + (is_same ? normal : whole).string();
 }
 
 bool has_split(const DatasetSpec& spec, Split split) {

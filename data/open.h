@@ -31,6 +31,10 @@ struct DatasetSpec {
 DatasetSpec parse_spec(const std::string& text);
 std::string to_string(const DatasetSpec& spec);  // "idx:PATH"
 
+// The same data set, prefix or none, by a path that does not depend on the current folder. Errors
+// of parse_spec.
+std::string absolute_spec(const std::string& text);
+
 // Where the pictures of a folder or of VOC live while training.
 //   memory     decoded once when opened; each picture is the middle square of its resized whole
 //   disk       decoded each time it is read; crops may lie anywhere in the resized whole

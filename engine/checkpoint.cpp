@@ -405,7 +405,7 @@ NewestCheckpoint newest_valid(const std::filesystem::path& folder, std::string_v
 }
 
 int prune(const std::filesystem::path& folder, int keep, std::string_view prefix) {
-  assert(keep >= 1);
+  assert(keep >= 0);
   const std::vector<std::filesystem::path> files = newest_first(folder, prefix);
   int removed = 0;
   for (std::size_t i = static_cast<std::size_t>(keep); i < files.size(); ++i) {

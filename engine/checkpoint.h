@@ -87,7 +87,7 @@ NewestCheckpoint newest_valid(const std::filesystem::path& folder,
                               std::string_view prefix = "step-");
 
 // Removes all but the `keep` highest steps, and what interrupted saves left. Returns how many
-// checkpoints went. Call it after a successful save.
+// checkpoints went. Call it after a successful save; keep = 0 removes all of them.
 int prune(const std::filesystem::path& folder, int keep, std::string_view prefix = "step-");
 
 }  // namespace nat

@@ -216,8 +216,9 @@ StepReport Trainer::finish(Context& ctx) {
   StepReport report;
   report.judged = execution_.batch();
   report.loss = static_cast<double>(result.loss_sum) / static_cast<double>(report.judged);
-  NAT_CHECK(std::isfinite(report.loss), ErrorKind::not_finite, "the loss is ", report.loss,
-            "; lower --lr, or resume from the last checkpoint with another setting");
+  NAT_CHECK(std::isfinite(report.loss), ErrorKind::not_finite, "the loss of step ", order_.step + 1,
+            " is ", std::isnan(report.loss) ? "nan" : "infinite",
+            "; begin a new run with a lower --lr");
   report.cosine_after = 1 - report.loss / 2;  // |z - c|^2 = 2 - 2 z.c for unit rows
   report.cosine_before = report.cosine_after;
   if (order_.reassign && order_.part > 0) report.judged = 0;

@@ -28,6 +28,23 @@ std::unique_ptr<Dataset> open_path(const std::string& path, const OpenOptions& o
 
 }  // namespace
 
+TEST_CASE("the absolute name of a data set keeps its prefix and means the same folder") {
+  const TemporaryFolder folder;
+  folder.write("deep/inside/set/cat/a.ppm", ppm(2, 2, plain({1, 2, 3})));
+  folder.write("deep/beside/cat/a.ppm", ppm(2, 2, plain({1, 2, 3})));
+  std::filesystem::create_directory_symlink(folder.at("deep/inside/set"), folder.at("link"));
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.at("deep"));
+  const std::string plain_path = absolute_spec("./inside/../beside");
+  const std::string prefixed = absolute_spec("folder:beside");
+  const std::string through_link = absolute_spec("../link/../set");
+  CHECK_THROWS_AS(absolute_spec("mnist:beside"), Error);
+  std::filesystem::current_path(before);
+  CHECK(plain_path == folder.at("deep/beside"));
+  CHECK(prefixed == "folder:" + folder.at("deep/beside"));
+  CHECK(std::filesystem::equivalent(through_link, folder.at("deep/inside/set")));
+}
+
 TEST_CASE("the manifest of a folder names every id, bad and odd names included") {
   const TemporaryFolder folder;
   folder.write("set/cat/a\n\xff.ppm", ppm(2, 2, plain({1, 2, 3})));
@@ -45,6 +62,9 @@ TEST_CASE("the manifest of a folder names every id, bad and odd names included")
   CHECK(lines[0]["fingerprint"] == fingerprint_text(pictures->fingerprint()));
   CHECK(lines[1] == Json{{"id", 0}, {"path", "cat/a\\x0a\\xff.ppm"}, {"label", 0}});
   CHECK(lines[3] == Json{{"id", 2}, {"path", "dog/c.ppm"}, {"label", 1}});
+
+  write_pictures(*pictures, {2, 0}, folder.at("some.jsonl"));
+  CHECK(read_lines(folder.at("some.jsonl")) == std::vector<Json>{lines[3], lines[1]});
 
   const std::vector<Json> bad = read_lines(folder.at("bad_images.jsonl"));
   REQUIRE(bad.size() == 1);

@@ -420,4 +420,5 @@ TEST_CASE("prune keeps the newest checkpoints and sweeps up interrupted saves") 
   CHECK(names == std::vector<std::string>{"notes.tmp", "step-000000004.safetensors",
                                           "step-000000030.safetensors"});
   CHECK(nat::prune(folder.path(), 2) == 0);
+  CHECK(nat::prune(folder.path(), 0) == 2);
 }

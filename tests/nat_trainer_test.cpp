@@ -170,7 +170,10 @@ TEST_CASE("an absurd learning rate ends in an error that keeps the parameters of
     } catch (const Error& error) {
       stopped = true;
       CHECK(error.kind() == ErrorKind::not_finite);
-      CHECK(std::string(error.what()).find("lower --lr") != std::string::npos);
+      const std::string line = error.what();
+      CHECK(line.find("new run with a lower --lr") != std::string::npos);
+      CHECK(line.find(str("step ", step + 1, " is ")) != std::string::npos);
+      CHECK(line.find("-nan") == std::string::npos);
     }
   }
   CHECK(stopped);

@@ -321,7 +321,7 @@ TEST_CASE("runs are never overwritten, and unusable ones are refused with exit c
   std::string other = config;
   other.replace(other.find("dimension = 16"), 14, "dimension = 24");
   write_file(run + "/config.toml", other);
-  check_refused(workspace, {"eval", "knn", run}, 4, {"classifier"});
+  check_refused(workspace, {"eval", "knn", run}, 4, {"dimension = 24", "dimension = 16"});
   const Outcome resumed = nat::tools::nat(workspace, {"resume", run});
   CHECK(resumed.code == 4);
   write_file(run + "/config.toml", config);
@@ -360,6 +360,9 @@ TEST_CASE("a loss that is not finite stops with exit code 5 and keeps the checkp
                 {"--lr", "1e6", "--loss", "sum", "--schedule", "constant", "--weight-decay", "1"}));
   CAPTURE(outcome.err);
   CHECK(outcome.code == 5);
+  CHECK(outcome.err.find("the loss of step ") != std::string::npos);
+  CHECK(outcome.err.find("; begin a new run with a lower --lr\n") != std::string::npos);
+  CHECK(outcome.err.find("-nan") == std::string::npos);
 }
 
 TEST_CASE("a folder that cannot be written is refused with exit code 8") {

@@ -161,7 +161,9 @@ TEST_CASE("classifiers refuse training and test pictures of different shapes") {
 TEST_CASE("pictures with several labels are judged by the mean of average precisions") {
   const Workspace workspace;
   const std::string run = workspace.at("run"), devkit = make_devkit(workspace);
-  REQUIRE(nat::tools::nat(workspace, small_run(devkit, run)).code == 0);
+  const Outcome trained = nat::tools::nat(workspace, small_run(devkit, run));
+  REQUIRE_MESSAGE(trained.code == 0, trained.err);
+  CHECK(trained.out.find("judge it with 'nat eval mlp " + run + "'") != std::string::npos);
   for (const auto& [how, place] :
        {std::pair{"mlp", "conv"}, {"layers", "conv2"}, {"finetune", "network"}}) {
     CAPTURE(how);

@@ -326,6 +326,11 @@ TEST_CASE("what is no square matrix of numbers is refused in one line with exit 
       {"wide.csv", "1,2,3\n4,5,6\n", {"2 rows of 3", "square"}},
       {"ragged.csv", "1,2\n3,4,5\n", {"line 2 has 3", "2"}},
       {"word.csv", "1,2\n3,four\n", {"line 2", "'four'"}},
+      {"semicolons.csv", "1;2\n3;4\n", {"line 1", "separate them by commas"}},
+      {"semicolons.txt", "1;2\n3;4\n", {"line 1", "separate them by commas"}},
+      {"tabs.csv", "1\t2\n3\t4\n", {"line 1", "separate them by commas"}},
+      {"tabs.txt", "1\t2\n3\t4\n", {"announces 1 rows", "separate numbers by commas"}},
+      {"heading.csv", "x,y\n1,2\n3,4\n", {"line 1", "'x'", "without a heading"}},
       {"hole.csv", "1,2\n3,\n", {"line 2", "''"}},
       {"nan.csv", "1,2\n3,nan\n", {"row 1, column 1", "nan"}},
       {"inf.csv", "1,-inf\n3,4\n", {"row 0, column 1", "inf"}},
@@ -381,7 +386,8 @@ TEST_CASE("what is no square matrix of numbers is refused in one line with exit 
   const std::string packed = read_file(workspace.at("cut.csv.gz"));
   write_file(workspace.at("cut.csv.gz"), packed.substr(0, packed.size() / 2));
   CHECK(nat::tools::nat(workspace, {"lap", workspace.at("cut.csv.gz")}).code == 3);
-  CHECK(nat::tools::nat(workspace, {"lap", workspace.at("nowhere.csv")}).code == 3);
+  check_refused(workspace, {"lap", workspace.at("nowhere.csv")}, 3,
+                {"nowhere.csv: no such file; give a square matrix"});
 }
 
 TEST_CASE("wrong arguments are exit code 2, a result that cannot be written is 8") {

@@ -71,7 +71,8 @@ TEST_CASE("--knn-every refuses what it cannot judge by before an epoch is traine
   for (const char* name : {"0.pgm", "1.pgm", "2.pgm", "3.pgm"}) {
     write_file(data + "/test/dark/" + name, "no picture");
   }
-  refused(3, {"6 of 82 pictures cannot be read", "more than the limit of 6 %"});
+  refused(3, {"6 of 82 pictures cannot be read", "more than the limit of 6 %",
+              "raise --max-bad-percent"});
   std::vector<std::string> patient = arguments;
   patient.back() = "8";
   patient[4] = workspace.at("patient");
@@ -178,6 +179,90 @@ TEST_CASE("a config file needs no preset, and a missing one is named") {
                   {wrong, "no such file"});
   }
   CHECK(nat::tools::nat(workspace, {"inspect", "--plan", "--config", config}).code == 0);
+}
+
+TEST_CASE("the preset of the command line wins over that of the config file") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), config = workspace.at("mine.toml");
+  write_file(config, "preset = 'cifar'\nlr = 0.0625\n");
+  // Every option as the run has it, but for its folder.
+  const auto trained = [&](const std::string& name, std::vector<std::string> more) {
+    const std::string run = workspace.at(name);
+    more.insert(more.begin(), {"train", "--data", data, "--out", run, "--epochs", "1", "--batch",
+                               "256", "--dimension", "16"});
+    const Outcome outcome = nat::tools::nat(workspace, more);
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    const std::string text = read_file(run + "/config.toml");
+    const auto out = text.find("out = ");
+    return text.substr(0, out) + text.substr(text.find('\n', out));
+  };
+  const std::string flags = trained("flags", {"--preset", "fmnist", "--lr", "0.0625"});
+  CHECK(trained("both", {"--preset", "fmnist", "--config", config}) == flags);
+  CHECK(trained("file", {"--config", config}) ==
+        trained("cifar", {"--preset", "cifar", "--lr", "0.0625"}));
+  write_file(config, "preset = 'cifra'\n");
+  check_refused(workspace, small_run(data, workspace.at("no"), {"--config", config}), 2,
+                {"cifra", "cifar"});
+}
+
+TEST_CASE("a shift of the crop that cannot be, and a size that has no effect, are said") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);  // 16 x 16
+  const std::string no_room = "crop shift has no room: pictures of 16 pixels are used whole\n";
+  const std::string no_effect =
+      "stored-size = 40 has no effect: pictures of idx keep their size, 16\n";
+  const auto header = [&](const std::string& from, const std::string& name,
+                          const std::vector<std::string>& more) {
+    const Outcome outcome = nat::tools::nat(workspace, small_run(from, workspace.at(name), more));
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    return outcome.err;
+  };
+  const std::string whole =
+      header(data, "whole", {"--crop", "shift", "--stored-size", "40", "--epochs", "1"});
+  CHECK(whole.find(no_room) != std::string::npos);
+  CHECK(whole.find(no_effect) != std::string::npos);
+  const std::string part =
+      header(data, "part", {"--crop", "shift", "--size", "12", "--epochs", "1"});
+  CHECK(part.find("no room") == std::string::npos);
+  CHECK(part.find("no effect") == std::string::npos);
+  // A file of its own is resized to that size, so there the shift has room.
+  const std::string folder = header(make_folder(workspace), "folder",
+                                    {"--crop", "shift", "--stored-size", "20", "--epochs", "1"});
+  CHECK(folder.find("no room") == std::string::npos);
+  CHECK(folder.find("no effect") == std::string::npos);
+}
+
+TEST_CASE("the last line of training names the judge that takes such pictures") {
+  const Workspace workspace;
+  const std::string pictures = make_folder(workspace);
+  const auto last_line = [&](const std::string& data, const std::string& name) {
+    const Outcome outcome =
+        nat::tools::nat(workspace, small_run(data, workspace.at(name), {"--epochs", "1"}));
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    return outcome.out;
+  };
+  const std::string spaced = workspace.at("a run's");
+  std::string quoted = "'" + spaced + "'";
+  quoted.replace(quoted.find("n's"), 3, "n'\\''s");
+  CHECK(last_line(pictures, "a run's") ==
+        spaced + ": trained 1 epochs; judge it with 'nat eval all " + quoted + "'\n");
+  CHECK(last_line(pictures + "/train/dark", "bare") ==
+        workspace.at("bare") + ": trained 1 epochs\n");
+}
+
+TEST_CASE("inspect knows a file by its content and says why no checkpoint can be used") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
+  const std::string features = workspace.at("features.st");
+  REQUIRE(nat::tools::nat(workspace, {"embed", run, "--output", features}).code == 0);
+  const Outcome inspected = nat::tools::nat(workspace, {"inspect", features, "--json"});
+  REQUIRE_MESSAGE(inspected.code == 0, inspected.err);
+  CHECK(nlohmann::json::parse(inspected.out).at("tensors").contains("embedding"));
+  write_file(newest_checkpoint(run), "damaged");
+  check_refused(workspace, {"inspect", run}, 4, {"no usable checkpoint", "truncated"});
+  std::filesystem::remove_all(run + "/checkpoints");
+  check_refused(workspace, {"inspect", run}, 4, {"no usable checkpoint", "train it first"});
 }
 
 TEST_CASE("a number is taken as it is written or refused") {

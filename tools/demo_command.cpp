@@ -22,8 +22,12 @@ void require_demo_data(const std::string& data) {
       "pictures with --data");
 }
 
+// The demo's own folder is made anew, once all that the new run needs is there; any other run is
+// refused.
 Outcome train(const Options& options) {
-  Training training(options, Training::Start::fresh);
+  const bool anew =
+      options.out == kDemoRun && std::filesystem::exists(options.out + "/config.toml");
+  Training training(options, anew ? Training::Start::anew : Training::Start::fresh);
   std::fprintf(stderr, "%s", training.summary().c_str());
   return training.run(0);
 }
@@ -50,16 +54,12 @@ int run_demo(const Options& options, bool as_json) {
   const auto began = std::chrono::steady_clock::now();
   require_demo_data(options.data);
   validate(options);
-  // The demo's own folder is made anew; any other run is refused by RunFolder::create.
-  if (options.out == kDemoRun && std::filesystem::exists(options.out + "/config.toml")) {
-    const RunFolder old = RunFolder::open_owned(options.out);  // refused while it is being trained
-    std::filesystem::remove_all(options.out);
-  }
   const Outcome outcome = train(options);
   if (outcome == Outcome::done) {
     conclude(options, as_json, began);
   } else {
-    std::printf("stopped, saved; continue with 'nat resume %s'\n", options.out.c_str());
+    std::printf("stopped, saved; continue with 'nat resume %s'\n",
+                shell_quoted(options.out).c_str());
   }
   return static_cast<int>(outcome);
 }

@@ -94,15 +94,29 @@ struct Asked {
   bool plan = false, json = false;
 };
 
+// By its content: 'nat embed' writes under any name.
+bool looks_like_safetensors(const std::string& path) {
+  constexpr std::size_t kStart = 9;  // the length of the header, and its first character
+  if (!data::is_file(path)) return false;
+  const data::FileStart start = data::read_start(path, kStart);
+  if (start.bytes.size() < kStart || start.bytes[kStart - 1] != '{') return false;
+  std::uint64_t length = 0;
+  for (std::size_t i = kStart - 1; i-- > 0;) length = length << 8 | start.bytes[i];
+  return length < static_cast<std::uint64_t>(start.size);
+}
+
 nlohmann::json describe(const std::string& what, const Options& options) {
   const std::filesystem::path path = what;
   if (std::filesystem::exists(path / "config.toml")) {
     const NewestCheckpoint newest = newest_valid(RunFolder::open(path).checkpoints());
     NAT_CHECK(!newest.path.empty(), ErrorKind::checkpoint, "run ", path.string(),
-              " has no usable checkpoint");
+              " has no usable checkpoint",
+              newest.skipped.empty() ? "; train it first" : ": " + newest.skipped.front());
     return describe(newest.checkpoint);
   }
-  if (path.extension() == ".safetensors") return describe(Checkpoint::load(path));
+  if (path.extension() == ".safetensors" || looks_like_safetensors(what)) {
+    return describe(Checkpoint::load(path));
+  }
   return describe(*open_data(options, data::Split::train, what));
 }
 

@@ -250,6 +250,7 @@ Network load_trained(Context& ctx, const RunFolder& folder, const Options& optio
   NAT_CHECK(!newest.path.empty(), ErrorKind::checkpoint, "run ", folder.path().string(),
             " has no usable checkpoint",
             newest.skipped.empty() ? "; train it first" : ": " + newest.skipped.front());
+  folder.recipe_changes(newest.checkpoint, options);  // refuses what decides the results
   Network network = make_network(ctx, options, pictures);
   read_parameters(ctx, newest.checkpoint, Momenta::skip, network.net->parameters());
   if (training_step != nullptr) {

@@ -30,6 +30,8 @@ struct Source {
 
 Source read_source(const std::string& path) {
   Source source{data::printable(path), {}};
+  source.require(data::exists(path),
+                 "no such file; give a square matrix: csv, .npy or OR-Library text");
   data::GzReader reader(path);
   constexpr std::size_t kChunk = 1 << 20;
   for (std::size_t got = kChunk; got == kChunk;) {
@@ -55,13 +57,17 @@ std::string_view take_until(std::string_view& text, char separator) {
   return piece;
 }
 
-double parse_number(const Source& source, std::int64_t line, std::string_view text) {
+constexpr const char* kPlainNumbers =
+    "; give numbers alone, without a heading, and separate them by commas";
+
+double parse_number(const Source& source, std::int64_t line, std::string_view text,
+                    const char* fix = kPlainNumbers) {
   double value = 0;
   const std::string_view digits = text.substr(text.size() > 1 && text[0] == '+' ? 1 : 0);
   const auto [end, error] = std::from_chars(digits.begin(), digits.end(), value);
   source.require(error == std::errc{} && end == digits.end(), "line ", line, ": '",
                  data::printable(text.substr(0, 40)), "' is not a number",
-                 error == std::errc::result_out_of_range ? " that a double can hold" : "");
+                 error == std::errc::result_out_of_range ? " that a double can hold" : fix);
   return value;
 }
 
@@ -115,7 +121,8 @@ SquareMatrix read_orlib(const Source& source) {
     }
   }
   source.require(std::ssize(matrix.values) == matrix.n * matrix.n, "announces ", matrix.n,
-                 " rows, so ", matrix.n * matrix.n, " numbers, and has ", matrix.values.size());
+                 " rows, so ", matrix.n * matrix.n, " numbers, and has ", matrix.values.size(),
+                 "; a matrix without its size in front is csv: separate numbers by commas");
   return matrix;
 }
 
@@ -134,7 +141,7 @@ std::int64_t npy_rows(const Source& source, std::string_view shape) {
   std::string_view rest = shape.substr(shape.empty() ? 0 : 1);
   while (!rest.empty()) {
     const std::string_view size = trimmed(take_until(rest, ','));
-    if (!size.empty()) sizes.push_back(parse_number(source, 1, size));
+    if (!size.empty()) sizes.push_back(parse_number(source, 1, size, ""));
   }
   source.require(sizes.size() == 2, "has shape ", data::printable(shape),
                  "), which is not two dimensions; give one square matrix");

@@ -43,11 +43,30 @@ Options defaults_from(int argc, const char* const* argv) {
   }
   Options options;
   if (!preset_name.empty()) take_preset(preset_name, options);
-  if (!config.empty()) read_config(config, options);
+  if (!config.empty()) {
+    read_config(config, options, preset_name.empty() ? PresetLine::taken : PresetLine::passed_over);
+  }
+  if (!preset_name.empty()) options.preset = preset_name;
   return options;
 }
 
 namespace {
+
+// On one line, and not all of a long one.
+std::string shown(const toml::node& node) {
+  std::ostringstream text;
+  node.visit([&](const auto& value) { text << value; });
+  constexpr std::size_t kMost = 40;
+  const std::string all = text.str();
+  return data::printable(all.substr(0, kMost)) + (all.size() > kMost ? "..." : "");
+}
+
+template <class T>
+constexpr const char* kind_of_value() {
+  if constexpr (std::is_same_v<T, bool>) return "true or false";
+  if constexpr (std::is_integral_v<T>) return "a whole number";
+  return std::is_floating_point_v<T> ? "a number" : "a text in quotes";
+}
 
 template <class T>
 void assign(const toml::node& node, const std::string& where, T& member) {
@@ -56,8 +75,10 @@ void assign(const toml::node& node, const std::string& where, T& member) {
   if (value) {
     if constexpr (kWhole) {
       using Limits = std::numeric_limits<T>;
+      constexpr std::int64_t kLast = std::numeric_limits<std::int64_t>::max();  // of TOML
       NAT_CHECK(std::in_range<T>(*value), ErrorKind::usage, where, " = ", *value, " is outside ",
-                Limits::min(), " .. ", Limits::max());
+                Limits::min(), " .. ",
+                std::in_range<std::int64_t>(Limits::max()) ? Limits::max() : static_cast<T>(kLast));
     }
     member = static_cast<T>(*value);
     return;
@@ -68,30 +89,35 @@ void assign(const toml::node& node, const std::string& where, T& member) {
       return;
     }
   }
-  throw Error(ErrorKind::usage, str(where, ": the value has the wrong type"));
+  throw Error(ErrorKind::usage, str(where, " = ", shown(node),
+                                    ": the value has the wrong type; give ", kind_of_value<T>()));
 }
 
 }  // namespace
 
-void read_config(const std::filesystem::path& file, Options& options) {
+void read_config(const std::filesystem::path& file, Options& options, PresetLine preset_line) {
   std::ifstream in(file, std::ios::binary);
   NAT_CHECK(in.is_open() && !data::is_folder(file.string()), ErrorKind::usage, "config ",
             file.string(), ": no such file, or it cannot be read; give lines like 'lr = 0.1'");
   std::ostringstream text;
   text << in.rdbuf();
-  parse_config(text.str(), str("config ", file.string()), options);
+  parse_config(text.str(), str("config ", file.string()), options, preset_line);
 }
 
-void parse_config(const std::string& text, const std::string& where, Options& options) {
+void parse_config(const std::string& text, const std::string& where, Options& options,
+                  PresetLine preset_line) {
   toml::table table;
   try {
     table = toml::parse(text);
   } catch (const toml::parse_error& error) {
-    throw Error(ErrorKind::usage,
-                str(where, " line ", error.source().begin.line, ": ", error.description()));
+    throw Error(ErrorKind::usage, str(where, " line ", error.source().begin.line, ": ",
+                                      data::printable(error.description())));
   }
   if (const toml::node* name = table.get("preset")) {
-    if (const auto preset_name = name->value<std::string>()) take_preset(*preset_name, options);
+    if (const auto preset_name = name->value<std::string>()) {
+      Options passed_over;
+      take_preset(*preset_name, preset_line == PresetLine::taken ? options : passed_over);
+    }
   }
   std::vector<std::string> known;
   visit_options(options, [&](const char* name, auto& member, const char*) {
@@ -103,7 +129,7 @@ void parse_config(const std::string& text, const std::string& where, Options& op
   for (const auto& [key, value] : table) {
     const std::string name(key.str());
     NAT_CHECK(std::find(known.begin(), known.end(), name) != known.end(), ErrorKind::usage, where,
-              ": unknown option '", name, "'", suggestion(name, known));
+              ": unknown option '", data::printable(name), "'", suggestion(name, known));
   }
 }
 

@@ -28,6 +28,9 @@ struct Options : Recipe {
   int keep_checkpoints = 3;
   std::int64_t knn_every = 0;
   double max_bad_percent = 5;
+
+  // No option: the config.toml of the run that these are of; empty where they are of none.
+  std::string read_from;
 };
 
 // Calls visit(name, member, description) for every option, in the order of the printed header.
@@ -117,12 +120,17 @@ CLI::Option* add_value(CLI::App& command, const std::string& name, T& member,
 void add_options(CLI::App& command, Options& options);
 
 // Presets and config files set defaults, so they are looked for before the flags are parsed:
-// fmnist < --preset < --config FILE < flags.
+// fmnist < preset of FILE < --preset < other lines of --config FILE < flags.
 Options defaults_from(int argc, const char* const* argv);
 
-void read_config(const std::filesystem::path& file, Options& options);  // Error(usage)
+// What becomes of the values that a line 'preset' stands for.
+enum class PresetLine { taken, passed_over };
+
+void read_config(const std::filesystem::path& file, Options& options,
+                 PresetLine preset_line = PresetLine::taken);  // Error(usage)
 // `where` names the text in messages.
-void parse_config(const std::string& text, const std::string& where, Options& options);
+void parse_config(const std::string& text, const std::string& where, Options& options,
+                  PresetLine preset_line = PresetLine::taken);
 std::string to_toml(const Options& options);
 
 // "name = value" before and after, of the options that differ; where the run lies does not count.

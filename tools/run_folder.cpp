@@ -4,9 +4,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <string_view>
 #include <system_error>
 
+#include "data/files.h"
 #include "engine/durable_file.h"
 
 namespace nat::tools {
@@ -34,6 +38,36 @@ class RunFolder::Lock {
 };
 
 namespace {
+
+// What makes a folder a run comes last.
+constexpr std::array<std::string_view, 9> kFiles = {
+    "results.json",  "report.html",    "timing.csv",       "timing.jsonl", "metrics.csv",
+    "metrics.jsonl", "manifest.jsonl", "bad_images.jsonl", "config.toml"};
+
+bool is_figure(const fs::path& file) {
+  const std::string name = file.filename().string();
+  if (name == "filters.png" || name == "results.svg") return true;
+  constexpr std::string_view kCurve = "curve-";
+  return name.starts_with(kCurve) &&
+         name.find_first_not_of("0123456789", kCurve.size()) == name.size() - 4 &&
+         name.ends_with(".svg");
+}
+
+void remove_file(const fs::path& file) {
+  std::error_code error;
+  fs::remove(file, error);
+  if (error) throw_io_error(file, "remove", error.value());
+}
+
+void remove_figures(const fs::path& figures) {
+  std::vector<fs::path> found;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(figures, ignored)) {
+    if (is_figure(entry.path())) found.push_back(entry.path());
+  }
+  for (const fs::path& file : found) remove_file(file);
+  fs::remove(figures, ignored);  // as long as nothing else is in it
+}
 
 bool holds_run(const fs::path& path) {
   std::error_code ignored;
@@ -71,6 +105,17 @@ RunFolder RunFolder::create(const Options& options) {
   return folder;
 }
 
+RunFolder RunFolder::replace(const Options& options) {
+  RunFolder folder = open_owned(options.out);
+  remove_figures(folder.file("figures"));
+  prune(folder.checkpoints(), 0);
+  for (const std::string_view name : kFiles) remove_file(folder.path_ / name);
+  std::error_code error;
+  fs::create_directories(folder.checkpoints(), error);
+  if (error) throw_io_error(folder.checkpoints(), "create folder", error.value());
+  return folder;
+}
+
 RunFolder RunFolder::open(const fs::path& path) {
   NAT_CHECK(holds_run(path), ErrorKind::checkpoint, "run ", path.string(),
             ": there is no config.toml; give the folder that 'nat train --out' wrote");
@@ -85,15 +130,63 @@ RunFolder RunFolder::open_owned(const fs::path& path) {
 
 void RunFolder::own() { lock_ = std::make_shared<Lock>(path_); }
 
+bool RunFolder::has_own(const fs::path& file) const {
+  std::error_code ignored;
+  const fs::path run = fs::weakly_canonical(path_, ignored);
+  const fs::path folder = fs::weakly_canonical(fs::absolute(file).parent_path(), ignored);
+  if (folder == run / "checkpoints" || folder == run / "figures") return true;
+  return folder == run &&
+         std::find(kFiles.begin(), kFiles.end(), file.filename().string()) != kFiles.end();
+}
+
 Options RunFolder::options() const {
+  const std::string source = file("config.toml").string();
+  const auto unusable = [&](const std::string& reason) {
+    return Error(
+        ErrorKind::checkpoint,
+        data::printable(str(reason, "; repair the line: 'nat inspect ",
+                            shell_quoted(path_.string()), "' shows it as it was, under config")));
+  };
   Options options;
-  read_config(file("config.toml"), options);
+  try {
+    read_config(source, options);
+  } catch (const Error& error) {
+    throw unusable(error.what());
+  }
+  try {
+    validate(options);
+  } catch (const Error& error) {
+    throw unusable(str("config ", source, ": ", error.what()));
+  }
   options.out = path_.string();
+  options.read_from = source;
   return options;
+}
+
+std::vector<Change> RunFolder::recipe_changes(const Checkpoint& checkpoint,
+                                              const Options& options) const {
+  Options then;
+  parse_config(checkpoint.metadata_value("config"), "the config in the checkpoint", then);
+  std::vector<Change> found = changes(then, options);
+  for (const auto& [name, before, after] : found) {
+    NAT_CHECK(may_change(name), ErrorKind::checkpoint, "run ", path_.string(),
+              ": config.toml says ", name, " = ", after, ", the checkpoint was trained with ", name,
+              " = ", before, "; put it back, or begin a new run");
+  }
+  return found;
 }
 
 void RunFolder::write_config(const Options& options) const {
   write_durably(file("config.toml"), to_toml(options));
+}
+
+std::string shell_quoted(const std::string& path) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+:@%,=-";
+  if (!path.empty() && path.find_first_not_of(kPlain) == std::string::npos) return path;
+  std::string quoted = "'";
+  for (const char c : path) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
 }
 
 }  // namespace nat::tools

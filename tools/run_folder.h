@@ -10,6 +10,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "engine/checkpoint.h"
 #include "tools/options.h"
@@ -21,6 +23,9 @@ class RunFolder {
   // Makes the folder and owns it; it holds a run from write_config on. Error(usage) when it already
   // does, Error(io) when it cannot be made.
   static RunFolder create(const Options& options);
+  // The same in the place of another run, whose files go; files that nat did not write stay.
+  // Error(checkpoint) when another process owns it.
+  static RunFolder replace(const Options& options);
   // Error(checkpoint) when there is no run.
   static RunFolder open(const std::filesystem::path& path);
   // The same, and owns the folder. Error(checkpoint) when another process does.
@@ -29,8 +34,15 @@ class RunFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path file(const char* name) const { return path_ / name; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
-  Options options() const;  // from config.toml
+  // Is this one of the files that nat writes here, or would it lie among its checkpoints or
+  // figures?
+  bool has_own(const std::filesystem::path& file) const;
+  // From config.toml. Error(checkpoint) when it was damaged or edited into what cannot be.
+  Options options() const;
   void write_config(const Options& options) const;
+  // In what `options` differ from those that the checkpoint was trained with. Error(checkpoint)
+  // where that decides the results: they would be of neither recipe.
+  std::vector<Change> recipe_changes(const Checkpoint& checkpoint, const Options& options) const;
 
  private:
   class Lock;  // held until the last copy is gone, or the process
@@ -41,5 +53,8 @@ class RunFolder {
   std::filesystem::path path_;
   std::shared_ptr<const Lock> lock_;
 };
+
+// The path as a shell takes it for one word.
+std::string shell_quoted(const std::string& path);
 
 }  // namespace nat::tools

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/files.h"
 #include "data/parallel.h"
 #include "kernels/cpu_info.h"
 #include "kernels/memory.h"
@@ -10,10 +11,22 @@ namespace nat::tools {
 
 namespace {
 
-data::DatasetSpec spec_of(const std::string& path) {
+void require_data(const std::string& path) {
   NAT_CHECK(!path.empty(), ErrorKind::usage,
             "--data is missing; give [idx:|cifar10:|cifar100:|folder:|voc:]PATH");
-  return data::parse_spec(path);
+}
+
+// Who did not type the path is told where it stands.
+std::unique_ptr<data::Dataset> open_path(const Options& options, const std::string& path,
+                                         data::Split split, const data::OpenOptions& opening) {
+  require_data(path);
+  try {
+    return data::open_dataset(data::parse_spec(path), split, opening);
+  } catch (const Error& error) {
+    if (options.read_from.empty() || path != options.data) throw;
+    throw Error(error.kind(), str(error.what(), " (the path is that of the line 'data' in ",
+                                  data::printable(options.read_from), ")"));
+  }
 }
 
 data::OpenOptions opening(const Options& options, data::Split split, std::int64_t at_most = -1) {
@@ -31,17 +44,24 @@ data::OpenOptions opening(const Options& options, data::Split split, std::int64_
 
 }  // namespace
 
+Options with_absolute_data(Options options) {
+  require_data(options.data);
+  options.data = data::absolute_spec(options.data);
+  validate(options);  // the current folder may have a name that is no text
+  return options;
+}
+
 std::unique_ptr<data::Dataset> open_data(const Options& options, data::Split split,
                                          const std::string& data, std::int64_t at_most) {
-  return data::open_dataset(spec_of(data.empty() ? options.data : data), split,
-                            opening(options, split, at_most));
+  return open_path(options, data.empty() ? options.data : data, split,
+                   opening(options, split, at_most));
 }
 
 std::unique_ptr<data::Dataset> reopen_data(const Options& options,
                                            std::vector<data::Quarantined> quarantined) {
   data::OpenOptions open = opening(options, data::Split::train);
   open.quarantined = std::move(quarantined);
-  return data::open_dataset(spec_of(options.data), data::Split::train, open);
+  return open_path(options, options.data, data::Split::train, open);
 }
 
 // On CUDA bfloat16 is the tensor cores' fast format. On the CPU it pays with tiles (AMX); without
@@ -124,6 +144,20 @@ data::Augmentation augmentation(const Options& options, const data::PictureShape
   const int short_side = std::min(pictures.height, pictures.width);
   if (options.crop != "area") augmentation.crop_size = std::min(options.size, short_side);
   return augmentation;
+}
+
+bool shift_has_room(const Options& options, const data::Dataset& pictures) {
+  const int side = augmentation(options, pictures.shape()).crop_size;
+  const std::vector<std::int32_t>& ids = pictures.usable_ids();
+  return std::any_of(ids.begin(), ids.end(), [&](std::int32_t id) {
+    const data::PictureShape whole = pictures.extent(id);
+    return whole.width > side || whole.height > side;
+  });
+}
+
+std::string sides(const data::PictureShape& pictures) {
+  return pictures.width == pictures.height ? str(pictures.width)
+                                           : str(pictures.width, " x ", pictures.height);
 }
 
 }  // namespace nat::tools

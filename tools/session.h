@@ -14,6 +14,10 @@
 
 namespace nat::tools {
 
+// A run may be continued and judged from any folder: its data by an absolute path. Error(usage)
+// when that is no text, and the errors of data::absolute_spec.
+Options with_absolute_data(Options options);
+
 // Opens a split of options.data (or of `data` when given) at the recipe's stored size.
 // options.limit applies to the training split: features are always judged on every test picture.
 // `at_most` >= 0: no more pictures than that, of either split.
@@ -51,5 +55,10 @@ Network make_network(Context& ctx, const Options& options, const data::PictureSh
 FrontEnd front_end(const Options& options);
 Init initial_values(const Options& options);
 data::Augmentation augmentation(const Options& options, const data::PictureShape& pictures);
+
+// Is any picture larger than the crop that --crop shift moves about in it?
+bool shift_has_room(const Options& options, const data::Dataset& pictures);
+
+std::string sides(const data::PictureShape& pictures);  // "28", or "30 x 20" (width x height)
 
 }  // namespace nat::tools

@@ -26,14 +26,36 @@ void validate(const Running& running) {
   require_range<std::int64_t>("stop-after-steps", running.stop_after, 0, std::int64_t{1} << 40);
 }
 
+// Pictures of the formats that are no files of their own keep their size.
+std::string true_size(const Training& training, const std::string& name) {
+  const data::Catalog& catalog = training.pictures().catalog();
+  const int asked = training.options().stored_size;
+  const bool is_kept =
+      catalog.files.empty() && (catalog.shape.width != asked || catalog.shape.height != asked);
+  return name != "stored-size" || !is_kept ? ""
+                                           : str(" has no effect: pictures of ", catalog.format,
+                                                 " keep their size, ", sides(catalog.shape));
+}
+
 void print_header(const Training& training) {
   std::fprintf(stderr, "%s", training.summary().c_str());
-  visit_options(training.options(), [](const char* name, const auto& value, const char*) {
-    std::fprintf(stderr, "  %s\n", str(std::boolalpha, name, " = ", value).c_str());
+  visit_options(training.options(), [&](const char* name, const auto& value, const char*) {
+    std::fprintf(stderr, "  %s%s\n", str(std::boolalpha, name, " = ", value).c_str(),
+                 true_size(training, name).c_str());
   });
 }
 
+// Empty where no judge can look at the pictures.
+std::string advice(const Training& training) {
+  const data::Dataset& pictures = training.pictures();
+  const char* judge = pictures.labelled() ? "all" : pictures.multi_label() ? "mlp" : nullptr;
+  const auto spec = data::parse_spec(training.options().data);
+  if (judge == nullptr || !data::has_split(spec, data::Split::test)) return "";
+  return str("; judge it with 'nat eval ", judge, " ", shell_quoted(training.options().out), "'");
+}
+
 int finish(Training& training, const Running& running) {
+  const std::string next = advice(training);  // now, as long as the data is surely there
   const Outcome outcome = training.run(running.stop_after);
   const std::string out = training.options().out;
   const auto rows = read_csv(out + "/metrics.csv");
@@ -42,10 +64,11 @@ int finish(Training& training, const Running& running) {
     if (!rows.empty()) json["last_epoch"] = rows.back();
     std::printf("%s\n", json.dump(2).c_str());
   } else if (outcome == Outcome::done) {
-    std::printf("%s: trained %lld epochs; judge it with 'nat eval all %s'\n", out.c_str(),
-                static_cast<long long>(training.options().epochs), out.c_str());
+    std::printf("%s: trained %lld epochs%s\n", out.c_str(),
+                static_cast<long long>(training.options().epochs), next.c_str());
   } else {
-    std::printf("%s: stopped, saved; continue with 'nat resume %s'\n", out.c_str(), out.c_str());
+    std::printf("%s: stopped, saved; continue with 'nat resume %s'\n", out.c_str(),
+                shell_quoted(out).c_str());
   }
   return static_cast<int>(outcome);
 }

@@ -152,9 +152,9 @@ std::unique_ptr<Trainer> make_trainer(Context& ctx, const Options& options, Netw
 }  // namespace
 
 Training::Training(Options options, Start start)
-    : options_(std::move(options)),
-      pictures_(start == Start::fresh ? open_data(options_, data::Split::train)
-                                      : reopen_pictures(options_)),
+    : options_(start == Start::resume ? std::move(options) : with_absolute_data(options)),
+      pictures_(start == Start::resume ? reopen_pictures(options_)
+                                       : open_data(options_, data::Split::train)),
       knn_(open_knn_pictures(options_)),
       ctx_(make_context(options_)),
       network_(make_network(*ctx_, options_, pictures_->shape())),
@@ -163,12 +163,13 @@ Training::Training(Options options, Start start)
                                              training_loading(*ctx_, options_, *pictures_))),
       trainer_(make_trainer(*ctx_, options_, network_, targets_, pictures_->shape())),
       schedule_(make_schedule(options_)),
-      folder_(start == Start::fresh ? RunFolder::create(options_)
-                                    : RunFolder::open_owned(options_.out)),
+      folder_(start == Start::fresh  ? RunFolder::create(options_)
+              : start == Start::anew ? RunFolder::replace(options_)
+                                     : RunFolder::open_owned(options_.out)),
       metrics_(folder_.file("metrics"), kMetrics),
       timing_(folder_.file("timing"), kTiming),
       progress_(detect_terminal(2), print_to_stderr, steady_clock()) {
-  if (start == Start::fresh) {
+  if (start != Start::resume) {
     begin_folder();
   } else {
     data::check_same_data(*pictures_, folder_.file("manifest.jsonl"));
@@ -225,6 +226,10 @@ std::string Training::summary() const {
     out << bad << " of " << pictures_->size()
         << " pictures cannot be read and are left out: " << folder_.file(kBadPictures).string()
         << '\n';
+  }
+  if (options_.crop == "shift" && !shift_has_room(options_, *pictures_)) {
+    out << "crop shift has no room: pictures of " << sides(pictures_->shape())
+        << " pixels are used whole\n";
   }
   out << "network " << network_.architecture << ", " << network_.net->parameters().size()
       << " parameters, " << steps_per_epoch() << " steps an epoch\n";
@@ -436,7 +441,10 @@ void Training::restore() {
     progress_.note(str("continuing from ", newest.path.filename().string()));
   }
   const Checkpoint& checkpoint = newest.checkpoint;
-  check_recipe(checkpoint);
+  // Half a run with one recipe and half with another would be a run of neither.
+  for (const auto& [name, before, after] : folder_.recipe_changes(checkpoint, options_)) {
+    progress_.note(str(name, " = ", after, " from here on (before: ", before, ")"));
+  }
   read_parameters(*ctx_, checkpoint, Momenta::read, network_.net->parameters());
   const Checkpoint::Tensor& permutation = checkpoint.get("nat.permutation");
   targets_.restore(
@@ -459,18 +467,6 @@ void Training::forget_later_timing() {
     return epoch == row.end() || epoch->second >= static_cast<double>(epoch_);
   });
   timing_.truncate_to_rows(static_cast<std::uint64_t>(later - rows.begin()));
-}
-
-// Half a run with one recipe and half with another would be a run of neither.
-void Training::check_recipe(const Checkpoint& checkpoint) {
-  Options then;
-  parse_config(checkpoint.metadata_value("config"), "the config in the checkpoint", then);
-  for (const auto& [name, before, after] : changes(then, options_)) {
-    NAT_CHECK(may_change(name), ErrorKind::checkpoint, "run ", folder_.path().string(),
-              ": config.toml says ", name, " = ", after, ", the checkpoint was trained with ", name,
-              " = ", before, "; put it back, or begin a new run");
-    progress_.note(str(name, " = ", after, " from here on (before: ", before, ")"));
-  }
 }
 
 }  // namespace nat::tools

@@ -28,8 +28,9 @@ class Training {
   // Opens the data and builds everything; only when all of that went well does a fresh run make its
   // folder, write its manifest and, last, the config.toml that makes it a run. A resumed one
   // demands the same data and the same recipe. Nothing is trained yet. As long as it exists, SIGINT
-  // and SIGTERM are requests to stop at the next step.
-  enum class Start { fresh, resume };
+  // and SIGTERM are requests to stop at the next step. A fresh run keeps the path of its data
+  // absolute; `anew` is one in the place of an older run (RunFolder::replace).
+  enum class Start { fresh, anew, resume };
   Training(Options options, Start start);
 
   // Trains until the last epoch, a signal, or `stop_after` further steps (0 = no such limit);
@@ -54,7 +55,6 @@ class Training {
   void list_new_bad_pictures();
   void restore();
   void forget_later_timing();
-  void check_recipe(const Checkpoint& checkpoint);
   void train_epoch(std::int64_t stop_after);
   std::int64_t steps_per_epoch() const;
   bool reassigns_step(std::int64_t step_in_epoch) const;
