@@ -130,6 +130,22 @@ TEST_CASE("few labels that leave a class out are used, and the class is named") 
   CHECK(few.err.find("no label is given for 3") != std::string::npos);
 }
 
+TEST_CASE("the limit of a run is one of its own pictures, not of others that judge it") {
+  const Workspace workspace, elsewhere;
+  const std::string run = workspace.at("run"), other = make_data(elsewhere, 96, 32);
+  REQUIRE(
+      nat::tools::nat(workspace, small_run(make_data(workspace), run, {"--limit", "64"})).code ==
+      0);
+  // 80 neighbours: more than the 64 pictures of the run, not more than the 96 others.
+  const std::vector<std::string> knn = {"eval", "knn", run, "--k", "80", "--layers", "conv"};
+  check_refused(workspace, knn, 2, {"k = 80", "64"});
+  std::vector<std::string> others = knn;
+  others.insert(others.end(), {"--data", other});
+  CHECK(nat::tools::nat(workspace, others).code == 0);
+  check_refused(workspace, {"eval", "finetune", run, "--data", other, "--labels", "97"}, 2,
+                {"--labels 97", "96"});
+}
+
 TEST_CASE("ten views of a test picture are added up where crops are smaller than pictures") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");

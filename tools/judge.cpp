@@ -198,10 +198,11 @@ void require_labels(const data::Dataset& pictures, const JudgeOptions& judging,
 // The training pictures of `source`; of `labels` > 0 that many.
 std::unique_ptr<data::Dataset> open_labelled(const Options& options, std::int64_t labels,
                                              const std::string& source) {
-  if (labels == 0) return open_data(options, data::Split::train, source);
+  Options limited = options;
+  if (source != options.data) limited.limit = -1;  // it is one of the run's own pictures
+  if (labels == 0) return open_data(limited, data::Split::train, source);
   NAT_CHECK(labels > 0, ErrorKind::usage, "--labels ", labels,
             ": give a number of pictures, or 0 for all there are");
-  Options limited = options;
   limited.limit = labels;
   auto pictures = open_data(limited, data::Split::train, source);
   NAT_CHECK(labels >= pictures->classes(), ErrorKind::usage, "--labels ", labels, ": ", source,
@@ -260,7 +261,8 @@ Network load_trained(Context& ctx, const RunFolder& folder, const Options& optio
 }
 
 Verdict judge(Context& ctx, const RunFolder& folder, const Options& options, JudgeOptions judging) {
-  const std::string source = judging.data.empty() ? options.data : judging.data;
+  const std::string source =
+      judging.data.empty() ? options.data : data::absolute_spec(judging.data);
   const auto train = open_labelled(options, judging.labels, source);
   const auto test = open_data(options, data::Split::test, source);
   require_labels(*train, judging, source);
