@@ -149,7 +149,7 @@ Command eval_command(CLI::App& nat) {
   add_value(*app, "--epochs", asked->probe.epochs,
             "mlp, layers, finetune: passes over the labelled pictures");
   add_value(*app, "--lr", asked->probe.lr,
-            "mlp, layers, finetune: learning rate; 0 = by the kind of probe");
+            "mlp, layers, finetune: learning rate; 0 = by the kind of probe and loss");
   add_value(*app, "--schedule", asked->probe.schedule,
             "mlp, layers, finetune: cosine, or official: constant for 20 epochs, then decaying");
   add_value(*app, "--loss", asked->probe.loss,

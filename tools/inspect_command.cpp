@@ -108,11 +108,7 @@ bool looks_like_safetensors(const std::string& path) {
 nlohmann::json describe(const std::string& what, const Options& options) {
   const std::filesystem::path path = what;
   if (std::filesystem::exists(path / "config.toml")) {
-    const NewestCheckpoint newest = newest_valid(RunFolder::open(path).checkpoints());
-    NAT_CHECK(!newest.path.empty(), ErrorKind::checkpoint, "run ", path.string(),
-              " has no usable checkpoint",
-              newest.skipped.empty() ? "; train it first" : ": " + newest.skipped.front());
-    return describe(newest.checkpoint);
+    return describe(RunFolder::open(path).newest_checkpoint());
   }
   if (path.extension() == ".safetensors" || looks_like_safetensors(what)) {
     return describe(Checkpoint::load(path));

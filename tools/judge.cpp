@@ -247,15 +247,12 @@ std::string leave_out(const Options& options, const data::Dataset& train, const 
 
 Network load_trained(Context& ctx, const RunFolder& folder, const Options& options,
                      const data::PictureShape& pictures, std::int64_t* training_step) {
-  const NewestCheckpoint newest = newest_valid(folder.checkpoints());
-  NAT_CHECK(!newest.path.empty(), ErrorKind::checkpoint, "run ", folder.path().string(),
-            " has no usable checkpoint",
-            newest.skipped.empty() ? "; train it first" : ": " + newest.skipped.front());
-  folder.recipe_changes(newest.checkpoint, options);  // refuses what decides the results
+  const Checkpoint newest = folder.newest_checkpoint();
+  folder.recipe_changes(newest, options);  // refuses what decides the results
   Network network = make_network(ctx, options, pictures);
-  read_parameters(ctx, newest.checkpoint, Momenta::skip, network.net->parameters());
+  read_parameters(ctx, newest, Momenta::skip, network.net->parameters());
   if (training_step != nullptr) {
-    *training_step = std::stoll(newest.checkpoint.metadata_value("step"));
+    *training_step = std::stoll(newest.metadata_value("step"));
   }
   return network;
 }

@@ -105,7 +105,7 @@ class Probes {
       auto head = make_head(ctx, options, probe.head, judged.network, features, train.classes());
       auto classifier = std::make_unique<Classifier>(ctx, *head, batch, sgd_of(probe), options.seed,
                                                      loss_of(probe, train));
-      const double rate = probe.lr > 0 ? probe.lr : default_rate(probe.head, features);
+      const double rate = probe.lr > 0 ? probe.lr : default_rate(probe, features);
       probes_.push_back({tap, rate, std::move(head), std::move(classifier)});
     }
   }
@@ -196,8 +196,8 @@ std::vector<data::Augmentation> views_of(const ProbeOptions& probe, const Option
 
 }  // namespace
 
-double default_rate(ProbeHead head, Shape features) {
-  switch (head) {
+double default_rate(const ProbeOptions& probe, Shape features) {
+  switch (probe.head) {
     case ProbeHead::mlp:
       return 0.2;
     case ProbeHead::linear:
@@ -205,7 +205,7 @@ double default_rate(ProbeHead head, Shape features) {
     case ProbeHead::network:
       break;
   }
-  return 0.1;
+  return probe.loss == "square" ? 0.4 : 0.1;
 }
 
 void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& train,

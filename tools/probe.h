@@ -30,8 +30,9 @@ struct ProbeOptions {
 
 // For features (1, ...). A step moves what a linear classifier says of a picture in proportion to
 // the rate and to the number of its inputs, which batch norm makes one size; in an MLP the batch
-// norm behind the first layer takes that out.
-double default_rate(ProbeHead head, Shape features);
+// norm behind the first layer takes that out. The square loss is flatter: a whole network learns
+// best with four times the rate (bench/results/finetune.md).
+double default_rate(const ProbeOptions& probe, Shape features);
 
 // Error(usage) when a value is out of range, the loss is not for such labels or the recipe's crops
 // do not have so many views, Error(data) when training and test pictures are stored in different

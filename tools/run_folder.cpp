@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "data/files.h"
 #include "engine/durable_file.h"
@@ -161,6 +162,14 @@ Options RunFolder::options() const {
   options.out = path_.string();
   options.read_from = source;
   return options;
+}
+
+Checkpoint RunFolder::newest_checkpoint() const {
+  NewestCheckpoint newest = newest_valid(checkpoints());
+  NAT_CHECK(!newest.path.empty(), ErrorKind::checkpoint, "run ", path_.string(),
+            " has no usable checkpoint",
+            newest.skipped.empty() ? "; train it first" : ": " + newest.skipped.front());
+  return std::move(newest.checkpoint);
 }
 
 std::vector<Change> RunFolder::recipe_changes(const Checkpoint& checkpoint,
