@@ -30,7 +30,8 @@ def train_and_judge(asked, name, flags, seed):
     train = ["train", "--data", asked.data, "--limit", str(asked.limit), "--epochs",
              str(asked.epochs), "--seed", str(seed), "--out", str(folder), *flags]
     begun = (folder / "manifest.jsonl").exists()
-    subprocess.run([asked.nat] + (["resume", str(folder)] if begun else train), check=True)
+    subprocess.run([asked.nat] + (["resume", str(folder)] if begun else train), check=True,
+                   stdout=subprocess.DEVNULL)
     subprocess.run([asked.nat, "eval", "all", str(folder)], check=True, stdout=subprocess.DEVNULL)
     return folder
 
