@@ -73,6 +73,10 @@ TEST_CASE("the demo takes the place of the one before only when it can begin") {
   const std::string checkpoint = newest_checkpoint(run);
 
   check_refused(workspace, demo("100"), 2, {"100"});  // fewer than a batch
+  const std::string labels = data + "/train-labels-idx1-ubyte", away = workspace.at("labels");
+  fs::rename(labels, away);
+  check_refused(workspace, demo("300"), 3, {"demo", "one label a picture", "nat train"});
+  fs::rename(away, labels);
   for (const char* file : {"results.json", "report.html", "metrics.csv", "manifest.jsonl"}) {
     CHECK(fs::exists(run + "/" + file));
   }

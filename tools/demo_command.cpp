@@ -22,6 +22,21 @@ void require_demo_data(const std::string& data) {
       "pictures with --data");
 }
 
+// What the judges need, before minutes of training. A few pictures tell, as long as one can be
+// read.
+void require_judgeable(Options options) {
+  constexpr std::int64_t kFew = 16;
+  options.max_bad_percent = 100;
+  const auto is_labelled = [&](data::Split split) {
+    return open_data(options, split, "", kFew)->labelled();
+  };
+  const bool has_test = data::has_split(data::parse_spec(options.data), data::Split::test);
+  NAT_CHECK(has_test && is_labelled(data::Split::train) && is_labelled(data::Split::test),
+            ErrorKind::data, "demo: --data ", options.data,
+            " does not have one label a picture and a test split, which judging needs; use 'nat "
+            "train' for such pictures");
+}
+
 // The demo's own folder is made anew, once all that the new run needs is there; any other run is
 // refused.
 Outcome train(const Options& options) {
@@ -54,6 +69,7 @@ int run_demo(const Options& options, bool as_json) {
   const auto began = std::chrono::steady_clock::now();
   require_demo_data(options.data);
   validate(options);
+  require_judgeable(options);
   const Outcome outcome = train(options);
   if (outcome == Outcome::done) {
     conclude(options, as_json, began);
