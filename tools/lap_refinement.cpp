@@ -72,6 +72,12 @@ double grain_of(const std::vector<double>& numbers) {
   return grain;
 }
 
+double largest_of(const std::vector<double>& numbers) {
+  double largest = 0;
+  for (const double number : numbers) largest = std::max(largest, std::abs(number));
+  return largest;
+}
+
 class Refinement {
  public:
   Refinement(Context& ctx, const LapOptions& options, std::int64_t n, const std::vector<double>& w)
@@ -80,6 +86,7 @@ class Refinement {
         n_(n),
         w_(w),
         grain_(grain_of(w)),
+        largest_(largest_of(w)),
         price_(size()),
         highest_(size()),
         scores_(ctx.device, size() * size() * sizeof(float), "scores"),
@@ -125,22 +132,23 @@ class Refinement {
 
   // Every sum of entries is a multiple of their grain, so the best cannot be better by less. Where
   // the grain is finer than what can be computed, the rounding has to do.
-  bool proven() const { return gap_ + rounding_ < grain_ || gap_ <= rounding_; }
+  // (Twice the gap, for the rounding of its own sum.)
+  bool proven() const { return 2 * gap_ + rounding_ < grain_ || gap_ <= rounding_; }
 
-  // highest_, gap_ and the rounding of the latter, in which each loss comes from two subtractions.
+  // highest_, gap_ and the rounding of the latter: a loss comes from the profit of its entry, the
+  // highest profit of its row and their difference, none of them of more than the largest entry and
+  // the largest price together.
   void measure() {
     cpu::parallel_for(n_, n_ * n_, [&](std::int64_t i) {
       Twofold most = profit(i, 0);
       for (std::int32_t j = 1; j < n_; ++j) most = std::max(most, profit(i, j));
       highest_[static_cast<std::size_t>(i)] = most;
     });
-    gap_ = rounding_ = 0;
-    for (std::int64_t i = 0; i < n_; ++i) {
-      gap_ += loss(i, column(i));
-      rounding_ += 0x1p-100 * (std::abs(w_[index(i, column(i))]) +
-                               std::abs(price_[static_cast<std::size_t>(column(i))].high) +
-                               std::abs(highest_[static_cast<std::size_t>(i)].high));
-    }
+    gap_ = 0;
+    for (std::int64_t i = 0; i < n_; ++i) gap_ += loss(i, column(i));
+    double price = 0;
+    for (const Twofold& of_column : price_) price = std::max(price, std::abs(of_column.high));
+    rounding_ = 0x1p-100 * static_cast<double>(n_) * (largest_ + price);
   }
 
   // The largest loss that matters, to which all others are cut.
@@ -219,7 +227,7 @@ class Refinement {
   std::int64_t n_;
   const std::vector<double>& w_;
   RefinedAssignment result_;
-  double grain_;
+  double grain_, largest_;                // of the entries
   std::vector<Twofold> price_, highest_;  // of columns; of profits of rows
   double gap_ = 0, rounding_ = 0;
   std::vector<std::int32_t> columns_, prices_;
