@@ -79,7 +79,7 @@ TEST_CASE("fresh classifiers on the frozen network judge its convolutions") {
   CHECK(nlohmann::json::parse(without.out).size() == 2);  // judged and conv
 
   check_refused(workspace, {"eval", "mlp", run, "--views", "10"}, 2, {"10 views", "1 or 2"});
-  check_refused(workspace, {"eval", "mlp", run, "--epochs", "0"}, 2, {"--epochs", "0"});
+  check_refused(workspace, {"eval", "mlp", run, "--epochs", "-1"}, 2, {"--epochs", "-1"});
   check_refused(workspace, {"eval", "layers", run, "--schedule", "cosin"}, 2, {"cosin", "cosine"});
   check_refused(workspace, {"eval", "layers", run, "--layers", "conv9"}, 2, {"conv9", "conv3"});
 }

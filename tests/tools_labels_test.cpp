@@ -74,6 +74,12 @@ TEST_CASE("the whole network is fine-tuned beside one that begins at nothing") {
   CHECK(diverged.code == 5);
   CHECK(diverged.err.find("a smaller --lr may help") != std::string::npos);
 
+  // Two steps an epoch: as many epochs as 600 steps take, unless they are given.
+  const Outcome thorough =
+      nat::tools::nat(workspace, {"eval", "finetune", run, "--labels", "64", "--json"});
+  REQUIRE_MESSAGE(thorough.code == 0, thorough.err);
+  CHECK(thorough.err.find("epoch 300/300") != std::string::npos);
+
   // Few labels and a rate that changes next to nothing: what differs is where they begin.
   const auto still = finetune({"--epochs", "1", "--lr", "1e-6", "--labels", "64"});
   CHECK(still.at("trained") != still.at("untrained"));
@@ -107,7 +113,7 @@ TEST_CASE("the whole network is fine-tuned beside one that begins at nothing") {
 TEST_CASE("few labels that leave a class out are used, and the class is named") {
   const Workspace workspace;
   const std::string run = workspace.at("run");
-  // 40 of class 0 and 8 of each other: 5 labels take every eleventh picture or so.
+  // 16 of the classes 0, 1 and 2, and 2 of class 3: four labels take none of these.
   const std::string data = workspace.at("data");
   std::string labels, images = idx_pictures(64, 1, &labels), kept_images = images.substr(0, 16);
   std::string kept_labels = labels.substr(0, 8);

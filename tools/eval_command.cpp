@@ -74,18 +74,20 @@ JudgeOptions judging(const Asked& asked, const Options& options) {
   return judging;
 }
 
+const std::vector<std::string> kTraining = {"mlp", "layers", "finetune"};
+
 // Options that change nothing for some judges, by the judges that take them.
 const std::map<std::string, std::vector<std::string>> kTakenBy = {
     {"--layers", {"knn", "linear", "mlp", "layers", "retrieval", "cluster"}},
     {"--k", {"knn"}},
     {"--clusters", {"cluster"}},
     {"--labels", {"knn", "linear", "mlp", "layers", "finetune"}},
-    {"--epochs", {"mlp", "layers", "finetune"}},
-    {"--lr", {"mlp", "layers", "finetune"}},
-    {"--schedule", {"mlp", "layers", "finetune"}},
-    {"--loss", {"mlp", "layers", "finetune"}},
-    {"--weight-decay", {"mlp", "layers", "finetune"}},
-    {"--views", {"mlp", "layers", "finetune"}},
+    {"--epochs", kTraining},
+    {"--lr", kTraining},
+    {"--schedule", kTraining},
+    {"--loss", kTraining},
+    {"--weight-decay", kTraining},
+    {"--views", kTraining},
 };
 
 void refuse_idle_options(const CLI::App& app, const std::string& how) {
@@ -146,8 +148,10 @@ Command eval_command(CLI::App& nat) {
   add_value(*app, "--labels", asked->labels,
             "knn, linear, mlp, layers, finetune: training pictures whose labels are used, spaced "
             "evenly over the classes; 0 = all");
-  add_value(*app, "--epochs", asked->probe.epochs,
-            "mlp, layers, finetune: passes over the labelled pictures");
+  add_value(
+      *app, "--epochs", asked->probe.epochs,
+      "mlp, layers, finetune: passes over the labelled pictures; 0 = 20, or more where that is "
+      "less than 600 steps");
   add_value(*app, "--lr", asked->probe.lr,
             "mlp, layers, finetune: learning rate; 0 = by the kind of probe and loss");
   add_value(*app, "--schedule", asked->probe.schedule,

@@ -31,6 +31,13 @@ Schedule schedule_of(const ProbeOptions& probe, std::int64_t steps_per_epoch) {
   return {.kind = Schedule::Kind::cosine, .rate = 1};
 }
 
+// With few labels an epoch is short, and 20 of them would leave a classifier half trained.
+std::int64_t epochs_of(const ProbeOptions& probe, std::int64_t steps_per_epoch) {
+  constexpr std::int64_t kEpochs = 20, kSteps = 600;
+  if (probe.epochs > 0) return probe.epochs;
+  return std::max(kEpochs, (kSteps + steps_per_epoch - 1) / steps_per_epoch);
+}
+
 // The network of the run for `classes`, with the convolutions of the one that is judged.
 std::unique_ptr<Sequential> whole_network(Context& ctx, const Options& options,
                                           const Network& judged, int classes) {
@@ -164,6 +171,7 @@ void train_probes(Context& ctx, const Options& options, const ProbeOptions& prob
   loading.threads = loader_threads(options, ctx.device, loading.batch_size, train.shape());
   data::Loader loader(train, loading);
   const std::int64_t steps = loader.batches_per_epoch();
+  const std::int64_t epochs = epochs_of(probe, steps);
   const Schedule schedule = schedule_of(probe, steps);
   Progress progress(
       detect_terminal(2),
@@ -171,16 +179,16 @@ void train_probes(Context& ctx, const Options& options, const ProbeOptions& prob
       steady_clock());
   progress.note(title);
   std::int64_t step = 0;
-  for (std::int64_t epoch = 0; epoch < probe.epochs; ++epoch) {
+  for (std::int64_t epoch = 0; epoch < epochs; ++epoch) {
     loader.start_epoch(static_cast<std::uint32_t>(epoch));
     while (const data::Batch* batch = loader.next()) {
-      const double share = schedule.at(step, probe.epochs * steps);
+      const double share = schedule.at(step, epochs * steps);
       const double loss = probes.train(ctx, *batch, static_cast<std::uint32_t>(step), share);
       ++step;
       progress.update({.epoch = static_cast<int>(epoch),
-                       .epochs = static_cast<int>(probe.epochs),
+                       .epochs = static_cast<int>(epochs),
                        .done = step * batch->size(),
-                       .total = probe.epochs * steps * batch->size(),
+                       .total = epochs * steps * batch->size(),
                        .loss = loss});
     }
   }
@@ -210,7 +218,7 @@ double default_rate(const ProbeOptions& probe, Shape features) {
 
 void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& train,
               const data::Dataset& test) {
-  require_range("epochs", probe.epochs, std::int64_t{1}, std::int64_t{100000});
+  require_range("epochs", probe.epochs, std::int64_t{0}, std::int64_t{100000});
   require_range("lr", probe.lr, 0.0, 1e6);
   require_choice("schedule", probe.schedule, {"cosine", "official"});
   require_choice("loss", probe.loss, {"auto", "softmax", "square"});

@@ -17,8 +17,8 @@ enum class ProbeHead { mlp, linear, network };
 
 struct ProbeOptions {
   ProbeHead head = ProbeHead::mlp;
-  std::int64_t epochs = 20;
-  double lr = 0;  // 0: default_rate of each place
+  std::int64_t epochs = 0;  // 0: 20, or as many as 600 steps take where they are more
+  double lr = 0;            // 0: default_rate of each place
   // cosine, or official: constant for 20 epochs, then lr / (1 + 0.3 (epochs - 20))
   std::string schedule = "cosine";
   // auto | softmax | square (nat/evaluate/classifier.h). auto: softmax, and logistic where pictures
