@@ -13,7 +13,7 @@ constexpr int kFewLabels = 1000;  // of linear_1k
 // Training pictures that cannot give balanced subsets of kFewLabels.
 std::string too_few_labels(const data::Dataset& train);
 
-// Classes of which `labels` pictures, chosen by --labels, hold none.
+// Classes of which the pictures that --labels chose hold none.
 std::string without_label(const data::Dataset& train);
 
 // Test pictures that retrieval cannot ask for.

@@ -47,7 +47,8 @@ def main():
              f'<text x="{LEFT}" y="34">points of accuracy on Fashion-MNIST; bars: all seeds</text>']
     for tick in range(bottom, top + 1):
         parts.append(f'<path class="{"hair" if tick else "axis"}" d="M{LEFT} {y(tick):.1f}h{WIDTH}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:+d}</text>'.replace('>+0<', '>0<'))
+        parts.append(f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">'
+                     f'{tick if tick == 0 else f"{tick:+d}"}</text>')
     for index, period in enumerate(periods):
         parts.append(f'<text x="{x(index):.1f}" y="{TOP + HEIGHT + 18}" text-anchor="middle">{period}</text>')
     parts.append(f'<text x="{LEFT + WIDTH + 8}" y="{TOP + HEIGHT + 18}">epochs</text>')
