@@ -17,6 +17,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace nat {
 
@@ -51,7 +52,14 @@ class ProtobufMessage {
     return put_message(field, block);
   }
 
-  const std::string& bytes() const { return bytes_; }
+  // All fields of another message, behind those of this one.
+  ProtobufMessage& append(const ProtobufMessage& fields) {
+    bytes_ += fields.bytes_;
+    return *this;
+  }
+
+  const std::string& bytes() const& { return bytes_; }
+  std::string bytes() && { return std::move(bytes_); }
 
  private:
   enum class WireType : std::uint32_t {

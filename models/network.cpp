@@ -8,7 +8,7 @@
 
 namespace nat {
 
-const std::string& Network::tap_layer(const std::string& tap) const {
+const std::string& layer_of(const std::vector<Tap>& taps, const std::string& tap) {
   std::string known;
   for (const Tap& candidate : taps) {
     if (candidate.name == tap) return candidate.layer;
@@ -18,43 +18,63 @@ const std::string& Network::tap_layer(const std::string& tap) const {
               str("feature layer '", tap, "' does not exist; choose from ", known));
 }
 
+const std::string& Network::tap_layer(const std::string& tap) const { return layer_of(taps, tap); }
+
+BlockNames convolution_names(std::uint32_t depth) {
+  const std::string number = std::to_string(depth);
+  return {"features.conv" + number, "features.bn" + number};
+}
+
+BlockNames hidden_names(std::uint32_t depth) {
+  const std::string number = std::to_string(depth);
+  return {"classifier.fc" + number, "classifier.bn" + number};
+}
+
+std::vector<Tap> taps_of(const NetworkTable& table) {
+  std::vector<Tap> taps;
+  std::uint32_t depth = 0;
+  for (std::size_t k = 0; k < table.convolutions.size(); ++k) {
+    ++depth;
+    taps.push_back({"conv" + std::to_string(depth), convolution_names(depth).norm});
+  }
+  taps.push_back({"conv", taps.back().layer});
+  for (std::size_t k = 0; k < table.hidden.size(); ++k) {
+    ++depth;
+    taps.push_back({"fc" + std::to_string(depth), hidden_names(depth).norm});
+  }
+  taps.push_back({"fc", taps.back().layer});
+  taps.push_back({"embedding", hidden_names(depth + 1).product});
+  return taps;
+}
+
 void append_hidden(const HiddenRow& row, std::uint32_t depth,
                    std::vector<std::unique_ptr<Layer>>& layers) {
-  const std::string number = std::to_string(depth);
-  layers.push_back(std::make_unique<LinearLayer>("classifier.fc" + number, row.features, Bias::no));
-  layers.push_back(std::make_unique<BatchNormLayer>("classifier.bn" + number,
-                                                    BatchNorm{.dropout = row.dropout}, depth));
+  const BlockNames names = hidden_names(depth);
+  layers.push_back(std::make_unique<LinearLayer>(names.product, row.features, Bias::no));
+  layers.push_back(
+      std::make_unique<BatchNormLayer>(names.norm, BatchNorm{.dropout = row.dropout}, depth));
 }
 
 Network build_network(Context& ctx, std::string architecture, Shape picture,
                       const NetworkTable& table, std::int64_t dimension, DType real) {
   std::vector<std::unique_ptr<Layer>> layers;
-  std::vector<Tap> taps;
   std::uint32_t depth = 0;
   for (const ConvRow& row : table.convolutions) {
-    const std::string number = std::to_string(++depth);
-    const std::string norm_name = "features.bn" + number;
+    const BlockNames names = convolution_names(++depth);
     layers.push_back(std::make_unique<Conv2dLayer>(
-        "features.conv" + number, row.channels,
+        names.product, row.channels,
         Conv2d{.kernel = row.kernel, .stride = row.stride, .pad = row.pad}));
     layers.push_back(std::make_unique<BatchNormLayer>(
-        norm_name, BatchNorm{.pool = row.pool, .pool_stride = row.pool_stride}, depth));
-    taps.push_back({"conv" + number, norm_name});
+        names.norm, BatchNorm{.pool = row.pool, .pool_stride = row.pool_stride}, depth));
   }
-  taps.push_back({"conv", taps.back().layer});
-  for (const HiddenRow& row : table.hidden) {
-    append_hidden(row, ++depth, layers);
-    taps.push_back({"fc" + std::to_string(depth), layers.back()->name()});
-  }
-  taps.push_back({"fc", taps.back().layer});
-  const std::string output_name = "classifier.fc" + std::to_string(++depth);
-  layers.push_back(std::make_unique<LinearLayer>(output_name, dimension, Bias::yes));
-  taps.push_back({"embedding", output_name});
+  for (const HiddenRow& row : table.hidden) append_hidden(row, ++depth, layers);
+  layers.push_back(
+      std::make_unique<LinearLayer>(hidden_names(depth + 1).product, dimension, Bias::yes));
 
   Network network;
   network.architecture = std::move(architecture);
   network.net = std::make_unique<Sequential>(ctx, picture, std::move(layers), real);
-  network.taps = std::move(taps);
+  network.taps = taps_of(table);
   return network;
 }
 

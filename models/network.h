@@ -16,12 +16,15 @@ struct Tap {
   std::string name, layer;
 };
 
+// Error(usage) listing the known taps where there is no such.
+const std::string& layer_of(const std::vector<Tap>& taps, const std::string& tap);
+
 struct Network {
   std::string architecture;  // "alexnet", "convnet"
   std::unique_ptr<Sequential> net;
   std::vector<Tap> taps;
 
-  const std::string& tap_layer(const std::string& tap) const;  // Error listing the known taps
+  const std::string& tap_layer(const std::string& tap) const;  // layer_of(taps, tap)
 };
 
 // One convolution block: convolution, batch norm, max-pool (pool > 0), ReLU.
@@ -43,12 +46,21 @@ struct NetworkTable {
   std::vector<HiddenRow> hidden;
 };
 
-// Appends a hidden block named classifier.fcN, classifier.bnN, with N = depth.
+// The layers of a block are named by its depth, from 1: features.conv1 and features.bn1, or
+// classifier.fc6 and classifier.bn6. The output of the block is that of its batch norm.
+struct BlockNames {
+  std::string product, norm;
+};
+BlockNames convolution_names(std::uint32_t depth);
+BlockNames hidden_names(std::uint32_t depth);
+
+std::vector<Tap> taps_of(const NetworkTable& table);
+
+// Appends the layers of a hidden block.
 void append_hidden(const HiddenRow& row, std::uint32_t depth,
                    std::vector<std::unique_ptr<Layer>>& layers);
 
-// Builds the layers of a table and a final linear layer of `dimension` outputs. Names follow the
-// depth: features.conv1, features.bn1, ..., classifier.fc6, classifier.bn6, ..., classifier.fc8.
+// Builds the layers of a table and a final linear layer of `dimension` outputs, classifier.fcN.
 Network build_network(Context& ctx, std::string architecture, Shape picture,
                       const NetworkTable& table, std::int64_t dimension, DType real = DType::f32);
 

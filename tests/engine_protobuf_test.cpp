@@ -46,4 +46,5 @@ TEST_CASE(
 TEST_CASE("a message keeps its fields in the order in which they were put") {
   const ProtobufMessage message = ProtobufMessage().put_int(2, 1).put_text(1, "").put_int(2, 3);
   CHECK(hex(message) == "10010a001003");
+  CHECK(hex(ProtobufMessage().put_int(1, 7).append(message)) == "080710010a001003");
 }

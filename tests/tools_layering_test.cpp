@@ -51,6 +51,7 @@ const std::vector<Room>& rooms() {
       {"data", {"data"}},
       {"tools/report", {"tools/report", "kernels"}},
       {"tools/roofline", {"tools/roofline", "models", "engine", "kernels"}},
+      {"tools/onnx", {"tools/onnx", "models", "engine", "kernels"}},
       {"tools", {"tools", "nat", "models", "data", "engine", "kernels"}},
       {"tests", {"tests", "tools", "nat", "models", "data", "engine", "kernels"}},
       {"bench", {"bench", "tests", "tools", "nat", "models", "data", "engine", "kernels"}},

@@ -19,6 +19,7 @@ Command train_command(CLI::App& nat, const Options& defaults);
 Command resume_command(CLI::App& nat);
 Command eval_command(CLI::App& nat);
 Command embed_command(CLI::App& nat);
+Command export_command(CLI::App& nat);
 Command inspect_command(CLI::App& nat, const Options& defaults);
 Command report_command(CLI::App& nat);
 Command demo_command(CLI::App& nat);

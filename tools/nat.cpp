@@ -66,6 +66,7 @@ int run(int argc, char** argv) {
                                          resume_command(app),
                                          eval_command(app),
                                          embed_command(app),
+                                         export_command(app),
                                          report_command(app),
                                          inspect_command(app, defaults),
                                          lap_command(app),

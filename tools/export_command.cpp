@@ -1,0 +1,88 @@
+// nat export: the trained network of a run as an ONNX model, for programs that are not this one.
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "data/files.h"
+#include "engine/durable_file.h"
+#include "tools/commands.h"
+#include "tools/onnx/network_graph.h"
+#include "tools/run_folder.h"
+#include "tools/session.h"
+
+namespace nat::tools {
+
+namespace {
+
+struct Asked {
+  std::string run, output;
+  std::vector<std::string> taps = {"embedding"};
+  bool json = false;
+};
+
+// How evaluation cuts what the network looks at out of a picture (data::evaluation_view).
+std::string crop_in_words(const Options& options) {
+  const std::string side = std::to_string(options.size);
+  const std::string whole =
+      options.crop == "area"
+          ? str("the middle square, resized to ", side, " x ", side, " pixels (bilinear)")
+          : str("the middle ", side, " x ", side, " pixels of a picture whose short side is ",
+                options.stored_size);
+  return whole + "; float32, one channel after the other, in any unit";
+}
+
+void require_output(const RunFolder& folder, const std::string& output) {
+  NAT_CHECK(!output.empty(), ErrorKind::usage, "--output is empty; give the file to write");
+  NAT_CHECK(!folder.has_own(output), ErrorKind::usage, "--output ", data::printable(output),
+            ": that place belongs to the run itself; choose another name");
+  require_writable(output);
+}
+
+int export_network(const Asked& asked) {
+  const RunFolder folder = RunFolder::open(asked.run);
+  require_output(folder, asked.output);
+  const Options options = folder.options();
+  const Checkpoint newest = folder.newest_checkpoint();
+  folder.recipe_changes(newest, options);  // refuses what decides the features
+  const ExportedNetwork network = {
+      .table = architecture_table({.name = options.network, .width = options.width}),
+      .dimension = options.dimension,
+      .front = front_end(options),
+      .size = options.size};
+  const std::string& step = newest.metadata_value("step");
+  write_durably(asked.output,
+                network_graph(network, newest, asked.taps)
+                    .model({{"format", "nat-network-1"},
+                            {"network", options.network},
+                            {"front", options.front},
+                            {"step", step}},
+                           "Features learnt without labels. Input: " + crop_in_words(options)));
+  const std::string file = data::printable(asked.output);
+  if (asked.json) {
+    const nlohmann::json json = {
+        {"output", file}, {"layers", asked.taps}, {"size", options.size}, {"step", step}};
+    std::printf("%s\n", json.dump().c_str());
+  } else {
+    std::printf("%s: the network of step %s; input: %s\n", file.c_str(), step.c_str(),
+                crop_in_words(options).c_str());
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command export_command(CLI::App& nat) {
+  CLI::App* app = nat.add_subcommand(
+      "export", "write the trained network as an ONNX model, pixels in and features out");
+  const auto asked = std::make_shared<Asked>();
+  app->add_option("run", asked->run, "folder of the run")->required();
+  app->add_option("--output", asked->output, "the .onnx file to write")->required();
+  add_value(*app, "--layers", asked->taps,
+            "the model's outputs: conv, fc, embedding, conv1, ...; what lies behind is left out")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app->add_flag("--json", asked->json, "print the outcome as JSON");
+  return {app, [asked] { return export_network(*asked); }};
+}
+
+}  // namespace nat::tools
