@@ -63,8 +63,7 @@ class NetworkWriter {
   void show(const std::string& tap) {
     if (tap == "embedding") {
       // kernels/nat_head.h: no row is divided by less than 1e-10.
-      const std::string length =
-          graph_.add("ReduceL2", {value_}, tap + ".length", {{"axes", Sizes{1}}, {"keepdims", 1}});
+      const std::string length = reduce("ReduceL2", value_, tap + ".length", {1});
       const std::string least = graph_.constant(tap + ".least_length", {}, std::array{1e-10f});
       graph_.add("Div", {value_, graph_.add("Max", {length, least}, tap + ".divisor")}, tap);
     } else {
@@ -98,21 +97,29 @@ class NetworkWriter {
   }
 
   std::string reduce(const std::string& operation, const std::string& value,
-                     const std::string& result) {
-    return graph_.add(operation, {value}, result, {{"axes", Sizes{1, 2, 3}}, {"keepdims", 1}});
+                     const std::string& result, const Sizes& axes) {
+    return graph_.add(operation, {value}, result, {{"axes", axes}, {"keepdims", 1}});
+  }
+
+  // Of whole pictures, an axis at a time: a runtime that adds up 150,000 numbers of float32 one
+  // after the other would leave an error that shows in the features.
+  std::string mean(const std::string& value, const std::string& result) {
+    const std::string of_rows = reduce("ReduceMean", value, result + ".of_rows", {3});
+    const std::string of_channels = reduce("ReduceMean", of_rows, result + ".of_channels", {2});
+    return reduce("ReduceMean", of_channels, result, {1});
   }
 
   // A picture of one colour becomes 0, and is told by its extremes: after rounding, its deviation
   // need not be 0.
   void normalise() {
-    const std::string mean = reduce("ReduceMean", value_, "mean");
-    const std::string centred = graph_.add("Sub", {value_, mean}, "centred");
+    const Sizes whole = {1, 2, 3};
+    const std::string centred = graph_.add("Sub", {value_, mean(value_, "mean")}, "centred");
     const std::string squared = graph_.add("Mul", {centred, centred}, "squared");
-    const std::string deviation =
-        graph_.add("Sqrt", {reduce("ReduceMean", squared, "variance")}, "deviation");
-    const std::string is_flat = graph_.add(
-        "Equal", {reduce("ReduceMin", value_, "darkest"), reduce("ReduceMax", value_, "brightest")},
-        "is_flat");
+    const std::string deviation = graph_.add("Sqrt", {mean(squared, "variance")}, "deviation");
+    const std::string is_flat = graph_.add("Equal",
+                                           {reduce("ReduceMin", value_, "darkest", whole),
+                                            reduce("ReduceMax", value_, "brightest", whole)},
+                                           "is_flat");
     const std::string zero = graph_.constant("zero", {}, std::array{0.0f});
     value_ = graph_.add("Where", {is_flat, zero, graph_.add("Div", {centred, deviation}, "scaled")},
                         "normalised");
@@ -121,7 +128,7 @@ class NetworkWriter {
   void apply_sobel() {
     constexpr std::array kWeights = {-1.f, 0.f,  1.f,  -2.f, 0.f, 2.f, -1.f, 0.f, 1.f,
                                      -1.f, -2.f, -1.f, 0.f,  0.f, 0.f, 1.f,  2.f, 1.f};
-    value_ = graph_.add("ReduceMean", {value_}, "grey", {{"axes", Sizes{1}}, {"keepdims", 1}});
+    value_ = reduce("ReduceMean", value_, "grey", {1});
     filter(kWeights, 2, 1, "sobel");
   }
 
