@@ -1,7 +1,9 @@
 // The program as a user meets it: what works prints results, what is wrong gives one clear line and
 // the documented exit code, and nothing is lost.
+#include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "engine/checkpoint.h"
 #include "tests/tools_support.h"
 
 using namespace nat::tools;
@@ -39,6 +41,37 @@ TEST_CASE("train, eval, embed, inspect and report work on generated pictures") {
   const Outcome report = nat::tools::nat(workspace, {"report", run});
   REQUIRE_MESSAGE(report.code == 0, report.err);
   CHECK(read_file(run + "/report.html").find("</html>") != std::string::npos);
+}
+
+TEST_CASE("features are written as an array of NumPy where the file is named so") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run"), npy = workspace.at("fc.npy");
+  REQUIRE(nat::tools::nat(workspace, small_run(make_data(workspace), run)).code == 0);
+  const auto embed = [&](const std::string& layers, const std::string& output) {
+    return nat::tools::nat(
+        workspace, {"embed", run, "--split", "test", "--layers", layers, "--output", output});
+  };
+  const std::string features = workspace.at("features.safetensors");
+  REQUIRE(embed("fc", npy).code == 0);
+  REQUIRE(embed("fc", features).code == 0);
+  const std::string array = read_file(npy);
+  const auto tensor = nat::Checkpoint::load(features).get("fc");
+  REQUIRE(tensor.shape == std::vector<std::int64_t>{128, 256});
+  // Numbers begin at a multiple of 64, behind a header that ends its line.
+  REQUIRE(array.size() > tensor.bytes.size());
+  const std::size_t start = array.size() - tensor.bytes.size();
+  CHECK(start % 64 == 0);
+  CHECK(array.substr(0, 8) == std::string("\x93NUMPY\x01\0", 8));
+  CHECK(static_cast<std::size_t>(static_cast<unsigned char>(array[8])) + 10 == start);
+  const std::string header = array.substr(10, start - 10);
+  CHECK(header.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (128, 256), }"));
+  CHECK(header.find('\n') == header.size() - 1);
+  CHECK(std::memcmp(array.data() + start, tensor.bytes.data(), tensor.bytes.size()) == 0);
+  CHECK(read_file(npy + ".jsonl") == read_file(features + ".jsonl"));
+
+  const Outcome two = embed("fc,conv", npy);
+  CHECK(two.code == 2);
+  CHECK(two.err.find("one array") != std::string::npos);
 }
 
 TEST_CASE("fresh classifiers on the frozen network judge its convolutions") {

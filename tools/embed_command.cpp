@@ -1,5 +1,7 @@
-// nat embed: the features of a data set as a safetensors file.
+// nat embed: the features of a data set as a safetensors file, or as an array of NumPy.
+#include <bit>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "data/files.h"
@@ -24,9 +26,17 @@ struct Asked {
 // The file beside the features that says which picture each row is of.
 std::string rows_file(const std::string& output) { return output + ".jsonl"; }
 
+bool is_npy(const std::string& output) {
+  return std::filesystem::path(output).extension() == ".npy";
+}
+
 // Before the work, not after it.
-void require_output(const RunFolder& folder, const std::string& output) {
+void require_output(const RunFolder& folder, const Asked& asked) {
+  const std::string& output = asked.output;
   NAT_CHECK(!output.empty(), ErrorKind::usage, "--output is empty; give the file to write");
+  NAT_CHECK(!is_npy(output) || asked.taps.size() == 1, ErrorKind::usage, "--output ",
+            data::printable(output), ": an .npy file holds one array; name one of the ",
+            asked.taps.size(), " --layers, or a file with another ending");
   for (const std::string& file : {output, rows_file(output)}) {
     NAT_CHECK(!folder.has_own(file), ErrorKind::usage, "--output ", data::printable(file),
               ": that place belongs to the run itself; choose another name");
@@ -58,6 +68,23 @@ void print(const std::string& output, std::int64_t pictures, bool as_json) {
   }
 }
 
+// NumPy's format, version 1.0: magic, length of the header, the header as a Python literal padded
+// to a multiple of 64 bytes, the numbers.
+void write_npy(const FeatureMatrix& features, const std::string& path) {
+  static_assert(std::endian::native == std::endian::little);
+  std::string header = str("{'descr': '<f4', 'fortran_order': False, 'shape': (", features.rows,
+                           ", ", features.columns, "), }");
+  constexpr std::size_t kStart = 10, kMultiple = 64;
+  header.append(kMultiple - 1 - (kStart + header.size()) % kMultiple, ' ').push_back('\n');
+  DurableFile file(path);
+  std::string start("\x93NUMPY\x01\x00", 8);
+  start += {static_cast<char>(header.size() & 0xff), static_cast<char>(header.size() >> 8)};
+  start += header;
+  file.write(start.data(), start.size());
+  file.write(features.values.data(), features.values.size() * sizeof(float));
+  file.commit();
+}
+
 Checkpoint feature_file(const data::Dataset& pictures, const FeatureSet& set) {
   Checkpoint file;
   const std::int64_t n = std::ssize(set.ids);
@@ -70,9 +97,21 @@ Checkpoint feature_file(const data::Dataset& pictures, const FeatureSet& set) {
   return file;
 }
 
+void save_safetensors(const Asked& asked, const Options& options, const data::Dataset& pictures,
+                      const FeatureSet& set, std::int64_t step) {
+  Checkpoint file = feature_file(pictures, set);
+  const std::string& data = asked.data.empty() ? options.data : asked.data;
+  file.metadata = {{"format", "nat-features-1"},
+                   {"run", data::printable(asked.run)},
+                   {"data", data::printable(data::absolute_spec(data))},
+                   {"split", asked.split},
+                   {"step", std::to_string(step)}};
+  file.save(asked.output);
+}
+
 int embed(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
-  require_output(folder, asked.output);
+  require_output(folder, asked);
   Options options = folder.options();
   options.threads = asked.threads;
   const auto ctx = make_context(options);
@@ -82,14 +121,11 @@ int embed(const Asked& asked) {
   std::int64_t step = 0;
   Network network = load_trained(*ctx, folder, options, pictures->shape(), &step);
   const FeatureSet set = extract_features(*ctx, options, network, *pictures, asked.taps);
-  Checkpoint file = feature_file(*pictures, set);
-  const std::string& data = asked.data.empty() ? options.data : asked.data;
-  file.metadata = {{"format", "nat-features-1"},
-                   {"run", data::printable(asked.run)},
-                   {"data", data::printable(data::absolute_spec(data))},
-                   {"split", asked.split},
-                   {"step", std::to_string(step)}};
-  file.save(asked.output);
+  if (is_npy(asked.output)) {
+    write_npy(set.at.begin()->second, asked.output);
+  } else {
+    save_safetensors(asked, options, *pictures, set, step);
+  }
   data::write_pictures(*pictures, set.ids, rows_file(asked.output));
   print(asked.output, std::ssize(set.ids), asked.json);
   return 0;
@@ -99,11 +135,12 @@ int embed(const Asked& asked) {
 
 Command embed_command(CLI::App& nat) {
   CLI::App* app =
-      nat.add_subcommand("embed", "write the features of pictures to a safetensors file");
+      nat.add_subcommand("embed", "write the features of pictures to a safetensors or .npy file");
   const auto asked = std::make_shared<Asked>();
   app->add_option("run", asked->run, "folder of the run")->required();
   app->add_option("--output", asked->output,
-                  "the file to write; beside it FILE.jsonl says which picture each row is of")
+                  "the file to write, safetensors or, with one of the --layers, *.npy; beside it "
+                  "FILE.jsonl says which picture each row is of")
       ->required();
   app->add_option("--data", asked->data, "pictures, if not those of the run; all of them");
   add_value(*app, "--split", asked->split, "train or test")
