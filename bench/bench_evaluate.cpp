@@ -1,7 +1,7 @@
 // How long does judging frozen features take, and what is the verdict?
 //
-//   bench_evaluate TRAIN.f32 TRAIN.i32 TEST.f32 TEST.i32 COLUMNS CLASSES [TEMPERATURE
-//   [CLUSTER.i32]]
+//   bench_evaluate TRAIN.f32 TRAIN.i32 TEST.f32 TEST.i32 COLUMNS CLASSES
+//                  [TEMPERATURE [CLUSTER.i32]]
 //
 // Features are raw little-endian float32 matrices, row by row; labels raw int32. Prints one JSON
 // object, and writes the cluster of every test row to the last file.

@@ -2,8 +2,8 @@
 //
 //   bench_lap [--n N]... [--d D]... [--kind TEXT] [--targets sphere|basis]
 //             [--solver automatic|jv|auction|all]
-//             [--schedule cpu|cuda] [--munkres yes] [--clock wall|thread] [--json PATH] [--dump
-//             DIR]
+//             [--schedule cpu|cuda] [--munkres yes] [--clock wall|thread]
+//             [--json PATH] [--dump DIR]
 //   bench_lap --device cuda [--crew automatic|block|cluster|grid|all] [--problems B] [--repeats R]
 //             [--shared-kib K] [--n N]... [--d D]... [--kind TEXT] [--targets sphere|basis]
 //             [--solver jv|auction|all] [--json PATH] [--dump DIR]

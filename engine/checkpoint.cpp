@@ -72,8 +72,7 @@ std::string hexadecimal(std::uint32_t value) {
   return text;
 }
 
-// ---- writing
-// --------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 Json describe(const std::vector<const Checkpoint::Tensor*>& tensors,
               const std::map<std::string, std::string>& metadata) {
@@ -100,8 +99,7 @@ std::string dump(const Json& header, const std::filesystem::path& path) {
   }
 }
 
-// ---- reading
-// --------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 // One checkpoint file being read; its functions end in a clear line when something is wrong.
 class Reader {
@@ -246,8 +244,7 @@ std::vector<Placed> read_layout(const Reader& reader, const Json& header, std::u
   return layout;
 }
 
-// ---- folders of checkpoints
-// -----------------------------------------------------------------------
+// ---- folders of checkpoints ---------------------------------------------------------------------
 
 bool ends_with(std::string_view text, std::string_view end) {
   return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;

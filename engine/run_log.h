@@ -1,8 +1,7 @@
 // MetricsLog: the numbers of a run, one row at a time, as CSV and as JSON lines side by side.
 //
 //   MetricsLog metrics("runs/a/metrics", {"epoch", "loss", "knn"});   // metrics.csv, metrics.jsonl
-//   metrics.append({{"epoch", 3}, {"loss", 1.53}});                  // knn absent: empty cell,
-//   null
+//   metrics.append({{"epoch", 3}, {"loss", 1.53}});   // knn absent: empty cell, null
 //
 // A number is printed with the fewest digits that read back to the same double, so equal runs give
 // equal bytes. For the same reason wall-clock values belong in a second log (timing.csv), never in

@@ -2,8 +2,7 @@
 //
 //   constant  rate
 //   cosine    rate (1 + cos(pi t / T)) / 2
-//   inverse   rate / (1 + gamma max(0, t - t0))      (paper section 4.1; gamma per step, t0 in
-//   steps)
+//   inverse   rate / (1 + gamma max(0, t - t0))      the paper's; gamma per step, t0 in steps
 #pragma once
 
 #include <cstdint>

@@ -4,19 +4,17 @@
 // Forward, per channel c, over the m = n*h*w elements of x:
 //   train: mean = sum x / m,  var = sum (x - mean)^2 / m              (biased, used to normalise)
 //          running_mean += momentum (mean - running_mean)
-//          running_var  += momentum (var m/(m-1) - running_var)       (unbiased, as in PyTorch; m =
-//          1
-//                                                                      keeps var)
+//          running_var  += momentum (var m/(m-1) - running_var)       (unbiased, as in PyTorch;
+//                                                                      m = 1 keeps var)
 //   eval:  mean = running_mean, var = running_var
 //   inv_std = 1 / sqrt(var + eps)
 //   v = gamma (x - mean) inv_std + beta
 //   pool > 0: v <- maximum of v over each pool x pool window, stride pool_stride, no padding,
-//   output
-//             size (h - pool)/pool_stride + 1; the first maximum in row-major order wins a tie
+//             output size (h - pool)/pool_stride + 1; the first maximum in row-major order wins
+//             a tie
 //   relu:     v <- max(v, 0)
-//   dropout:  v <- v * keep / (1 - dropout), keep ~ Bernoulli(1 - dropout), train only. Element i
-//   of
-//             the row-major (n, features) output uses word i % 4 of
+//   dropout:  v <- v * keep / (1 - dropout), keep ~ Bernoulli(1 - dropout), train only. Element
+//             i of the row-major (n, features) output uses word i % 4 of
 //             philox(key.seed, dropout, *key.step, key.layer * 2^40 + i / 4); it is kept when
 //             uniform(word) >= dropout. Only rank-2 x with relu; rounding to dtype comes last.
 //
@@ -39,7 +37,8 @@
 // f64). Sums over the batch use a fixed number of chunks combined in order, so that results do not
 // depend on the number of threads. All rank-4 views share one channel block. dx may be the memory
 // of x. dx may be empty (not needed). gamma may be 0: nothing divides by it. Cost: memory-bound;
-// forward reads x twice and writes y, backward reads x once and writes dx.
+// forward reads x twice and writes y; backward reads x once and `picked` for the sums, or x twice
+// without a pool, and writes dx.
 #pragma once
 
 #include "kernels/op.h"

@@ -3,8 +3,8 @@
 //   using ReluForward = void(Context&, ConstView x, View y);
 //   namespace cpu { ReluForward relu_forward; }
 //   namespace gpu { ReluForward relu_forward; }
-//   inline constexpr Op<ReluForward> relu_forward{cpu::relu_forward,
-//   gpu_or_null<gpu::relu_forward>()};
+//   inline constexpr Op<ReluForward> relu_forward{
+//       cpu::relu_forward, gpu_or_null<gpu::relu_forward>()};
 //
 // Callers write relu_forward(ctx, x, y). A build without CUDA needs no stubs, because the address
 // of gpu::relu_forward is never taken; a CUDA build with a forgotten kernel does not link.

@@ -1,13 +1,12 @@
 // Stored bytes to network input: crop, resize, flip, per-image normalisation, front end.
 //
 // Per image:
-//   1. crop/resize: output pixel (i, j) samples the box at x = box.x + (j + 1/2) box.width/size -
-//   1/2
-//      (mirrored j when flip), y likewise, bilinear, coordinates clamped to the picture
-//      (half-pixel centres; a box of size x size at integers is an exact copy)
+//   1. crop/resize: output pixel (i, j) samples the box at
+//      x = box.x + (j + 1/2) box.width/size - 1/2 (mirrored j when flip), y likewise, bilinear,
+//      coordinates clamped to the picture (half-pixel centres; a box of size x size at integers is
+//      an exact copy)
 //   2. normalise: subtract the mean, divide by the standard deviation of the whole crop, all
-//   channels
-//      together (the official code's per-image normalisation); a constant crop becomes 0
+//      channels together (the official code's per-image normalisation); a constant crop becomes 0
 //   3. front end:
 //        clean      the normalised channels                          -> channels of the picture
 //        sobel      g = mean of the channels; cross-correlation of g, zero padding 1, with
@@ -18,7 +17,8 @@
 // images (n, size, size, front_end_channels) f32, bf16 or f64.
 // A box must be finite with positive sides; another is an error on the CPU, and gives an image of
 // NaN on CUDA, where values cannot be looked at without stopping the device.
-// Source: paper section 4.1 and the official data pipeline ("sobel" is its fixed first layer).
+// Source: the paper, on image gradients as input, and the official data pipeline ("sobel" is its
+// fixed first layer).
 #pragma once
 
 #include "kernels/crop_box.h"

@@ -15,14 +15,15 @@
 namespace nat {
 
 // What a random number is for. Values are part of the file format: never renumber.
+// `epoch` is an epoch where a stream has epochs, and what is said here where it has none.
 enum class RandomStream : std::uint32_t {
-  init = 1,      // index: parameter element
-  order = 2,     // index: image id, epoch: epoch
-  crop = 3,      // index: image id, epoch: epoch
-  targets = 4,   // index: row * 2^16 + column pair
-  dropout = 5,   // index: element, epoch: step
-  probe = 6,     // index: sample, epoch: probe epoch
-  synthetic = 7  // generated pictures of the tests
+  init = 1,      // index: element in file order, epoch: which parameter
+  order = 2,     // index: place in the order
+  crop = 3,      // index: image id
+  targets = 4,   // index: row * 2^16 + column pair, epoch: 0
+  dropout = 5,   // index: layer * 2^40 + element / 4, epoch: step
+  probe = 6,     // label subsets: index: training row, epoch: subset; k-means: draw, restart
+  synthetic = 7  // data of tests and benchmarks
 };
 
 struct Random4 {

@@ -103,7 +103,7 @@ struct BasicView {
 using View = BasicView<void*>;
 using ConstView = BasicView<const void*>;
 
-// The first `n` rows of a view, the same view seen as a matrix, and one row range of it.
+// The rows [begin, end) of a view, and a view seen as a matrix.
 View rows(View view, std::int64_t begin, std::int64_t end);
 ConstView rows(ConstView view, std::int64_t begin, std::int64_t end);
 template <class Pointer>

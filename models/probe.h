@@ -11,7 +11,7 @@ namespace nat {
 
 // `features` is one activation, (1, h, w, c) or (1, c).
 
-// The judge of the paper (section 4.1): hidden blocks as the network itself has them, made anew,
+// The judge of the paper's table 3: hidden blocks as the network itself has them, made anew,
 // and a linear layer. On AlexNet: 9216 -> 4096 -> 4096 -> classes, dropout after the first.
 std::unique_ptr<Sequential> mlp_probe(Context& ctx, Shape features,
                                       const std::vector<HiddenRow>& hidden, std::int64_t classes);

@@ -3,10 +3,10 @@
 //
 //   p* = argmax over permutations p of  sum_i z_i . t_p(i)          (equation 5 of the paper)
 //
-// Scores are computed from centred features, S = (Z - 1 m') T' with m the batch mean of Z. That
-// subtracts a constant from each column of Z T', which every permutation collects in full, so the
-// optimum stays; but where features have nearly collapsed to one point, what tells them apart is no
-// longer lost beside what they share.
+// Scores are computed from centred features, S = (Z - 1 m') T' with m the mean of the pool's Z.
+// That subtracts a constant from each column of Z T', which every permutation collects in full, so
+// the optimum stays; but where features have nearly collapsed to one point, what tells them apart
+// is no longer lost beside what they share.
 #pragma once
 
 #include <cstdint>

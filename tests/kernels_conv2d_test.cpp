@@ -58,8 +58,8 @@ bool may_use_winograd(const Case& c, DType dtype, bool blocked) {
 }
 
 // Rounding in a Winograd convolution F(4x4, 3x3) (Lavin and Gray 2016): with B', G, A' for data,
-// taps and outputs in each dimension, d and dy tiles of data and of output gradients, o
-// elementwise,
+// taps and outputs in each dimension, d and dy tiles of data and of output gradients, and o for
+// the product of elements,
 //   y  = A' [sum over input channels of (G g G') o (B' d B)] A
 //   dw = G' [sum over the tiles of all pictures of (A dy A') o (B' d B)] G
 //

@@ -139,7 +139,10 @@ struct Change {
 };
 std::vector<Change> changes(const Options& before, const Options& after);
 
-// May a run go on with another value? Yes where results stay what they are or only end elsewhere.
+// May a run go on with another value? Yes where the recipe stays what it is or only ends elsewhere.
+// dtype changes the numbers from there on (and so does device where dtype is auto), device and
+// threads the last digits of a step; limit may only change where the same pictures are left, which
+// the fingerprint of the data sees to.
 bool may_change(const std::string& name);
 
 // Checks values that only make sense together or within bounds. Error(usage).

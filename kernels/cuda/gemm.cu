@@ -13,8 +13,7 @@ namespace {
 constexpr auto kNo = Transpose::no;
 constexpr auto kYes = Transpose::yes;
 
-// ---- the plain product, for what cuBLASLt does not do
-// ---------------------------------------------
+// ---- the plain product, for what cuBLASLt does not do -------------------------------------------
 
 constexpr int kTile = 16;
 
@@ -81,8 +80,7 @@ void plain_product(Context& ctx, Transpose a_transposed, Transpose b_transposed,
   });
 }
 
-// ---- bias
-// ------------------------------------------------------------------------------------------
+// ---- bias ---------------------------------------------------------------------------------------
 
 constexpr unsigned kThreads = 256;
 
@@ -135,8 +133,7 @@ void bias_gradient(Context& ctx, ConstView dy, Grad grad, View db) {
   });
 }
 
-// ---- products of operands of one dtype
-// -------------------------------------------------------------
+// ---- products of operands of one dtype ----------------------------------------------------------
 
 // Results are of the dtype of the operands or, with bf16 operands, f32.
 void product(Context& ctx, Math math, Transpose a_transposed, Transpose b_transposed, float beta,

@@ -1,7 +1,7 @@
 // A classifier trained by SGD on features that somebody else computes and that never change because
-// of it: the judge of the paper (section 4.1), which trains a fresh head on the frozen
-// convolutions, on other crops of the pictures in every epoch. Where the features are the pictures
-// themselves and the head is a whole network, this is training with labels.
+// of it: the judge of the paper's table 3, which trains a fresh head on the frozen convolutions, on
+// other crops of the pictures in every epoch. Where the features are the pictures themselves and
+// the head is a whole network, this is training with labels.
 //
 //   loss = sum_i l(head(x_i), answer_i) / n        gradient and SGD of the head alone
 //

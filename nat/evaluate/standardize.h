@@ -1,8 +1,7 @@
 // Standardisation of features: every column to mean 0 and variance 1 over the training rows.
 //
 //   mean[j] = sum_i x[i,j] / n,   var[j] = sum_i (x[i,j] - mean[j])^2 / n     (population variance)
-//   y[i,j] = (x[i,j] - mean[j]) / sqrt(var[j]);   0 when column j is constant over the training
-//   rows
+//   y[i,j] = (x[i,j] - mean[j]) / sqrt(var[j]);   0 when column j is constant over those rows
 //
 // The statistics come from the training (bank) rows alone and are applied to training and test
 // rows. Sums are accumulated in double, in chunks that do not depend on the number of threads.

@@ -107,8 +107,7 @@ BlockRunner::~BlockRunner() {
   }
 }
 
-// ---- a block from begin to end
-// --------------------------------------------------------------------
+// ---- a block from begin to end ------------------------------------------------------------------
 
 std::string BlockRunner::run(const Launch& launch, uint3 block, GroupGate* gate,
                              std::uint64_t seed) {
@@ -205,8 +204,7 @@ void BlockRunner::give_up() {
   __builtin_unreachable();
 }
 
-// ---- the ready queue
-// -------------------------------------------------------------------------------
+// ---- the ready queue ----------------------------------------------------------------------------
 
 void BlockRunner::push(unsigned thread) {
   threads_[thread].state = State::ready;
@@ -250,8 +248,7 @@ void BlockRunner::yield() {
   suspend();
 }
 
-// ---- barriers
-// --------------------------------------------------------------------------------------
+// ---- barriers -----------------------------------------------------------------------------------
 
 int BlockRunner::barrier(BarrierOp op, int predicate, const Where& where) {
   Thread& self = threads_[current_];
@@ -299,8 +296,7 @@ void BlockRunner::release_barrier() {
   });
 }
 
-// ---- warps
-// -----------------------------------------------------------------------------------------
+// ---- warps --------------------------------------------------------------------------------------
 
 std::uint64_t BlockRunner::collective(WarpOp op, unsigned mask, std::uint64_t value,
                                       unsigned source, const Where& where) {
@@ -424,8 +420,7 @@ std::uint64_t BlockRunner::fold(WarpOp op, const Thread* threads, unsigned lanes
   return result;
 }
 
-// ---- reports
-// ---------------------------------------------------------------------------------------
+// ---- reports ------------------------------------------------------------------------------------
 
 std::string BlockRunner::name_of(unsigned thread) const {
   const uint3& index = threads_[thread].index;
@@ -453,8 +448,7 @@ std::string BlockRunner::wait_states() const {
   return text;
 }
 
-// ---- dynamic shared memory
-// --------------------------------------------------------------------------
+// ---- dynamic shared memory ----------------------------------------------------------------------
 
 void BlockRunner::poison_shared_memory() const {
   const Unchecked scope;

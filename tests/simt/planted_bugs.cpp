@@ -42,8 +42,7 @@ void expect_success(cudaError_t error) {
   failed = true;
 }
 
-// ---- synchronisation
-// -------------------------------------------------------------------------------
+// ---- synchronisation ----------------------------------------------------------------------------
 
 template <bool kFixed>
 __global__ void reverse_block(int* out) {
@@ -229,8 +228,7 @@ __global__ void last_block_leaves() {
   cooperative_groups::this_grid().sync();
 }
 
-// ---- lanes
-// -----------------------------------------------------------------------------------------
+// ---- lanes --------------------------------------------------------------------------------------
 
 enum class Lanes { half_mask, missing, ended };
 
@@ -269,8 +267,7 @@ void lanes() {
   expect_success(launch({1, threads}, shuffle_down<kCase, kFixed>, out.data()));
 }
 
-// ---- memory
-// ----------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 __global__ void fill_static_shared(int count, int* out) {
   __shared__ int tile[32];
@@ -391,8 +388,7 @@ void wrong_direction() {
                             kFixed ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToDevice));
 }
 
-// ---- launches
-// --------------------------------------------------------------------------------------
+// ---- launches -----------------------------------------------------------------------------------
 
 __global__ void nothing() {}
 
@@ -405,8 +401,7 @@ void launch_with_shared(std::size_t bytes) {
   expect_success(launch({1, 32, bytes}, nothing));
 }
 
-// ---- captures
-// --------------------------------------------------------------------------------------
+// ---- captures -----------------------------------------------------------------------------------
 
 // Captures an empty launch and whatever `call` does on the stream, then ends the capture.
 void capture(const std::function<cudaError_t(cudaStream_t)>& call) {
@@ -461,7 +456,7 @@ void forked_stream() {
   cudaStreamDestroy(side);
 }
 
-// ------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 template <bool kFixed>
 std::map<std::string, std::function<void()>> programs() {

@@ -236,8 +236,7 @@ using simt::remember;
 
 extern "C" {
 
-// ---- the device
-// --------------------------------------------------------------------------------------
+// ---- the device ---------------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
@@ -343,8 +342,7 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
   return cudaSuccess;
 }
 
-// ---- errors
-// --------------------------------------------------------------------------------------------
+// ---- errors -------------------------------------------------------------------------------------
 
 cudaError_t cudaGetLastError() { return std::exchange(simt::last_error, cudaSuccess); }
 cudaError_t cudaPeekAtLastError() { return simt::last_error; }
@@ -380,8 +378,7 @@ const char* cudaGetErrorName(cudaError_t error) {
 }
 const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
 
-// ---- memory
-// --------------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
   if (const cudaError_t refused = simt::forbid_in_capture()) return refused;

@@ -44,8 +44,7 @@ std::vector<int> iota(int count) {
   return values;
 }
 
-// ---- correct kernels
-// -------------------------------------------------------------------------------
+// ---- correct kernels ----------------------------------------------------------------------------
 
 __global__ void block_sums(const int* in, int n, int* sums) {
   __shared__ int partial[32];
@@ -347,8 +346,7 @@ TEST_CASE("the order of threads is the one asked for, and a seed repeats itself"
   options() = before;
 }
 
-// ---- memory
-// ----------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 TEST_CASE("fresh device memory holds NaN, and freed memory can be had again") {
   std::size_t before = 0, during = 0, after = 0, total = 0;
@@ -387,8 +385,7 @@ TEST_CASE("freed blocks merge: a large one fits where small ones were") {
   cudaFree(large);
 }
 
-// ---- captures
-// --------------------------------------------------------------------------------------
+// ---- captures -----------------------------------------------------------------------------------
 
 __global__ void add(const int* amount, int* sum) { *sum += *amount; }
 
@@ -441,8 +438,7 @@ TEST_CASE("an event measures the time between two points of a stream") {
   cudaGetLastError();
 }
 
-// ---- planted bugs
-// ----------------------------------------------------------------------------------
+// ---- planted bugs -------------------------------------------------------------------------------
 
 // What `simt_planted_bugs NAME VARIANT` prints, with its exit code.
 struct Outcome {

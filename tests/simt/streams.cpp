@@ -105,8 +105,7 @@ using simt::remember;
 
 extern "C" {
 
-// ---- streams
-// ---------------------------------------------------------------------------------------
+// ---- streams ------------------------------------------------------------------------------------
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new CUstream_st;
@@ -149,8 +148,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   return cudaSuccess;
 }
 
-// ---- events
-// ----------------------------------------------------------------------------------------
+// ---- events -------------------------------------------------------------------------------------
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   *event = new CUevent_st;
@@ -185,8 +183,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
   return cudaSuccess;
 }
 
-// ---- captures and graphs
-// -----------------------------------------------------------------------------
+// ---- captures and graphs ------------------------------------------------------------------------
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   if (stream == nullptr) return remember(cudaErrorStreamCaptureUnsupported);

@@ -12,8 +12,7 @@ namespace nat::report {
 
 namespace {
 
-// ---- small pieces of HTML
-// -------------------------------------------------------------------------
+// ---- small pieces of HTML -----------------------------------------------------------------------
 
 // <name class="style">content</name>; the content is HTML already.
 std::string element(std::string_view name, std::string_view content, std::string_view style = "") {
@@ -37,8 +36,7 @@ std::string section(std::string_view heading, const std::string& content) {
   return "<section>\n" + element("h2", escape(heading)) + "\n" + content + "</section>\n";
 }
 
-// ---- header
-// ---------------------------------------------------------------------------------------
+// ---- header -------------------------------------------------------------------------------------
 
 std::string header(const ReportData& data) {
   std::string html = element("p", "Noise As Targets · report of a run", "eyebrow") + "\n" +
@@ -52,8 +50,7 @@ std::string header(const ReportData& data) {
   return html + "</dl>\n";
 }
 
-// ---- results
-// --------------------------------------------------------------------------------------
+// ---- results ------------------------------------------------------------------------------------
 
 std::string score_cell(const Score& score, std::string_view style) {
   if (std::isnan(score.percent)) return element("td", "–", style);
@@ -110,8 +107,7 @@ std::string results_section(const ReportData& data) {
                      element("div", "\n" + result_table(data.results) + chart, "split") + "\n");
 }
 
-// ---- training
-// -------------------------------------------------------------------------------------
+// ---- training -----------------------------------------------------------------------------------
 
 std::string training_section(const TrainingCurves& curves) {
   std::string figures;
@@ -122,8 +118,7 @@ std::string training_section(const TrainingCurves& curves) {
   return section("How it learned", element("div", "\n" + figures, "charts") + "\n");
 }
 
-// ---- pictures
-// -------------------------------------------------------------------------------------
+// ---- pictures -----------------------------------------------------------------------------------
 
 std::string filters_section(const ReportData& data) {
   if (data.filters.empty()) return "";
@@ -162,8 +157,7 @@ std::string neighbours_section(const ReportData& data) {
                                            element("div", "\n" + rows, "neighbours") + "\n");
 }
 
-// ---- timing, configuration
-// ------------------------------------------------------------------------
+// ---- timing, configuration ----------------------------------------------------------------------
 
 std::string timing_section(const std::vector<Timing>& timing) {
   double total = 0;

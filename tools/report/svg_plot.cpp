@@ -163,8 +163,7 @@ void draw_series(Svg& svg, const Points& points, std::size_t index, const Axis& 
   }
 }
 
-// ---- comparison
-// -----------------------------------------------------------------------------------
+// ---- comparison ---------------------------------------------------------------------------------
 
 constexpr double kRowHeight = 28;
 
