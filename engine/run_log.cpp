@@ -1,10 +1,6 @@
 #include "engine/run_log.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <fstream>
@@ -12,7 +8,6 @@
 #include <string_view>
 #include <utility>
 
-#include "engine/durable_file.h"
 #include "kernels/check.h"
 
 namespace nat {
@@ -80,35 +75,6 @@ LogSizes parse_log_sizes(const std::string& text) {
   NAT_CHECK(!in.fail() && in.eof(), ErrorKind::checkpoint, "log sizes: '", text,
             "' should be three numbers; the checkpoint comes from another version");
   return sizes;
-}
-
-MetricsLog::File::File(std::filesystem::path path) : path_(std::move(path)) {
-  descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) throw_io_error(path_, "open", errno);
-}
-
-MetricsLog::File::~File() { ::close(descriptor_); }
-
-std::string MetricsLog::File::content() const {
-  std::ifstream in(path_, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  NAT_CHECK(in.is_open() && !in.bad(), ErrorKind::io, path_.string(), ": cannot read");
-  return text.str();
-}
-
-void MetricsLog::File::append(const std::string& text) {
-  if (!write_fully(descriptor_, text.data(), text.size())) throw_io_error(path_, "write", errno);
-}
-
-void MetricsLog::File::truncate(std::uint64_t bytes) {
-  if (::ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0) {
-    throw_io_error(path_, "shorten", errno);
-  }
-}
-
-void MetricsLog::File::sync() {
-  if (::fsync(descriptor_) != 0) throw_io_error(path_, "sync", errno);
 }
 
 MetricsLog::MetricsLog(const std::filesystem::path& stem, std::vector<std::string> columns)

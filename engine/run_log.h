@@ -20,6 +20,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/log_file.h"
+
 namespace nat {
 
 // One row of numbers by column name.
@@ -45,29 +47,11 @@ class MetricsLog {
   void truncate_to_rows(std::uint64_t rows);  // the first of them, or all where there are fewer
 
  private:
-  class File {
-   public:
-    explicit File(std::filesystem::path path);
-    ~File();
-    File(const File&) = delete;
-    File& operator=(const File&) = delete;
-
-    const std::filesystem::path& path() const { return path_; }
-    std::string content() const;
-    void append(const std::string& text);
-    void truncate(std::uint64_t bytes);
-    void sync();
-
-   private:
-    std::filesystem::path path_;
-    int descriptor_;
-  };
-
   void adopt();
 
   std::vector<std::string> columns_;
   std::string header_;  // first line of the CSV
-  File csv_, jsonl_;
+  LogFile csv_, jsonl_;
   LogSizes sizes_;
 };
 

@@ -166,15 +166,49 @@ TEST_CASE("a run that falls back to an older checkpoint times no epoch twice") {
   for (int newest = 0; newest < 2; ++newest) std::filesystem::remove(newest_checkpoint(run));
   CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "5"}).code == 75);
   CHECK(epochs("/timing.csv") == "01");
+  check_events(run);
   CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
   CHECK(epochs("/timing.csv") == "0123");
   CHECK(epochs("/metrics.csv") == "0123");
+  check_events(run);
   const std::string jsonl = read_file(run + "/timing.jsonl");
   CHECK(std::count(jsonl.begin(), jsonl.end(), '\n') == 4);
   // Where no checkpoint is left the run begins again.
   std::filesystem::remove_all(run + "/checkpoints");
   CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "20"}).code == 75);
   CHECK(epochs("/timing.csv") == "0");
+  check_events(run);
+}
+
+TEST_CASE("TensorBoard's events of a run follow its logs, and are made again from them") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run"), events = run + "/events.out.tfevents.nat";
+  const std::vector<std::string> judged = {"--knn-every", "2"};
+  REQUIRE(nat::tools::nat(workspace, small_run(make_data(workspace), run, judged)).code == 0);
+  check_events(run);
+  const auto read = nat::test::read_events(events);
+  REQUIRE(read.size() == 4);
+  CHECK(read[0].scalars.size() == 14);  // no kNN: that is in every second epoch
+  CHECK(read[1].scalars.size() == 15);
+
+  const std::string whole = read_file(events);
+  const auto resume_with = [&](const std::string& content) {
+    write_file(events, content);
+    CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);  // is done: trains nothing
+    check_events(run);
+  };
+  resume_with(whole);
+  CHECK(read_file(events) == whole);
+  resume_with(whole.substr(0, whole.size() - 1));
+  CHECK(read_file(events).size() == whole.size());
+  std::string damaged = whole;
+  damaged[whole.size() / 2] ^= 1;
+  resume_with(damaged);
+  resume_with("");
+  std::filesystem::remove(events);  // of a version that wrote none
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  check_events(run);
+  CHECK(read_file(events).size() == whole.size());
 }
 
 TEST_CASE("timing.csv has the time of a step wherever it is measured") {

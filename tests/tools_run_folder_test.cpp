@@ -89,6 +89,7 @@ TEST_CASE("the demo takes the place of the one before only when it can begin") {
   CHECK(read_file(run + "/config.toml").find("limit = 400\n") != std::string::npos);
   CHECK_FALSE(fs::exists(run + "/checkpoints/step-000000999.safetensors"));
   CHECK_FALSE(fs::exists(run + "/figures/curve-99.svg"));
+  check_events(run);
   for (const std::string& file : foreign) {
     CAPTURE(file);
     CHECK(read_file(file) == "mine");
@@ -225,9 +226,10 @@ TEST_CASE("every row of embedded features names its picture") {
   CHECK(of_records[6] == nlohmann::json({{"id", 6}, {"record", 6}, {"label", 2}}));
 
   const std::string config = read_file(run + "/config.toml");
-  for (const std::string name : {"config.toml", "manifest", "metrics", "report.html",
-                                 "checkpoints/step-000000001.safetensors", "checkpoints/mine",
-                                 "figures/mine", "./checkpoints/../config.toml"}) {
+  for (const std::string name :
+       {"config.toml", "manifest", "metrics", "report.html", "events.out.tfevents.nat",
+        "checkpoints/step-000000001.safetensors", "checkpoints/mine", "figures/mine",
+        "./checkpoints/../config.toml"}) {
     CAPTURE(name);
     check_refused(workspace, {"embed", run, "--output", run + "/" + name}, 2,
                   {"--output", "belongs to the run"});

@@ -12,12 +12,15 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <map>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "engine/run_log.h"
 #include "kernels/random.h"
+#include "tests/event_file.h"
 #include "tests/temporary_folder.h"
 
 namespace nat::tools {
@@ -184,6 +187,39 @@ inline std::string payload(const std::string& checkpoint) {
   return bytes.substr(8 + header);
 }
 
+// What TensorBoard should show of an epoch, by tag: the cells of its rows that are not empty.
+inline std::map<std::string, float> expected_scalars(const MetricsRow& metrics,
+                                                     const MetricsRow& timing) {
+  std::map<std::string, float> scalars;
+  const auto add = [&](const MetricsRow& row, const std::string& tag) {
+    const auto cell = row.find(tag.substr(tag.find('/') + 1));
+    if (cell != row.end()) scalars[tag] = static_cast<float>(cell->second);
+  };
+  for (const char* tag :
+       {"train/lr", "train/loss", "train/loss_before_assignment", "train/won_by_assignment",
+        "train/won_by_sgd", "train/cosine_before", "train/cosine_after", "assignment/moved",
+        "assignment/reassigned", "assignment/solver_steps", "assignment/solver_paths",
+        "assignment/solver_gap", "evaluate/knn"}) {
+    add(metrics, tag);
+  }
+  for (const char* tag : {"timing/images_per_second", "timing/data_wait"}) add(timing, tag);
+  return scalars;
+}
+
+// The run's events are its epochs, each once, with the numbers of metrics.csv and timing.csv.
+inline void check_events(const std::string& run) {
+  const std::vector<test::Event> events = test::read_events(run + "/events.out.tfevents.nat");
+  const std::vector<MetricsRow> metrics = read_csv(run + "/metrics.csv");
+  std::map<double, MetricsRow> timing;
+  for (const MetricsRow& row : read_csv(run + "/timing.csv")) timing[row.at("epoch")] = row;
+  REQUIRE(events.size() == metrics.size());
+  for (std::size_t epoch = 0; epoch < events.size(); ++epoch) {
+    CHECK(events[epoch].step == static_cast<std::int64_t>(epoch));
+    CHECK(events[epoch].scalars ==
+          expected_scalars(metrics[epoch], timing[metrics[epoch].at("epoch")]));
+  }
+}
+
 // Two runs that were trained alike.
 inline void check_same_end(const std::string& run, const std::string& undisturbed) {
   CHECK(read_file(run + "/metrics.csv") == read_file(undisturbed + "/metrics.csv"));
@@ -191,6 +227,8 @@ inline void check_same_end(const std::string& run, const std::string& undisturbe
   const std::string a = newest_checkpoint(run), b = newest_checkpoint(undisturbed);
   CHECK(std::filesystem::path(a).filename() == std::filesystem::path(b).filename());
   CHECK(payload(a) == payload(b));
+  check_events(run);
+  check_events(undisturbed);
 }
 
 }  // namespace nat::tools

@@ -168,6 +168,7 @@ Training::Training(Options options, Start start)
                                      : RunFolder::open_owned(options_.out)),
       metrics_(folder_.file("metrics"), kMetrics),
       timing_(folder_.file("timing"), kTiming),
+      events_(folder_),
       progress_(detect_terminal(2), print_to_stderr, steady_clock()) {
   if (start != Start::resume) {
     begin_folder();
@@ -175,6 +176,7 @@ Training::Training(Options options, Start start)
     data::check_same_data(*pictures_, folder_.file("manifest.jsonl"));
     listed_bad_ = pictures_->bad_count();
     restore();
+    events_.match_metrics();
   }
   first_step_ = step_;
 }
@@ -182,6 +184,7 @@ Training::Training(Options options, Start start)
 void Training::begin_folder() {
   metrics_.truncate_to({});
   timing_.truncate_to({});
+  events_.clear();
   data::write_manifest(*pictures_, folder_.file("manifest.jsonl"));
   list_bad_pictures();
   folder_.write_config(options_);
@@ -333,35 +336,37 @@ void Training::count(const StepReport& report, std::int64_t images) {
 void Training::finish_epoch() {
   const double trained = seconds_now();
   const double learning_rate = schedule_.at(step_ - 1, options_.epochs * steps_per_epoch());
-  write_metrics(epoch_, learning_rate);
+  const MetricsRow metrics = write_metrics(epoch_, learning_rate);
   const std::int64_t epoch = epoch_;
   previous_loss_ = sums_.loss / sums_.images;
   sums_ = {};
   ++epoch_;
   step_in_epoch_ = 0;
   save();
-  write_timing(epoch, trained);
+  events_.append(epoch, metrics, write_timing(epoch, trained));
 }
 
-void Training::write_timing(std::int64_t epoch, double trained) {
+MetricsRow Training::write_timing(std::int64_t epoch, double trained) {
   const StageSeconds now = trainer_->seconds(), then = stages_at_start_;
   const double seconds = trained - epoch_began_;
   const auto images = static_cast<double>((step_ - epoch_began_step_) * options_.batch);
-  timing_.append({{"epoch", static_cast<double>(epoch)},
-                  {"seconds", seconds},
-                  {"images_per_second", images / seconds},
-                  {"data_wait", loader_->data_wait_seconds()},
-                  {"preprocess", now.preprocess - then.preprocess},
-                  {"forward", now.forward - then.forward},
-                  {"assign", now.assign - then.assign},
-                  {"head", now.head - then.head},
-                  {"backward", now.backward - then.backward},
-                  {"update", now.update - then.update},
-                  {"recorded", now.recorded - then.recorded},
-                  {"judging_and_checkpoints", seconds_now() - trained}});
+  const MetricsRow row = {{"epoch", static_cast<double>(epoch)},
+                          {"seconds", seconds},
+                          {"images_per_second", images / seconds},
+                          {"data_wait", loader_->data_wait_seconds()},
+                          {"preprocess", now.preprocess - then.preprocess},
+                          {"forward", now.forward - then.forward},
+                          {"assign", now.assign - then.assign},
+                          {"head", now.head - then.head},
+                          {"backward", now.backward - then.backward},
+                          {"update", now.update - then.update},
+                          {"recorded", now.recorded - then.recorded},
+                          {"judging_and_checkpoints", seconds_now() - trained}};
+  timing_.append(row);
+  return row;
 }
 
-void Training::write_metrics(std::int64_t epoch, double learning_rate) {
+MetricsRow Training::write_metrics(std::int64_t epoch, double learning_rate) {
   const double n = sums_.images;
   const double loss = sums_.loss / n, before = 2 - 2 * sums_.cosine_before / n;
   MetricsRow row = {{"epoch", static_cast<double>(epoch)},
@@ -387,6 +392,7 @@ void Training::write_metrics(std::int64_t epoch, double learning_rate) {
                 static_cast<long long>(epoch), loss, row["cosine_before"], row["cosine_after"],
                 100 * row["moved"], judged ? str("  kNN ", 100 * row["knn"], " %").c_str() : "");
   progress_.note(line);
+  return row;
 }
 
 // kNN on the last convolution, among some of the training pictures: a trend, not a result.

@@ -9,6 +9,7 @@
 #include "engine/run_log.h"
 #include "engine/schedule.h"
 #include "nat/trainer.h"
+#include "tools/run_events.h"
 #include "tools/run_folder.h"
 #include "tools/session.h"
 #include "tools/stop_signals.h"
@@ -62,8 +63,9 @@ class Training {
   void load_next();
   void finish_epoch();
   void count(const StepReport& report, std::int64_t images);
-  void write_metrics(std::int64_t epoch, double learning_rate);
-  void write_timing(std::int64_t epoch, double trained);  // seconds when training ended
+  // Both return the row.
+  MetricsRow write_metrics(std::int64_t epoch, double learning_rate);
+  MetricsRow write_timing(std::int64_t epoch, double trained);  // seconds when training ended
   double online_knn();
   void save();
   bool should_stop(std::int64_t stop_after);
@@ -80,6 +82,7 @@ class Training {
   Schedule schedule_;
   RunFolder folder_;
   MetricsLog metrics_, timing_;
+  RunEvents events_;
   Progress progress_;
 
   std::size_t listed_bad_ = 0;  // pictures in bad_images.jsonl
