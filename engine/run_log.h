@@ -1,8 +1,7 @@
 // MetricsLog: the numbers of a run, one row at a time, as CSV and as JSON lines side by side.
 //
 //   MetricsLog metrics("runs/a/metrics", {"epoch", "loss", "knn"});   // metrics.csv, metrics.jsonl
-//   metrics.append({{"epoch", 3}, {"loss", 1.53}});                  // knn absent: empty cell,
-//   null
+//   metrics.append({{"epoch", 3}, {"loss", 1.53}});   // knn absent: empty cell, null
 //
 // A number is printed with the fewest digits that read back to the same double, so equal runs give
 // equal bytes. For the same reason wall-clock values belong in a second log (timing.csv), never in
@@ -11,14 +10,22 @@
 // A run that goes on from a checkpoint cuts the logs back to the sizes the checkpoint remembers:
 // uninterrupted and resumed runs leave the same files.
 //
+// A row is written to the CSV first, so the CSV counts: of existing files an unfinished last line
+// goes, and JSON lines that are missing are made from the CSV, byte for byte. The other way round
+// it is not possible (null may be an absent value or an infinity): one more JSON line than rows
+// goes, as rows that were not on disk yet may be lost in a power cut, and more of them are an
+// error.
+//
 // Errors: ErrorKind::io when writing fails (the row is then in neither file); ErrorKind::checkpoint
-// when existing files do not belong to this run.
+// when existing files do not belong to this run, or when the CSV is missing or short: nothing is
+// then created or changed.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace nat {
@@ -48,23 +55,26 @@ class MetricsLog {
  private:
   class File {
    public:
-    explicit File(std::filesystem::path path);
+    explicit File(std::filesystem::path path) : path_(std::move(path)) {}
     ~File();
     File(const File&) = delete;
     File& operator=(const File&) = delete;
 
     const std::filesystem::path& path() const { return path_; }
-    std::string content() const;
+    std::string content() const;  // empty where there is no file
+    void open();                  // for all that follows; creates it where there is none
     void append(const std::string& text);
     void truncate(std::uint64_t bytes);
     void sync();
 
    private:
     std::filesystem::path path_;
-    int descriptor_;
+    int descriptor_ = -1;
   };
 
   void adopt();
+  std::string csv_line(const MetricsRow& row) const;
+  std::string json_line(const MetricsRow& row) const;
 
   std::vector<std::string> columns_;
   std::string header_;  // first line of the CSV
