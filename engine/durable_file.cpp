@@ -1,9 +1,11 @@
 #include "engine/durable_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <utility>
 
@@ -37,6 +39,53 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
+// The descriptor of this process that a path in /proc or /dev/fd names; -1: none.
+int own_descriptor(const std::filesystem::path& path) {
+  std::error_code missing;
+  const auto folder = std::filesystem::canonical(folder_of(path), missing);
+  if (missing || folder != std::filesystem::canonical("/proc/self/fd", missing)) return -1;
+  const std::string name = path.filename().string();
+  const char* end = name.data() + name.size();
+  int descriptor = -1;
+  return std::from_chars(name.data(), end, descriptor).ptr == end ? descriptor : -1;
+}
+
+// What a name stands for. It need not exist.
+std::filesystem::path behind_links(std::filesystem::path path) {
+  constexpr int kMostLinks = 40;  // as the kernel counts; what is left after them is a circle
+  std::error_code ignored;
+  for (int i = 0; i < kMostLinks && std::filesystem::is_symlink(path, ignored); ++i) {
+    // Behind this link is the name of a file, or none at all; here is the descriptor itself.
+    if (own_descriptor(path) >= 0) break;
+    path = folder_of(path) / std::filesystem::read_symlink(path, ignored);
+  }
+  return path;
+}
+
+// Whether bytes go into what is there, which is no file and must stay.
+bool is_stream(const std::filesystem::path& path) {
+  if (own_descriptor(path) >= 0) return true;
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    if (errno != ENOENT) throw_io_error(path, "create", errno);
+    return false;
+  }
+  if (S_ISDIR(status.st_mode)) throw_io_error(path, "write", EISDIR);
+  if (S_ISCHR(status.st_mode) || S_ISFIFO(status.st_mode)) return true;
+  NAT_CHECK(S_ISREG(status.st_mode), ErrorKind::io, path.string(),
+            ": is not a regular file; give the name of a file");
+  return false;
+}
+
+int open_stream(const std::filesystem::path& path) {
+  // A descriptor that is opened once more would begin at the start of its file.
+  const int own = own_descriptor(path);
+  const int descriptor = own >= 0 ? ::fcntl(own, F_DUPFD_CLOEXEC, 0)
+                                  : ::open(path.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC);
+  if (descriptor < 0) throw_io_error(path, "open", errno);
+  return descriptor;
+}
+
 // A rename survives a power cut only once the folder itself is on disk.
 void sync_folder(const std::filesystem::path& folder) {
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -65,7 +114,11 @@ bool write_fully(int descriptor, const void* data, std::size_t bytes) {
   return true;
 }
 
-DurableFile::DurableFile(std::filesystem::path target) : target_(std::move(target)) {
+DurableFile::DurableFile(std::filesystem::path target) : target_(behind_links(std::move(target))) {
+  if (is_stream(target_)) {
+    descriptor_ = open_stream(target_);
+    return;
+  }
   temporary_ = target_;
   temporary_ += kTemporarySuffix;
   ::unlink(temporary_.c_str());  // left behind by a process that was killed while writing
@@ -83,10 +136,12 @@ void DurableFile::write(const void* data, std::size_t bytes) {
 }
 
 void DurableFile::commit() {
+  const bool is_file = !temporary_.empty();
   // A failed fsync is never repeated: the kernel reports lost pages only once.
-  if (::fsync(descriptor_) != 0) throw_io_error(target_, "sync", errno);
+  if (is_file && ::fsync(descriptor_) != 0) throw_io_error(target_, "sync", errno);
   const int descriptor = std::exchange(descriptor_, -1);
   if (::close(descriptor) != 0) throw_io_error(target_, "close", errno);
+  if (!is_file) return;
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw_io_error(target_, "rename", errno);
   temporary_.clear();
   sync_folder(folder_of(target_));
@@ -99,9 +154,12 @@ void write_durably(const std::filesystem::path& target, std::string_view content
 }
 
 void require_writable(const std::filesystem::path& target) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(target, ignored)) throw_io_error(target, "write", EISDIR);
-  const DurableFile probe(target);
+  const std::filesystem::path path = behind_links(target);
+  if (!is_stream(path) || own_descriptor(path) >= 0) {
+    const DurableFile probe(path);
+  } else if (::access(path.c_str(), W_OK) != 0) {
+    throw_io_error(path, "write", errno);
+  }
 }
 
 }  // namespace nat

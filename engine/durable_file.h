@@ -6,6 +6,11 @@
 //
 // A DurableFile that is destroyed before commit() removes its temporary file; the file that had the
 // name before stays as it was. Every failure of the system is one line of ErrorKind::io.
+//
+// A link is followed: what it points to is replaced, or made, and the link stays. Devices, pipes
+// and the descriptors of this process (/dev/stdout, /dev/fd/3) cannot be replaced: they take the
+// bytes as they are written, and keep what came before a failure. Folders, sockets and disks are
+// refused.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +30,8 @@ class DurableFile {
   void commit();
 
  private:
-  std::filesystem::path target_, temporary_;
+  std::filesystem::path target_;     // behind all links
+  std::filesystem::path temporary_;  // empty: target_ takes the bytes itself, or has them
   int descriptor_ = -1;
 };
 
@@ -33,6 +39,7 @@ class DurableFile {
 void write_durably(const std::filesystem::path& target, std::string_view content);
 
 // Throws now what writing `target` would throw later, after the work: no folder, no permission.
+// Does not open a pipe, which would wait for its reader.
 void require_writable(const std::filesystem::path& target);
 
 inline constexpr std::string_view kTemporarySuffix = ".tmp";

@@ -91,6 +91,7 @@ std::uint32_t crc32c(std::string_view bytes) {
 EventLog::EventLog(const std::filesystem::path& path) : file_(path) { adopt(); }
 
 void EventLog::adopt() {
+  file_.open();
   const std::string content = file_.content();
   std::string_view rest = content;
   for (auto payload = first_payload(rest); payload; payload = first_payload(rest)) {

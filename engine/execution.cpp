@@ -48,7 +48,7 @@ Execution::Execution(PlanOnly, const Context& ctx, Sequential& net, std::int64_t
   NAT_CHECK(batch >= 1, ErrorKind::usage, "--batch ", batch, " is not positive");
   const std::vector<TensorSpec> specs = first_activations(ctx, net, batch, depth_);
   plan_forward(ctx, specs);
-  if (mode == Mode::train) plan_backward(ctx, specs);
+  if (mode == Mode::train) plan_backward(ctx, specs, sharing);
   plan_.place(sharing == Sharing::on);
 }
 
@@ -90,24 +90,26 @@ void Execution::plan_forward(const Context& ctx, const std::vector<TensorSpec>& 
   }
 }
 
-void Execution::plan_backward(const Context& ctx, const std::vector<TensorSpec>& specs) {
+void Execution::plan_backward(const Context& ctx, const std::vector<TensorSpec>& specs,
+                              Sharing sharing) {
   const auto& layers = net_.layers();
   const int count = static_cast<int>(layers.size());
   const auto backward_time = [&](std::size_t layer) {
     return 2 * count - 1 - static_cast<int>(layer);
   };
-  gradient_slots_.resize(specs.size());
+  std::vector<Needs> needs;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    const Needs needs = layers[i]->needs(ctx, specs[i], specs[i + 1]);
-    if (needs.x) plan_.extend(activation_slots_[i], backward_time(i));
-    if (needs.y) plan_.extend(activation_slots_[i + 1], backward_time(i));
+    needs.push_back(layers[i]->needs(ctx, specs[i], specs[i + 1]));
+    if (needs[i].x) plan_.extend(activation_slots_[i], backward_time(i));
+    if (needs[i].y) plan_.extend(activation_slots_[i + 1], backward_time(i));
   }
-  // The gradient of activation i is written by layer i and read by layer i - 1; the last one is
-  // written by the head, between forward and backward.
+  // The gradient of activation i is written by layer i and read by layer i - 1, which may need the
+  // activation itself beside it; the last one is written by the head, between forward and backward.
+  gradient_slots_.resize(specs.size());
   for (std::size_t i = 1; i < specs.size(); ++i) {
     const bool is_output = i == layers.size();
     const int last_read = backward_time(i - 1);
-    if (!is_output && layers[i]->needs(ctx, specs[i], specs[i + 1]).dx_may_replace_x) {
+    if (sharing == Sharing::on && !is_output && needs[i].dx_may_replace_x && !needs[i - 1].y) {
       gradient_slots_[i] = activation_slots_[i];
       plan_.extend(activation_slots_[i], last_read);
     } else {

@@ -7,10 +7,9 @@
 
 namespace nat {
 
-enum class Sharing {
-  on,
-  off
-};  // off: no tensor shares memory with another (a test of the planner)
+// off: no tensor shares memory with another, and no gradient is written over its activation (a test
+// of the planner).
+enum class Sharing { on, off };
 
 class Execution {
  public:
@@ -42,7 +41,7 @@ class Execution {
             const std::vector<std::string>& keep, Sharing sharing);
   std::size_t needed_layers() const;
   void plan_forward(const Context& ctx, const std::vector<TensorSpec>& specs);
-  void plan_backward(const Context& ctx, const std::vector<TensorSpec>& specs);
+  void plan_backward(const Context& ctx, const std::vector<TensorSpec>& specs, Sharing sharing);
   LayerMemory memory_of(std::size_t layer) const;
 
   Sequential& net_;

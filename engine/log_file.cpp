@@ -6,21 +6,25 @@
 #include <cerrno>
 #include <fstream>
 #include <sstream>
-#include <utility>
+#include <system_error>
 
 #include "engine/durable_file.h"
 #include "kernels/check.h"
 
 namespace nat {
 
-LogFile::LogFile(std::filesystem::path path) : path_(std::move(path)) {
+void LogFile::open() {
   descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (descriptor_ < 0) throw_io_error(path_, "open", errno);
 }
 
-LogFile::~LogFile() { ::close(descriptor_); }
+LogFile::~LogFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
 
 std::string LogFile::content() const {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path_, ignored)) return "";
   std::ifstream in(path_, std::ios::binary);
   std::ostringstream text;
   text << in.rdbuf();

@@ -85,27 +85,38 @@ MetricsLog::MetricsLog(const std::filesystem::path& stem, std::vector<std::strin
   adopt();
 }
 
-// Takes over what the files hold: complete rows stay, a half-written last line goes.
+// Takes over what the files hold. Nothing is written before all of it is known to be of use.
 void MetricsLog::adopt() {
   const std::string csv_text = csv_.content(), jsonl_text = jsonl_.content();
   const std::string_view csv = whole_lines(csv_text), jsonl = whole_lines(jsonl_text);
-  if (csv.empty() && jsonl.empty()) {
-    csv_.truncate(0);
-    jsonl_.truncate(0);
-    csv_.append(header_);
-    sizes_ = {0, header_.size(), 0};
-    return;
-  }
-  NAT_CHECK(csv.substr(0, header_.size()) == header_, ErrorKind::checkpoint, csv_.path().string(),
+  const std::uint64_t rows = csv.empty() ? 0 : count_lines(csv) - 1, copies = count_lines(jsonl);
+  NAT_CHECK(!csv.empty() || copies == 0, ErrorKind::checkpoint, csv_.path().string(),
+            ": is missing or empty where ", jsonl_.path().string(), " has ", copies,
+            " rows; put the file back or start a new run");
+  NAT_CHECK(csv.empty() || csv.substr(0, header_.size()) == header_, ErrorKind::checkpoint,
+            csv_.path().string(),
             ": its columns are not those of this version; move it away or use another run folder");
-  truncate_to_rows(count_lines(csv) - 1);
+  NAT_CHECK(copies <= rows + 1, ErrorKind::checkpoint, csv_.path().string(), ": has ", rows,
+            " rows where ", jsonl_.path().string(), " has ", copies,
+            "; put the file back or start a new run");
+  std::string missing;
+  if (copies < rows) {
+    const std::vector<MetricsRow> all = read_csv(csv_.path());
+    for (std::size_t i = copies; i < all.size(); ++i) missing += json_line(all[i]);
+  }
+
+  csv_.open();
+  jsonl_.open();
+  csv_.truncate(csv.size());
+  jsonl_.truncate(jsonl.size());
+  if (csv.empty()) csv_.append(header_);
+  jsonl_.append(missing);
+  truncate_to_rows(rows);
 }
 
 void MetricsLog::truncate_to_rows(std::uint64_t wanted) {
-  const std::string csv_text = csv_.content(), jsonl_text = jsonl_.content();
-  const std::string_view csv = whole_lines(csv_text), jsonl = whole_lines(jsonl_text);
-  // A kill between the two writes leaves the CSV one row ahead; the shorter file counts.
-  const std::uint64_t rows = std::min({wanted, count_lines(csv) - 1, count_lines(jsonl)});
+  const std::string csv = csv_.content(), jsonl = jsonl_.content();
+  const std::uint64_t rows = std::min(wanted, count_lines(csv) - 1);
   const auto bytes_of = [](std::string_view text, std::uint64_t lines) {
     std::uint64_t bytes = 0;
     for (; lines > 0; --lines) bytes = text.find('\n', bytes) + 1;
@@ -114,25 +125,33 @@ void MetricsLog::truncate_to_rows(std::uint64_t wanted) {
   truncate_to({rows, bytes_of(csv, rows + 1), bytes_of(jsonl, rows)});
 }
 
+std::string MetricsLog::json_line(const MetricsRow& row) const {
+  std::string members;
+  for (const std::string& column : columns_) {
+    const auto entry = row.find(column);
+    const bool is_number = entry != row.end() && std::isfinite(entry->second);
+    members += str(members.empty() ? "" : ", ", '"', column,
+                   "\": ", is_number ? shortest(entry->second) : "null");
+  }
+  return "{" + members + "}\n";
+}
+
+std::string MetricsLog::csv_line(const MetricsRow& row) const {
+  std::string cells;
+  for (const std::string& column : columns_) {
+    const auto entry = row.find(column);
+    if (&column != &columns_.front()) cells += ',';
+    if (entry != row.end() && !std::isnan(entry->second)) cells += shortest(entry->second);
+  }
+  return cells + "\n";
+}
+
 void MetricsLog::append(const MetricsRow& row) {
   for (const auto& [name, value] : row) {
     NAT_CHECK(std::find(columns_.begin(), columns_.end(), name) != columns_.end(),
               ErrorKind::unexpected, csv_.path().string(), ": has no column '", name, "'");
   }
-  std::string cells, members;
-  for (const std::string& column : columns_) {
-    const auto entry = row.find(column);
-    const double value = entry == row.end() ? std::nan("") : entry->second;
-    if (!cells.empty() || !members.empty()) {
-      cells += ',';
-      members += ", ";
-    }
-    if (!std::isnan(value)) cells += shortest(value);
-    members += str('"', column, "\": ", std::isfinite(value) ? shortest(value) : "null");
-  }
-  cells += '\n';
-  members = "{" + members + "}\n";
-
+  const std::string cells = csv_line(row), members = json_line(row);
   const LogSizes before = sizes_;
   try {
     csv_.append(cells);

@@ -10,14 +10,22 @@
 // A run that goes on from a checkpoint cuts the logs back to the sizes the checkpoint remembers:
 // uninterrupted and resumed runs leave the same files.
 //
+// A row is written to the CSV first, so the CSV counts: of existing files an unfinished last line
+// goes, and JSON lines that are missing are made from the CSV, byte for byte. The other way round
+// it is not possible (null may be an absent value or an infinity): one more JSON line than rows
+// goes, as rows that were not on disk yet may be lost in a power cut, and more of them are an
+// error.
+//
 // Errors: ErrorKind::io when writing fails (the row is then in neither file); ErrorKind::checkpoint
-// when existing files do not belong to this run.
+// when existing files do not belong to this run, or when the CSV is missing or short: nothing is
+// then created or changed.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/log_file.h"
@@ -48,6 +56,8 @@ class MetricsLog {
 
  private:
   void adopt();
+  std::string csv_line(const MetricsRow& row) const;
+  std::string json_line(const MetricsRow& row) const;
 
   std::vector<std::string> columns_;
   std::string header_;  // first line of the CSV

@@ -15,12 +15,13 @@ namespace {
 constexpr double kTemperatures = 50;  // in the range of the scores; e^-50 is still a float
 constexpr int kTurns = 30;
 
-// A problem on the host. The prices are subtracted from the columns wherever scores are compared.
+// A problem on the host. Scores are compared by what is left of them without the column's price;
+// those of different rows with the row's bonus on top.
 struct Problem {
   std::int64_t n;
   const float* scores;
   std::int32_t* column_of_row;
-  double* price;
+  double *price, *bonus;
 
   const float* row(std::int64_t i) const { return scores + i * n; }
   double profit(std::int64_t i, std::int64_t j) const { return double{row(i)[j]} - price[j]; }
@@ -37,11 +38,11 @@ Range range_of(std::span<const float> scores) {
 
 // What a row offers for its best column among those still free.
 struct Offer {
-  double profit;
+  double worth;  // profit and bonus
   std::int32_t row, column;
-  // Of a heap whose top is the best: the larger profit, then the lower row.
+  // Of a heap whose top is the best: the larger worth, then the lower row.
   friend bool operator<(const Offer& a, const Offer& b) {
-    return a.profit != b.profit ? a.profit < b.profit : a.row > b.row;
+    return a.worth != b.worth ? a.worth < b.worth : a.row > b.row;
   }
 };
 
@@ -50,8 +51,9 @@ Offer best_offer(const Problem& problem, const bool* taken, std::int32_t row) {
   for (std::int32_t j = 0; j < problem.n; ++j) {
     if (taken[j]) continue;
     const double profit = problem.profit(row, j);
-    if (best.column < 0 || profit > best.profit) best = {profit, row, j};
+    if (best.column < 0 || profit > best.worth) best = {profit, row, j};
   }
+  best.worth += problem.bonus[row];
   return best;
 }
 
@@ -92,12 +94,14 @@ void price_by_largest_score(const Problem& problem) {
   }
 }
 
-// price[j] = -T log v[j] of the scaling u[i] K[i,j] v[j], K = exp((score - high) / T).
-void price_by_sinkhorn(Scratch& scratch, const Problem& problem, const Range& range) {
+// bonus[i] = T log u[i] and price[j] = -T log v[j] of the scaling u[i] K[i,j] v[j] with
+// K = exp((score - high) / T), so that an offer is worth T log of the scaled entry, plus high.
+void scale_by_turns(Scratch& scratch, const Problem& problem, const Range& range) {
   const std::int64_t n = problem.n;
   const double temperature = (range.high - range.low) / kTemperatures;
   Scratch::Frame frame(scratch);
   float* kernel = frame.take<float>(static_cast<std::size_t>(n * n));
+  double* u = frame.take<double>(static_cast<std::size_t>(n));
   double* v = frame.take<double>(static_cast<std::size_t>(n));
   double* column_sum = frame.take<double>(static_cast<std::size_t>(n));
   cpu::parallel_for(n, 64 * n * n, [&](std::int64_t i) {
@@ -114,11 +118,12 @@ void price_by_sinkhorn(Scratch& scratch, const Problem& problem, const Range& ra
       double row_sum = 0;
 #pragma omp simd reduction(+ : row_sum)
       for (std::int64_t j = 0; j < n; ++j) row_sum += double{row[j]} * v[j];
-      const double u = 1 / row_sum;
-      for (std::int64_t j = 0; j < n; ++j) column_sum[j] += u * double{row[j]};
+      u[i] = 1 / row_sum;
+      for (std::int64_t j = 0; j < n; ++j) column_sum[j] += u[i] * double{row[j]};
     }
     for (std::int64_t j = 0; j < n; ++j) v[j] = 1 / column_sum[j];
   }
+  for (std::int64_t i = 0; i < n; ++i) problem.bonus[i] = temperature * std::log(u[i]);
   for (std::int64_t j = 0; j < n; ++j) problem.price[j] = -temperature * std::log(v[j]);
 }
 
@@ -158,6 +163,7 @@ void assign(Context& ctx, const ConstView& scores, const View& column_of_row, Pr
   assert(ctx.device == Device::cpu && n >= 1);
   Scratch::Frame frame(ctx.scratch);
   const Problem problem{n, scores.as<float>(), column_of_row.as<std::int32_t>(),
+                        frame.take<double>(static_cast<std::size_t>(n)),
                         frame.take<double>(static_cast<std::size_t>(n))};
   const std::span<const float> all(problem.scores, static_cast<std::size_t>(n * n));
   report = {};
@@ -172,10 +178,11 @@ void assign(Context& ctx, const ConstView& scores, const View& column_of_row, Pr
     return;
   }
   if (prices == Prices::sinkhorn) {
-    price_by_sinkhorn(ctx.scratch, problem, range);
+    scale_by_turns(ctx.scratch, problem, range);
     take_largest_first(ctx.scratch, problem, report);
   } else {
     std::fill_n(problem.price, n, 0.0);
+    std::fill_n(problem.bonus, n, 0.0);
     take_largest_first(ctx.scratch, problem, report);
     price_by_largest_score(problem);
   }

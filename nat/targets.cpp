@@ -51,11 +51,10 @@ void Targets::restore(Context& ctx, std::span<const std::int32_t> permutation) {
   std::vector<bool> taken(permutation.size(), false);
   for (const std::int32_t row : permutation) {
     const auto at = static_cast<std::size_t>(row);
-    NAT_CHECK(
-        row >= 0 && at < taken.size() && !taken[at], ErrorKind::checkpoint,
-        "the checkpoint gives target ", row,
-        row >= 0 && at < taken.size() ? " to two images" : " to an image, which does not exist",
-        "; it is damaged, resume from an earlier one");
+    NAT_CHECK(row >= 0 && at < taken.size(), ErrorKind::checkpoint, "the checkpoint names target ",
+              row, ", which does not exist; it is damaged, resume from an earlier one");
+    NAT_CHECK(!taken[at], ErrorKind::checkpoint, "the checkpoint gives target ", row,
+              " to two images; it is damaged, resume from an earlier one");
     taken[at] = true;
   }
   copy_to_device(ctx, ConstView(permutation.data(), DType::i32, Shape(images_)), row_of_image());

@@ -345,7 +345,7 @@ TEST_CASE("saving where nothing can be written is one clear line") {
   };
   CHECK(contains(save(folder.at("missing/a.safetensors")), "create the folder first"));
   fs::create_directories(folder.at("taken/x"));
-  CHECK(contains(save(folder.at("taken")), "cannot rename"));
+  CHECK(contains(save(folder.at("taken")), "it is a folder"));
   CHECK(!fs::exists(folder.at("taken.tmp")));
 
   // root may write everywhere, so the read-only folder is tried as somebody else.

@@ -14,12 +14,14 @@
 
 #include "engine/progress.h"
 #include "kernels/check.h"
+#include "tests/error_message.h"
 #include "tests/temporary_folder.h"
 
 namespace fs = std::filesystem;
 using nat::MetricsLog;
 using nat::test::read_file;
 using nat::test::TemporaryFolder;
+using nat::test::write_file;
 
 namespace {
 
@@ -129,15 +131,81 @@ TEST_CASE("a log that was killed between its two files goes on with whole rows")
   fs::resize_file(folder.at("m.jsonl"), fs::file_size(folder.at("m.jsonl")) - 3);
   {
     MetricsLog log(folder.at("m"), {"a"});
-    CHECK(log.sizes().rows == 1);
+    CHECK(log.sizes().rows == 2);  // the JSON line is made from the CSV's
     log.append({{"a", 3}});
   }
-  CHECK(read_file(folder.at("m.csv")) == "a\n1\n3\n");
-  CHECK(read_file(folder.at("m.jsonl")) == "{\"a\": 1}\n{\"a\": 3}\n");
+  CHECK(read_file(folder.at("m.csv")) == "a\n1\n2\n3\n");
+  CHECK(read_file(folder.at("m.jsonl")) == "{\"a\": 1}\n{\"a\": 2}\n{\"a\": 3}\n");
 
   std::ofstream(folder.at("n.csv")) << "fir";
   MetricsLog log(folder.at("n"), {"first", "second"});
   CHECK(read_file(folder.at("n.csv")) == "first,second\n");
+}
+
+TEST_CASE("JSON lines that are missing are made from the CSV, byte for byte") {
+  const TemporaryFolder folder;
+  nat::LogSizes sizes;
+  {
+    MetricsLog log(folder.at("m"), {"a", "b", "c"});
+    log.append({{"a", 0.1}, {"c", -1e300}});
+    log.append({});
+    log.append({{"a", kInfinity}, {"b", -kInfinity}, {"c", -0.0}});
+    log.append({{"b", 1e-9}, {"c", 1.0 / 3}});
+    sizes = log.sizes();
+  }
+  const std::string csv = read_file(folder.at("m.csv")), jsonl = read_file(folder.at("m.jsonl"));
+  for (std::size_t size = 0; size < jsonl.size(); ++size) {
+    CAPTURE(size);
+    fs::resize_file(folder.at("m.jsonl"), size);
+    const MetricsLog log(folder.at("m"), {"a", "b", "c"});
+    CHECK(log.sizes() == sizes);
+    CHECK(read_file(folder.at("m.jsonl")) == jsonl);
+    CHECK(read_file(folder.at("m.csv")) == csv);
+  }
+  fs::remove(folder.at("m.jsonl"));
+  CHECK(MetricsLog(folder.at("m"), {"a", "b", "c"}).sizes() == sizes);
+  CHECK(read_file(folder.at("m.jsonl")) == jsonl);
+}
+
+TEST_CASE("a CSV that is missing or short is refused, and nothing is touched") {
+  const TemporaryFolder folder;
+  {
+    MetricsLog log(folder.at("m"), {"a", "b"});
+    for (int i = 0; i < 4; ++i) log.append({{"a", i}});
+  }
+  const std::string csv = read_file(folder.at("m.csv")), jsonl = read_file(folder.at("m.jsonl"));
+  const auto refusal = [&] {
+    return nat::test::message_of(nat::ErrorKind::checkpoint, [&] {
+      MetricsLog(folder.at("m"), {"a", "b"});
+    });
+  };
+  fs::remove(folder.at("m.csv"));
+  CHECK(refusal() == folder.at("m.csv") + ": is missing or empty where " + folder.at("m.jsonl") +
+                         " has 4 rows; put the file back or start a new run");
+  CHECK(!fs::exists(folder.at("m.csv")));
+  CHECK(read_file(folder.at("m.jsonl")) == jsonl);
+
+  for (const std::string& damaged : {std::string(), csv.substr(0, 3)}) {
+    write_file(folder.at("m.csv"), damaged);
+    CHECK(refusal().find("m.csv: is missing or empty") != std::string::npos);
+    CHECK(read_file(folder.at("m.csv")) == damaged);
+    CHECK(read_file(folder.at("m.jsonl")) == jsonl);
+  }
+
+  const std::string short_csv = "a,b\n0,\n1,\n2";
+  write_file(folder.at("m.csv"), short_csv);
+  CHECK(refusal() == folder.at("m.csv") + ": has 2 rows where " + folder.at("m.jsonl") +
+                         " has 4; put the file back or start a new run");
+  CHECK(read_file(folder.at("m.csv")) == short_csv);
+  CHECK(read_file(folder.at("m.jsonl")) == jsonl);
+
+  write_file(folder.at("m.csv"), "a,b\n0,\n1,\n2,\n");  // one row behind: what was not yet on disk
+  CHECK(MetricsLog(folder.at("m"), {"a", "b"}).sizes().rows == 3);
+  CHECK(read_file(folder.at("m.jsonl")) == jsonl.substr(0, jsonl.size() / 4 * 3));
+
+  write_file(folder.at("m.csv"), csv);
+  CHECK(MetricsLog(folder.at("m"), {"a", "b"}).sizes().rows == 4);
+  CHECK(read_file(folder.at("m.jsonl")) == jsonl);
 }
 
 TEST_CASE("a log cut back to nothing still has its header") {

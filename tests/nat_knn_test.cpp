@@ -170,6 +170,47 @@ TEST_CASE("a zero row has similarity 0 to everything") {
   CHECK(found.similarity == std::vector<float>{0, 0, 0, 1, 0, -1});
 }
 
+TEST_CASE("rows of every length that a float can hold twice over have their similarities") {
+  Context ctx;
+  const FeatureMatrix bank = sign_rows(60, 11), queries = sign_rows(20, 12);
+  const Neighbours expected = nearest_neighbours(ctx, bank, queries, 60);
+  const auto stretched = [](FeatureMatrix x, std::int64_t row, float by) {
+    for (std::int64_t j = 0; j < x.columns; ++j) x.row(row)[j] *= by;
+    return x;
+  };
+  // sign_rows are 2 long: lengths from 2^-126 to 2^126, and all operations exact.
+  FeatureMatrix long_and_short = bank, others = queries;
+  for (std::int64_t i = 0; i < bank.rows; ++i) {
+    long_and_short = stretched(long_and_short, i,
+                               i % 3 == 0   ? 0x1p125f
+                               : i % 3 == 1 ? 0x1p-127f
+                                            : 1);
+  }
+  for (std::int64_t i = 0; i < queries.rows; ++i) {
+    others = stretched(others, i, i % 2 == 0 ? 0x1p125f : 0x1p-127f);
+  }
+  const Neighbours found = nearest_neighbours(ctx, long_and_short, others, 60);
+  CHECK(found.index == expected.index);
+  CHECK(found.similarity == expected.similarity);
+
+  const FeatureMatrix vanishing = stretched(bank, 7, 0x1p-149f);
+  const Neighbours of_vanishing = nearest_neighbours(ctx, vanishing, queries, 60);
+  for (std::size_t i = 0; i < of_vanishing.index.size(); ++i) {
+    if (of_vanishing.index[i] == 7) CHECK(of_vanishing.similarity[i] == 0);
+  }
+  const FeatureMatrix too_long = stretched(bank, 7, std::numeric_limits<float>::max());
+  for (const auto& judge : {+[](Context&c, const FeatureMatrix&a, const FeatureMatrix&b) {
+                              nearest_neighbours(c, a, b, 1);
+                            },
+                            +[](Context&c, const FeatureMatrix&a, const FeatureMatrix&b) {
+                              nearest_neighbours(c, b, a, 1);
+                            }}) {
+    CHECK(message_of(ErrorKind::not_finite, [&] {
+            judge(ctx, too_long, queries);
+          }).find("row 7 is 6.8") != std::string::npos);
+  }
+}
+
 TEST_CASE("separate clusters are classified without error and noise at chance") {
   Context ctx;
   const int classes = 5;

@@ -19,7 +19,8 @@ struct TinySizes {
   std::int64_t conv1 = 16, conv2 = 32, hidden = 24, dimension = 16;
   Conv2d first{.kernel = 3, .stride = 1, .pad = 1};
   float dropout = 0;
-  bool smooth = false;  // batch norms without pool and ReLU
+  bool smooth = false;    // batch norms without pool and ReLU
+  bool renormed = false;  // a batch norm bn2b right behind bn2, whose backward reads its output
 };
 
 inline Sequential tiny_network(Context& ctx, const TinySizes& sizes, DType real = DType::f32) {
@@ -31,6 +32,9 @@ inline Sequential tiny_network(Context& ctx, const TinySizes& sizes, DType real 
   layers.push_back(std::make_unique<BatchNormLayer>("bn1", pooled, 1));
   layers.push_back(std::make_unique<Conv2dLayer>("conv2", sizes.conv2, conv));
   layers.push_back(std::make_unique<BatchNormLayer>("bn2", BatchNorm{.relu = kinks}, 2));
+  if (sizes.renormed) {
+    layers.push_back(std::make_unique<BatchNormLayer>("bn2b", BatchNorm{}, 4));
+  }
   layers.push_back(std::make_unique<LinearLayer>("fc3", sizes.hidden, Bias::no));
   layers.push_back(std::make_unique<BatchNormLayer>(
       "bn3", BatchNorm{.relu = kinks, .dropout = sizes.dropout}, 3));

@@ -399,3 +399,23 @@ TEST_CASE("wrong arguments are exit code 2, a result that cannot be written is 8
   CHECK(nat::tools::nat(workspace, {"lap", file, "--solver", "munkres"}).code == 2);
   CHECK(nat::tools::nat(workspace, {"lap", file, "--out", file + "/b"}).code == 8);
 }
+
+TEST_CASE("the assignment goes through links, and straight to what cannot be replaced") {
+  const Workspace workspace;
+  const std::string file = workspace.at("a.csv"), out = workspace.at("out.txt");
+  write_file(file, "1,2,9\n9,1,2\n2,9,1\n");
+  std::filesystem::create_symlink("out.txt", workspace.at("link"));
+  lap(workspace, {file, "--max", "--out", workspace.at("link")});
+  CHECK(std::filesystem::is_symlink(workspace.at("link")));
+  CHECK(read_file(out) == "2\n0\n1\n");
+
+  // Links of our own: a program that replaced them would spoil nothing of the machine's.
+  std::filesystem::create_symlink("/proc/self/fd/1", workspace.at("printed"));
+  const Outcome printed =
+      nat::tools::nat(workspace, {"lap", file, "--out", workspace.at("printed")});
+  CHECK(printed.code == 0);
+  CHECK(printed.out.starts_with("0\n1\n2\nfile "));
+  CHECK(std::filesystem::is_symlink(workspace.at("printed")));
+  std::filesystem::create_symlink("/dev/full", workspace.at("full"));
+  check_refused(workspace, {"lap", file, "--out", workspace.at("full")}, 8, {"No space left"});
+}

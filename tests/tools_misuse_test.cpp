@@ -403,6 +403,36 @@ TEST_CASE("without a usable checkpoint a run is left as it is") {
   CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
 }
 
+TEST_CASE("a run whose JSON lines were removed goes on, and one without its CSV is left as it is") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const std::string run = workspace.at("run"), undisturbed = workspace.at("undisturbed");
+  for (const std::string& folder : {run, undisturbed}) {
+    REQUIRE(nat::tools::nat(workspace, small_run(data, folder, {"--epochs", "2"})).code == 0);
+    std::string config = read_file(folder + "/config.toml");
+    config.replace(config.find("epochs = 2"), 10, "epochs = 4");
+    write_file(folder + "/config.toml", config);
+  }
+  REQUIRE(nat::tools::nat(workspace, {"resume", undisturbed}).code == 0);
+
+  for (const char* log : {"/metrics", "/timing"}) {
+    CAPTURE(log);
+    const std::string csv = run + log + ".csv", jsonl = run + log + ".jsonl";
+    const std::string rows = read_file(csv), lines = read_file(jsonl);
+    std::filesystem::remove(csv);
+    check_refused(workspace, {"resume", run}, 4, {csv, jsonl, "2 rows", "put the file back"});
+    CHECK(!std::filesystem::exists(csv));
+    CHECK(read_file(jsonl) == lines);
+    write_file(csv, rows);
+    std::filesystem::remove(jsonl);
+  }
+  const Outcome outcome = nat::tools::nat(workspace, {"resume", run});
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  check_same_end(run, undisturbed);
+  const std::string timing = read_file(run + "/timing.jsonl");
+  CHECK(std::count(timing.begin(), timing.end(), '\n') == 4);
+}
+
 TEST_CASE("a run that could not be made leaves nothing in the way of the next") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");
@@ -502,6 +532,8 @@ TEST_CASE("a place for results that cannot be written is refused before the work
   check_refused(workspace, {"embed", run, "--output", ""}, 2, {"--output", "empty"});
   check_refused(workspace, {"embed", run, "--output", run}, 8, {run, "folder"});
   check_refused(workspace, {"embed", run, "--output", workspace.at("no/f")}, 8, {"no/f"});
+  std::filesystem::create_symlink(run + "/config.toml", workspace.at("link"));
+  check_refused(workspace, {"embed", run, "--output", workspace.at("link")}, 2, {"run itself"});
   std::filesystem::create_directory(run + "/results.json");
   check_refused(workspace, {"eval", "all", run}, 8, {"results.json", "folder"});
 }

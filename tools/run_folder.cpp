@@ -134,10 +134,14 @@ void RunFolder::own() { lock_ = std::make_shared<Lock>(path_); }
 bool RunFolder::has_own(const fs::path& file) const {
   std::error_code ignored;
   const fs::path run = fs::weakly_canonical(path_, ignored);
-  const fs::path folder = fs::weakly_canonical(fs::absolute(file).parent_path(), ignored);
-  if (folder == run / "checkpoints" || folder == run / "figures") return true;
-  return folder == run &&
-         std::find(kFiles.begin(), kFiles.end(), file.filename().string()) != kFiles.end();
+  const auto is_own = [&](const fs::path& folder, const std::string& name) {
+    if (folder == run / "checkpoints" || folder == run / "figures") return true;
+    return folder == run && std::find(kFiles.begin(), kFiles.end(), name) != kFiles.end();
+  };
+  // A file of the run may be a link, and a link from elsewhere may lead to one.
+  const fs::path absolute = fs::absolute(file), target = fs::weakly_canonical(absolute, ignored);
+  return is_own(fs::weakly_canonical(absolute.parent_path(), ignored), file.filename().string()) ||
+         is_own(target.parent_path(), target.filename().string());
 }
 
 Options RunFolder::options() const {

@@ -39,7 +39,7 @@ struct Neighbours {
 };
 
 // Error(usage): empty matrices, different numbers of columns, k outside [1, bank rows].
-// Error(not_finite): a row that holds a NaN or an infinity.
+// Error(not_finite): a row that holds a NaN or an infinity, or is too long (unit_rows.h).
 Neighbours nearest_neighbours(Context& ctx, const FeatureMatrix& bank, const FeatureMatrix& queries,
                               int k);
 

@@ -9,6 +9,10 @@
 
 namespace nat {
 
+namespace {
+constexpr double kShortest = 0x1p-126, kLongest = 0x1p126;
+}
+
 std::vector<float> inverse_norms(const char* who, const char* role, const FeatureMatrix& features) {
   std::vector<double> square(static_cast<std::size_t>(features.rows));
   cpu::parallel_for(features.rows, features.rows * features.columns, [&](std::int64_t i) {
@@ -19,9 +23,12 @@ std::vector<float> inverse_norms(const char* who, const char* role, const Featur
   });
   std::vector<float> inverse(square.size());
   for (std::size_t i = 0; i < square.size(); ++i) {
-    NAT_CHECK(std::isfinite(square[i]), ErrorKind::not_finite, who, ": ", role, " row ", i,
+    const double norm = std::sqrt(square[i]);
+    NAT_CHECK(std::isfinite(norm), ErrorKind::not_finite, who, ": ", role, " row ", i,
               " holds a NaN or an infinity; the network has diverged");
-    inverse[i] = square[i] > 0 ? static_cast<float>(1 / std::sqrt(square[i])) : 0.0f;
+    NAT_CHECK(norm <= kLongest, ErrorKind::not_finite, who, ": ", role, " row ", i, " is ", norm,
+              " long, too long to compare; the network has diverged");
+    inverse[i] = norm >= kShortest ? static_cast<float>(1 / norm) : 0.0f;
   }
   return inverse;
 }
