@@ -6,6 +6,8 @@
 //
 // A DurableFile that is destroyed before commit() removes its temporary file; the file that had the
 // name before stays as it was. Every failure of the system is one line of ErrorKind::io.
+//
+// append_durably: a log whose lines are whole, however many processes write it and whoever dies.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +36,14 @@ void write_durably(const std::filesystem::path& target, std::string_view content
 
 // Throws now what writing `target` would throw later, after the work: no folder, no permission.
 void require_writable(const std::filesystem::path& target);
+
+// Adds `line` and a newline to the end of a file, which is made where there is none, and returns
+// once they are on disk. What is there stays, but for a last line without newline: its writer was
+// killed. Writers wait for one another. When writing fails, nothing of the line stays.
+void append_durably(const std::filesystem::path& target, std::string_view line);
+
+// Throws now what append_durably would throw later; leaves no file behind that was not there.
+void require_appendable(const std::filesystem::path& target);
 
 inline constexpr std::string_view kTemporarySuffix = ".tmp";
 
