@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/files.h"
 #include "engine/parameter_file.h"
 #include "nat/evaluate/average_precision.h"
 #include "nat/evaluate/cluster.h"
@@ -272,7 +273,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options, Jud
   Verdict verdict;
   verdict.taps = judging.taps;
   verdict.remark = leave_out(options, *train, *test, judging);
-  verdict.data = source;
+  verdict.data = data::printable(source);
   Network network = load_trained(ctx, folder, options, train->shape(), &verdict.step);
   verdict.trained =
       judge_network(ctx, options, judging, network, *train, *test, "the trained network");
