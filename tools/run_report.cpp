@@ -32,6 +32,12 @@ report::Score score(const nlohmann::ordered_json& entry, const char* value) {
   return {100 * entry.at(value).get<double>(), 100 * entry.at("stderr").get<double>()};
 }
 
+// Of a share of the pictures, which has no standard error in the file.
+report::Score share(const nlohmann::ordered_json& entry, const char* value) {
+  const double percent = 100 * entry.at(value).get<double>();
+  return {percent, report::standard_error(percent, entry.at("n_test").get<std::int64_t>())};
+}
+
 // Where items() would take anything, this throws unless it is an object.
 const nlohmann::ordered_json::object_t& entries(const nlohmann::ordered_json& json) {
   return json.get_ref<const nlohmann::ordered_json::object_t&>();
@@ -48,7 +54,7 @@ void add_results(const nlohmann::ordered_json& results, report::ReportData& data
       report::Result result{.features = features,
                             .judge = judge,
                             .trained = score(entry, "trained"),
-                            .untrained = score(entry, "untrained"),
+                            .untrained = share(entry, "untrained"),
                             .raw = {}};
       if (results.contains("raw") && results.at("raw").contains(key)) {
         result.raw = score(results.at("raw").at(key), "value");
