@@ -77,7 +77,8 @@ TEST_CASE("the demo takes the place of the one before only when it can begin") {
   fs::rename(labels, away);
   check_refused(workspace, demo("300"), 3, {"demo", "one label a picture", "nat train"});
   fs::rename(away, labels);
-  for (const char* file : {"results.json", "report.html", "metrics.csv", "manifest.jsonl"}) {
+  for (const char* file :
+       {"results.json", "judgements.jsonl", "report.html", "metrics.csv", "manifest.jsonl"}) {
     CHECK(fs::exists(run + "/" + file));
   }
   CHECK(read_file(run + "/config.toml") == config);
@@ -89,6 +90,9 @@ TEST_CASE("the demo takes the place of the one before only when it can begin") {
   CHECK(read_file(run + "/config.toml").find("limit = 400\n") != std::string::npos);
   CHECK_FALSE(fs::exists(run + "/checkpoints/step-000000999.safetensors"));
   CHECK_FALSE(fs::exists(run + "/figures/curve-99.svg"));
+  const auto judgements = lines_of(run + "/judgements.jsonl");
+  REQUIRE(judgements.size() == 1);
+  CHECK(judgements[0].at("results") == nlohmann::json::parse(read_file(run + "/results.json")));
   for (const std::string& file : foreign) {
     CAPTURE(file);
     CHECK(read_file(file) == "mine");
@@ -225,7 +229,7 @@ TEST_CASE("every row of embedded features names its picture") {
   CHECK(of_records[6] == nlohmann::json({{"id", 6}, {"record", 6}, {"label", 2}}));
 
   const std::string config = read_file(run + "/config.toml");
-  for (const std::string name : {"config.toml", "manifest", "metrics", "report.html",
+  for (const std::string name : {"config.toml", "manifest", "metrics", "judgements", "report.html",
                                  "checkpoints/step-000000001.safetensors", "checkpoints/mine",
                                  "figures/mine", "./checkpoints/../config.toml"}) {
     CAPTURE(name);

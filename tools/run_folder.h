@@ -5,7 +5,8 @@
 //   metrics.csv metrics.jsonl         one row an epoch: the same bytes however often resumed
 //   timing.csv timing.jsonl           one row an epoch: wall-clock seconds
 //   checkpoints/step-*.safetensors    newest last
-//   results.json report.html figures/ written by nat eval and nat report
+//   judgements.jsonl                  one line a nat eval
+//   results.json report.html figures/ written by nat eval all and nat report
 #pragma once
 
 #include <filesystem>
