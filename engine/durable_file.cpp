@@ -1,12 +1,16 @@
 #include "engine/durable_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "kernels/check.h"
@@ -95,6 +99,60 @@ void sync_folder(const std::filesystem::path& folder) {
   if (failure != 0) throw_io_error(folder, "sync folder", failure);
 }
 
+// A file that is appended to, alone as long as this lives. File systems without locks leave it to
+// the user.
+class Appended {
+ public:
+  Appended(const std::filesystem::path& path, int more_flags)
+      : path_(path), descriptor_(::open(path.c_str(), kFlags | more_flags, 0666)) {
+    if (descriptor_ < 0) throw_io_error(path_, "open", errno);
+    while (::flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) continue;
+  }
+  ~Appended() { ::close(descriptor_); }
+  Appended(const Appended&) = delete;
+  Appended& operator=(const Appended&) = delete;
+
+  // How many bytes are whole lines.
+  off_t end_of_lines() const {
+    std::array<char, 4096> block{};
+    for (off_t end = size(); end > 0;) {
+      const off_t from = std::max<off_t>(0, end - std::ssize(block));
+      const ssize_t got =
+          ::pread(descriptor_, block.data(), static_cast<std::size_t>(end - from), from);
+      if (got < 0) throw_io_error(path_, "read", errno);
+      const std::size_t newline =
+          std::string_view(block.data(), static_cast<std::size_t>(got)).rfind('\n');
+      if (newline != std::string_view::npos) return from + static_cast<off_t>(newline) + 1;
+      end = from;
+    }
+    return 0;
+  }
+
+  void shorten(off_t bytes) {
+    if (bytes < size() && ::ftruncate(descriptor_, bytes) != 0) {
+      throw_io_error(path_, "shorten", errno);
+    }
+  }
+
+  // 0, or errno.
+  int append(std::string_view text) {
+    if (!write_fully(descriptor_, text.data(), text.size())) return errno;
+    return ::fsync(descriptor_) == 0 ? 0 : errno;
+  }
+
+ private:
+  static constexpr int kFlags = O_RDWR | O_APPEND | O_CLOEXEC;
+
+  off_t size() const {
+    struct stat status {};
+    if (::fstat(descriptor_, &status) != 0) throw_io_error(path_, "read", errno);
+    return status.st_size;
+  }
+
+  const std::filesystem::path& path_;
+  int descriptor_;
+};
+
 }  // namespace
 
 void throw_io_error(const std::filesystem::path& path, std::string_view action, int error_number) {
@@ -159,6 +217,28 @@ void require_writable(const std::filesystem::path& target) {
     const DurableFile probe(path);
   } else if (::access(path.c_str(), W_OK) != 0) {
     throw_io_error(path, "write", errno);
+  }
+}
+
+void append_durably(const std::filesystem::path& target, std::string_view line) {
+  {
+    Appended file(target, O_CREAT);
+    const off_t end = file.end_of_lines();
+    file.shorten(end);
+    if (const int failure = file.append(std::string(line) + '\n'); failure != 0) {
+      file.shorten(end);
+      throw_io_error(target, "write", failure);
+    }
+  }
+  sync_folder(folder_of(target));
+}
+
+void require_appendable(const std::filesystem::path& target) {
+  std::error_code ignored;
+  if (std::filesystem::exists(target, ignored)) {
+    const Appended probe(target, 0);
+  } else {
+    require_writable(target);
   }
 }
 

@@ -11,6 +11,8 @@
 // and the descriptors of this process (/dev/stdout, /dev/fd/3) cannot be replaced: they take the
 // bytes as they are written, and keep what came before a failure. Folders, sockets and disks are
 // refused.
+//
+// append_durably: a log whose lines are whole, however many processes write it and whoever dies.
 #pragma once
 
 #include <cstddef>
@@ -41,6 +43,14 @@ void write_durably(const std::filesystem::path& target, std::string_view content
 // Throws now what writing `target` would throw later, after the work: no folder, no permission.
 // Does not open a pipe, which would wait for its reader.
 void require_writable(const std::filesystem::path& target);
+
+// Adds `line` and a newline to the end of a file, which is made where there is none, and returns
+// once they are on disk. What is there stays, but for a last line without newline: its writer was
+// killed. Writers wait for one another. When writing fails, nothing of the line stays.
+void append_durably(const std::filesystem::path& target, std::string_view line);
+
+// Throws now what append_durably would throw later; leaves no file behind that was not there.
+void require_appendable(const std::filesystem::path& target);
 
 inline constexpr std::string_view kTemporarySuffix = ".tmp";
 

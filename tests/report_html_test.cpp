@@ -30,6 +30,16 @@ report::ReportData sample() {
                   {"fc", "kNN", {85.2, 0.36}, {82.4, 0.38}, {}},
                   {"fc", "linear", {80, 0.4}, {81.6, 0.4}, {}}};
   data.test_images = 10000;
+  data.judgements = {{.title = "Whole network",
+                      .note = "On 500 test images after 64 steps.",
+                      .options = "labels = 64",
+                      .trained = "Fine-tuned",
+                      .untrained = "From scratch",
+                      .results = {{"network", "accuracy", {71.2, 2.1}, {64.4, 2.2}, {}}}},
+                     {.title = "Clusters",
+                      .note = "",
+                      .options = "",
+                      .results = {{"conv", "NMI", {54.2, report::kAbsent}, {30.1}, {3.3}}}}};
   data.curves = report::training_curves({{{"epoch", 0}, {"loss", 1.75}, {"lr", 0.1}},
                                          {{"epoch", 1}, {"loss", 1.5123}, {"lr", 0.05}}});
   data.filters = {pixel(3), pixel(4)};
@@ -79,8 +89,37 @@ TEST_CASE("a difference is coloured only beyond two standard errors") {
   CHECK(contains(report::html_report(data), "<td class=\"gain\">+0.5"));
 }
 
+TEST_CASE("every other judge has a table, with raw pixels where it looked at them") {
+  const std::string html = report::html_report(sample());
+  const auto from = html.find("<h3>Whole network</h3>"), to = html.find("<h3>Clusters</h3>");
+  REQUIRE(to != std::string::npos);
+  const std::string whole = html.substr(from, to - from);
+  for (const char* text :
+       {"On 500 test images after 64 steps.", "<code>labels = 64</code>",
+        "<th>Fine-tuned</th><th>From scratch</th><th>Difference</th></tr>", ">accuracy<", ">71.2 ",
+        "± 2.1", ">64.4 ", "± 2.2", ">+6.8 ", "<th colspan=\"4\">network</th>"}) {
+    CAPTURE(text);
+    CHECK(contains(whole, text));
+  }
+  const std::string clusters = html.substr(to, html.find("</section>", to) - to);
+  CHECK(!contains(clusters, "<code>"));
+  CHECK(!contains(clusters, "±"));
+  for (const char* text :
+       {"<th>Difference</th><th>Raw pixels</th></tr>", "<th colspan=\"5\">conv</th>", ">NMI<",
+        ">54.2<", ">30.1<", ">+24.1<", ">3.3<"}) {
+    CAPTURE(text);
+    CHECK(contains(clusters, text));
+  }
+}
+
 TEST_CASE("all text is escaped") {
   report::ReportData data = sample();
+  report::Judgement& judgement = data.judgements[0];
+  for (std::string* text :
+       {&judgement.title, &judgement.note, &judgement.options, &judgement.trained,
+        &judgement.untrained, &judgement.results[0].features, &judgement.results[0].judge}) {
+    *text = kHostile;
+  }
   for (std::string* text :
        {&data.title, &data.summary, &data.headline[0].name, &data.headline[0].value,
         &data.results[0].features, &data.results[0].judge, &data.filters_note,
@@ -94,7 +133,7 @@ TEST_CASE("all text is escaped") {
   CHECK(!contains(html, "<script"));
   CHECK(!contains(html, "src=\"https"));
   // Title twice, features and judge also in the chart, picture labels also as descriptions.
-  CHECK(count(html, kHostileEscaped) == 14 + 1 + 2 + 2);
+  CHECK(count(html, kHostileEscaped) == 14 + 7 + 1 + 2 + 2);
 }
 
 TEST_CASE("sections without content are left out") {
@@ -103,7 +142,7 @@ TEST_CASE("sections without content are left out") {
   const std::string html = report::html_report(data);
   CHECK(malformed(html) == "");
   CHECK(count(html, "<section>") == 0);
-  CHECK(count(report::html_report(sample()), "<section>") == 6);
+  CHECK(count(report::html_report(sample()), "<section>") == 7);
 }
 
 TEST_CASE("standard errors follow the binomial formula") {

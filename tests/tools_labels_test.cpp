@@ -213,6 +213,21 @@ TEST_CASE("pictures with several labels are judged by the mean of average precis
   CHECK(classes.size() == 2);  // bars and square
   CHECK(classes.at("square").at("trained").get<double>() > 0.3);
 
+  // Kept with its figures of each class, and shown without.
+  std::istringstream log(read_file(run + "/judgements.jsonl"));
+  std::string line;
+  for (int i = 0; i < 4; ++i) REQUIRE(std::getline(log, line));
+  const auto kept = nlohmann::json::parse(line);
+  CHECK(kept.at("options").at("loss") == "logistic");
+  CHECK(kept.at("results") == nlohmann::json::parse(few.out));
+  REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);
+  const std::string page = read_file(run + "/report.html");
+  for (const char* text : {"<h3>The whole network, trained with labels</h3>", "mAP, 11 recalls",
+                           "Note: the mean leaves out ghost", "loss = logistic"}) {
+    CAPTURE(text);
+    CHECK(page.find(text) != std::string::npos);
+  }
+
   check_refused(workspace, {"eval", "knn", run}, 2, {"several labels", "mlp"});
   check_refused(workspace, {"eval", "mlp", run, "--loss", "square"}, 2, {"square", "logistic"});
 

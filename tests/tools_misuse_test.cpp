@@ -481,6 +481,12 @@ TEST_CASE("names that are not UTF-8 or hold markup are refused or shown safely")
     CHECK(nlohmann::json::accept(outcome.out));
   }
   check_refused(workspace, {"resume", odd}, 2, {"\\xff", "UTF-8"});
+  const std::string pictures = workspace.at("pict\xffures");
+  std::filesystem::rename(data, pictures);
+  const Outcome judged = nat::tools::nat(
+      workspace, {"eval", "knn", odd, "--layers", "conv", "--data", pictures, "--json"});
+  REQUIRE_MESSAGE(judged.code == 0, judged.err);
+  CHECK(nlohmann::json::parse(judged.out).at("judged").at("data") == workspace.at("pict\\xffures"));
   const std::string page = read_file(odd + "/report.html");
   CHECK(page.find("<b>") == std::string::npos);
   CHECK(page.find("<h1>&lt;b&gt;") != std::string::npos);

@@ -77,7 +77,8 @@ TEST_CASE("the demo takes the place of the one before only when it can begin") {
   fs::rename(labels, away);
   check_refused(workspace, demo("300"), 3, {"demo", "one label a picture", "nat train"});
   fs::rename(away, labels);
-  for (const char* file : {"results.json", "report.html", "metrics.csv", "manifest.jsonl"}) {
+  for (const char* file :
+       {"results.json", "judgements.jsonl", "report.html", "metrics.csv", "manifest.jsonl"}) {
     CHECK(fs::exists(run + "/" + file));
   }
   CHECK(read_file(run + "/config.toml") == config);
@@ -90,6 +91,9 @@ TEST_CASE("the demo takes the place of the one before only when it can begin") {
   CHECK_FALSE(fs::exists(run + "/checkpoints/step-000000999.safetensors"));
   CHECK_FALSE(fs::exists(run + "/figures/curve-99.svg"));
   check_events(run);
+  const auto judgements = lines_of(run + "/judgements.jsonl");
+  REQUIRE(judgements.size() == 1);
+  CHECK(judgements[0].at("results") == nlohmann::json::parse(read_file(run + "/results.json")));
   for (const std::string& file : foreign) {
     CAPTURE(file);
     CHECK(read_file(file) == "mine");
@@ -227,9 +231,9 @@ TEST_CASE("every row of embedded features names its picture") {
 
   const std::string config = read_file(run + "/config.toml");
   for (const std::string name :
-       {"config.toml", "manifest", "metrics", "report.html", "events.out.tfevents.nat",
-        "checkpoints/step-000000001.safetensors", "checkpoints/mine", "figures/mine",
-        "./checkpoints/../config.toml"}) {
+       {"config.toml", "manifest", "metrics", "judgements", "report.html",
+        "events.out.tfevents.nat", "checkpoints/step-000000001.safetensors", "checkpoints/mine",
+        "figures/mine", "./checkpoints/../config.toml"}) {
     CAPTURE(name);
     check_refused(workspace, {"embed", run, "--output", run + "/" + name}, 2,
                   {"--output", "belongs to the run"});

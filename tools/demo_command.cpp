@@ -8,6 +8,7 @@
 #include "tools/commands.h"
 #include "tools/demo.h"
 #include "tools/judge.h"
+#include "tools/judgements.h"
 #include "tools/run_report.h"
 #include "tools/training.h"
 
@@ -51,10 +52,12 @@ Outcome train(const Options& options) {
 void conclude(const Options& options, bool as_json, std::chrono::steady_clock::time_point began) {
   std::fprintf(stderr, "judging the features ...\n");
   const RunFolder folder = RunFolder::open(options.out);
-  const Verdict verdict = judge(*make_context(options), folder, folder.options(), {});
+  JudgeOptions judging;
+  const Verdict verdict = judge(*make_context(options), folder, folder.options(), judging);
   if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
   const std::string json = to_json(verdict).dump(2) + "\n";
   write_durably(folder.file("results.json"), json);
+  keep(folder, {.judge = "all", .verdict = verdict});
   const std::filesystem::path page = write_report(folder);
   if (as_json) {
     std::fputs(json.c_str(), stdout);

@@ -8,6 +8,7 @@
 #include "engine/durable_file.h"
 #include "tools/commands.h"
 #include "tools/judge.h"
+#include "tools/judgements.h"
 #include "tools/session.h"
 
 namespace nat::tools {
@@ -90,28 +91,68 @@ const std::map<std::string, std::vector<std::string>> kTakenBy = {
     {"--views", kTraining},
 };
 
+bool takes(const std::string& how, const std::string& option) {
+  const std::vector<std::string>& judges = kTakenBy.at(option);
+  return std::find(judges.begin(), judges.end(), how) != judges.end();
+}
+
 void refuse_idle_options(const CLI::App& app, const std::string& how) {
   for (const auto& [option, judges] : kTakenBy) {
-    const bool taken = std::find(judges.begin(), judges.end(), how) != judges.end();
-    NAT_CHECK(taken || app.count(option) == 0, ErrorKind::usage, option, ": eval ", how,
-              " does not take it; leave it out");
+    NAT_CHECK(takes(how, option) || app.count(option) == 0, ErrorKind::usage, option, ": eval ",
+              how, " does not take it; leave it out");
+  }
+}
+
+// Those of the options above that decided what this judge found.
+nlohmann::ordered_json taken_options(const std::string& how, const JudgeOptions& judged) {
+  const ProbeOptions probe = judged.probe.value_or(ProbeOptions());
+  const std::vector<std::pair<std::string, nlohmann::ordered_json>> values = {
+      {"layers", judged.taps},
+      {"k", judged.k.value_or(0)},
+      {"clusters", judged.clusters},
+      {"labels", judged.labels},
+      {"epochs", probe.epochs},
+      {"lr", probe.lr},
+      {"schedule", probe.schedule},
+      {"loss", probe.loss},
+      {"weight-decay", probe.weight_decay},
+      {"views", probe.views}};
+  nlohmann::ordered_json taken = nlohmann::ordered_json::object();
+  for (const auto& [name, value] : values) {
+    if (takes(how, "--" + name)) taken[name] = value;
+  }
+  return taken;
+}
+
+// Whether the result can be kept. Others than `all`, whose result is a file, print it all the same.
+bool require_place(const RunFolder& folder, const std::string& how) {
+  if (how == "all") require_writable(folder.file("results.json"));
+  try {
+    require_keepable(folder);
+    return true;
+  } catch (const Error& error) {
+    if (how == "all") throw;
+    std::fprintf(stderr, "the result will be printed but not kept: %s\n", error.what());
+    return false;
   }
 }
 
 int evaluate(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
-  if (asked.how == "all") require_writable(folder.file("results.json"));
   Options options = folder.options();
   require_threads(asked.threads);
   require_range("k", asked.k.value_or(1), 1, 1 << 20);
   require_range("clusters", asked.clusters, 0, 1 << 20);
   options.threads = asked.threads;
+  const bool is_kept = require_place(folder, asked.how);
   const auto ctx = make_context(options);
-  const Verdict verdict = judge(*ctx, folder, options, judging(asked, options));
+  JudgeOptions how = judging(asked, options);
+  const Verdict verdict = judge(*ctx, folder, options, how);
   if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
   const std::string json = to_json(verdict).dump(2) + "\n";
-  if (asked.how == "all") write_durably(folder.file("results.json"), json);
   std::fputs(asked.json ? json.c_str() : to_table(verdict).c_str(), stdout);
+  if (asked.how == "all") write_durably(folder.file("results.json"), json);
+  if (is_kept) keep(folder, {asked.how, taken_options(asked.how, how), verdict});
   return 0;
 }
 
@@ -121,7 +162,7 @@ Command eval_command(CLI::App& nat) {
   CLI::App* app = nat.add_subcommand(
       "eval",
       "judge features beside the untrained network and raw pixels: knn, linear, mlp, layers, "
-      "finetune, retrieval, cluster or all");
+      "finetune, retrieval, cluster or all; kept in RUN/judgements.jsonl for the report");
   const auto asked = std::make_shared<Asked>();
   app->add_option(
          "how", asked->how,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/files.h"
 #include "engine/parameter_file.h"
 #include "nat/evaluate/average_precision.h"
 #include "nat/evaluate/cluster.h"
@@ -257,22 +258,26 @@ Network load_trained(Context& ctx, const RunFolder& folder, const Options& optio
   return network;
 }
 
-Verdict judge(Context& ctx, const RunFolder& folder, const Options& options, JudgeOptions judging) {
+Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
+              JudgeOptions& judging) {
   const std::string source =
       judging.data.empty() ? options.data : data::absolute_spec(judging.data);
   const auto train = open_labelled(options, judging.labels, source);
   const auto test = open_data(options, data::Split::test, source);
   require_labels(*train, judging, source);
   require_labels(*test, judging, source);
-  if (judging.probe) validate(*judging.probe, options, *train, *test);
-
-  if (judging.probe) judging.measures.clear();
+  if (judging.probe) {
+    validate(*judging.probe, options, *train, *test);
+    judging.probe = resolved(*judging.probe, options, *train);
+    judging.measures.clear();
+  }
+  if (judging.clusters == 0) judging.clusters = train->classes();
   if (trains(judging, ProbeHead::network)) judging.raw = false;
 
   Verdict verdict;
   verdict.taps = judging.taps;
   verdict.remark = leave_out(options, *train, *test, judging);
-  verdict.data = source;
+  verdict.data = data::printable(source);
   Network network = load_trained(ctx, folder, options, train->shape(), &verdict.step);
   verdict.trained =
       judge_network(ctx, options, judging, network, *train, *test, "the trained network");
@@ -283,6 +288,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options, Jud
   verdict.untrained =
       judge_network(ctx, options, judging, network, *train, *test, "the untrained network");
   if (judging.raw) verdict.raw = judge_pixels(ctx, options, judging, *train, *test);
+  if (judging.labels == 0) judging.labels = std::ssize(train->usable_ids());
   return verdict;
 }
 

@@ -35,7 +35,8 @@ Network load_trained(Context& ctx, const RunFolder& folder, const Options& optio
                      const data::PictureShape& pictures, std::int64_t* training_step);
 
 // `options` are those of the run, but for its threads. Verdict::remark says what had to be left out
-// (tools/left_out.h).
-Verdict judge(Context& ctx, const RunFolder& folder, const Options& options, JudgeOptions judging);
+// (tools/left_out.h). `judging` comes back as it was done: with the values that 0, auto and none
+// stood for on these pictures.
+Verdict judge(Context& ctx, const RunFolder& folder, const Options& options, JudgeOptions& judging);
 
 }  // namespace nat::tools

@@ -20,8 +20,8 @@ Sgd sgd_of(const ProbeOptions& probe) {
   return {.momentum = 0.9f, .weight_decay = static_cast<float>(probe.weight_decay)};
 }
 
-ClassifierLoss loss_of(const ProbeOptions& probe, const data::Dataset& train) {
-  if (train.multi_label()) return ClassifierLoss::logistic;
+ClassifierLoss loss_of(const ProbeOptions& probe) {
+  if (probe.loss == "logistic") return ClassifierLoss::logistic;
   return probe.loss == "square" ? ClassifierLoss::square : ClassifierLoss::softmax;
 }
 
@@ -32,9 +32,8 @@ Schedule schedule_of(const ProbeOptions& probe, std::int64_t steps_per_epoch) {
 }
 
 // With few labels an epoch is short, and 20 of them would leave a classifier half trained.
-std::int64_t epochs_of(const ProbeOptions& probe, std::int64_t steps_per_epoch) {
+std::int64_t enough_epochs(std::int64_t steps_per_epoch) {
   constexpr std::int64_t kEpochs = 20, kSteps = 600;
-  if (probe.epochs > 0) return probe.epochs;
   return std::max(kEpochs, (kSteps + steps_per_epoch - 1) / steps_per_epoch);
 }
 
@@ -111,7 +110,7 @@ class Probes {
       features.dim[0] = 1;
       auto head = make_head(ctx, options, probe.head, judged.network, features, train.classes());
       auto classifier = std::make_unique<Classifier>(ctx, *head, batch, sgd_of(probe), options.seed,
-                                                     loss_of(probe, train));
+                                                     loss_of(probe));
       const double rate = probe.lr > 0 ? probe.lr : default_rate(probe, features);
       probes_.push_back({tap, rate, std::move(head), std::move(classifier)});
     }
@@ -171,7 +170,6 @@ void train_probes(Context& ctx, const Options& options, const ProbeOptions& prob
   loading.threads = loader_threads(options, ctx.device, loading.batch_size, train.shape());
   data::Loader loader(train, loading);
   const std::int64_t steps = loader.batches_per_epoch();
-  const std::int64_t epochs = epochs_of(probe, steps);
   const Schedule schedule = schedule_of(probe, steps);
   Progress progress(
       detect_terminal(2),
@@ -179,16 +177,16 @@ void train_probes(Context& ctx, const Options& options, const ProbeOptions& prob
       steady_clock());
   progress.note(title);
   std::int64_t step = 0;
-  for (std::int64_t epoch = 0; epoch < epochs; ++epoch) {
+  for (std::int64_t epoch = 0; epoch < probe.epochs; ++epoch) {
     loader.start_epoch(static_cast<std::uint32_t>(epoch));
     while (const data::Batch* batch = loader.next()) {
-      const double share = schedule.at(step, epochs * steps);
+      const double share = schedule.at(step, probe.epochs * steps);
       const double loss = probes.train(ctx, *batch, static_cast<std::uint32_t>(step), share);
       ++step;
       progress.update({.epoch = static_cast<int>(epoch),
-                       .epochs = static_cast<int>(epochs),
+                       .epochs = static_cast<int>(probe.epochs),
                        .done = step * batch->size(),
-                       .total = epochs * steps * batch->size(),
+                       .total = probe.epochs * steps * batch->size(),
                        .loss = loss});
     }
   }
@@ -233,6 +231,16 @@ void validate(const ProbeOptions& probe, const Options& options, const data::Dat
   NAT_CHECK(train.shape() == test.shape(), ErrorKind::data, "test pictures are ",
             text(test.shape()), ", training pictures ", text(train.shape()),
             "; probes need both in one shape");
+}
+
+ProbeOptions resolved(ProbeOptions probe, const Options& options, const data::Dataset& train) {
+  if (probe.loss == "auto") probe.loss = train.multi_label() ? "logistic" : "softmax";
+  if (probe.epochs == 0) {
+    probe.epochs =
+        enough_epochs(std::ssize(train.usable_ids()) / probe_batch(probe, options, train));
+  }
+  if (probe.lr == 0 && probe.head != ProbeHead::linear) probe.lr = default_rate(probe, {});
+  return probe;
 }
 
 std::int64_t probe_batch(const ProbeOptions& probe, const Options& options,

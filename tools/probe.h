@@ -22,7 +22,7 @@ struct ProbeOptions {
   // cosine, or official: constant for 20 epochs, then lr / (1 + 0.3 (epochs - 20))
   std::string schedule = "cosine";
   // auto | softmax | square (nat/evaluate/classifier.h). auto: softmax, and logistic where pictures
-  // have several labels, which is all they can have.
+  // have several labels, which is all they can have and which only resolved() names.
   std::string loss = "auto";
   double weight_decay = 0;
   int views = 1;  // of a test picture, whose outputs are added up: 1, 2 or 10 (data/augment.h)
@@ -39,6 +39,10 @@ double default_rate(const ProbeOptions& probe, Shape features);
 // shapes.
 void validate(const ProbeOptions& probe, const Options& options, const data::Dataset& train,
               const data::Dataset& test);
+
+// The same with what 0 and auto stand for on these pictures: epochs, loss, and the rate where all
+// places have one (those of ProbeHead::linear do not; it stays 0).
+ProbeOptions resolved(ProbeOptions probe, const Options& options, const data::Dataset& train);
 
 // What is judged.
 struct Judged {
@@ -57,7 +61,7 @@ struct ProbeOutputs {
 };
 
 // Trains a classifier for each of the taps on the labels of `train` and shows it `test`. The crops,
-// initial values and seed are those of the run.
+// initial values and seed are those of the run; `probe` is what resolved() returned.
 ProbeOutputs probe_outputs(Context& ctx, const Options& options, const ProbeOptions& probe,
                            const Judged& judged, const data::Dataset& train,
                            const data::Dataset& test);

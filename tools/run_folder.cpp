@@ -41,9 +41,10 @@ class RunFolder::Lock {
 namespace {
 
 // What makes a folder a run comes last.
-constexpr std::array<std::string_view, 10> kFiles = {
-    "results.json", "report.html",   "events.out.tfevents.nat", "timing.csv",       "timing.jsonl",
-    "metrics.csv",  "metrics.jsonl", "manifest.jsonl",          "bad_images.jsonl", "config.toml"};
+constexpr std::array<std::string_view, 11> kFiles = {
+    "results.json",   "judgements.jsonl", "report.html", "events.out.tfevents.nat",
+    "timing.csv",     "timing.jsonl",     "metrics.csv", "metrics.jsonl",
+    "manifest.jsonl", "bad_images.jsonl", "config.toml"};
 
 bool is_figure(const fs::path& file) {
   const std::string name = file.filename().string();

@@ -6,7 +6,8 @@
 //   timing.csv timing.jsonl           one row an epoch: wall-clock seconds
 //   events.out.tfevents.nat           both once more for TensorBoard, one event an epoch
 //   checkpoints/step-*.safetensors    newest last
-//   results.json report.html figures/ written by nat eval and nat report
+//   judgements.jsonl                  one line a nat eval
+//   results.json report.html figures/ written by nat eval all and nat report
 #pragma once
 
 #include <filesystem>

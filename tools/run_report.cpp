@@ -1,8 +1,10 @@
 #include "tools/run_report.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "engine/durable_file.h"
@@ -10,6 +12,7 @@
 #include "kernels/memory.h"
 #include "nat/evaluate/knn.h"
 #include "tools/judge.h"
+#include "tools/judgements.h"
 #include "tools/report/filters.h"
 #include "tools/report/html_report.h"
 #include "tools/report/text.h"
@@ -32,9 +35,10 @@ report::Score score(const nlohmann::ordered_json& entry, const char* value) {
   return {100 * entry.at(value).get<double>(), 100 * entry.at("stderr").get<double>()};
 }
 
-// Where items() would take anything, this throws unless it is an object.
-const nlohmann::ordered_json::object_t& entries(const nlohmann::ordered_json& json) {
-  return json.get_ref<const nlohmann::ordered_json::object_t&>();
+// Of a share of the pictures, which has no standard error in the file.
+report::Score share(const nlohmann::ordered_json& entry, const char* value) {
+  const double percent = 100 * entry.at(value).get<double>();
+  return {percent, report::standard_error(percent, entry.at("n_test").get<std::int64_t>())};
 }
 
 void add_results(const nlohmann::ordered_json& results, report::ReportData& data) {
@@ -48,7 +52,7 @@ void add_results(const nlohmann::ordered_json& results, report::ReportData& data
       report::Result result{.features = features,
                             .judge = judge,
                             .trained = score(entry, "trained"),
-                            .untrained = score(entry, "untrained"),
+                            .untrained = share(entry, "untrained"),
                             .raw = {}};
       if (results.contains("raw") && results.at("raw").contains(key)) {
         result.raw = score(results.at("raw").at(key), "value");
@@ -72,19 +76,24 @@ void add_headline(const nlohmann::ordered_json& results, report::ReportData& dat
   }
 }
 
+// Whose pictures judged it, where they are not the run's own.
+std::string of_pictures(const std::string& data, const Options& options) {
+  return data == options.data ? "" : " of " + data;
+}
+
+std::string after_steps(std::int64_t judged, std::int64_t step) {
+  const std::string now = judged == step ? "" : str("; the run has ", step, " now");
+  return str(" after ", judged, " steps", now);
+}
+
 // In which way the figures are not those of the run as it is now; empty where they are.
 std::string judged_note(const nlohmann::ordered_json& results, const Options& options,
                         std::int64_t step) {
   if (!results.contains("judged")) return "";
   const auto& judged = results.at("judged");
-  std::string note;
-  const auto data = judged.at("data").get<std::string>();
-  if (data != options.data) note += " of " + data;
   const auto judged_step = judged.at("step").get<std::int64_t>();
-  if (judged_step != step) {
-    note += str(" after ", judged_step, " steps; the run has ", step, " now");
-  }
-  return note;
+  return of_pictures(judged.at("data").get<std::string>(), options) +
+         (judged_step == step ? "" : after_steps(judged_step, step));
 }
 
 // What 'nat eval all' found; nothing where it has not been called. `step` of the run.
@@ -102,6 +111,124 @@ void add_judged(const RunFolder& folder, const Options& options, std::int64_t st
     throw Error(ErrorKind::checkpoint,
                 str(path.string(), " is damaged or incomplete; make it again with 'nat eval all ",
                     folder.path().string(), "'"));
+  }
+}
+
+std::string title_of(const std::string& judge) {
+  static const std::map<std::string, std::string> titles = {
+      {"all", "kNN and linear probes"},
+      {"knn", "kNN"},
+      {"linear", "Linear probes"},
+      {"mlp", "MLP on the frozen network"},
+      {"layers", "Linear classifiers on the frozen network"},
+      {"finetune", "The whole network, trained with labels"},
+      {"retrieval", "Retrieval"},
+      {"cluster", "Clusters against classes"}};
+  const auto found = titles.find(judge);
+  return found == titles.end() ? judge : found->second;
+}
+
+std::string measure_of(const std::string& name) {
+  static const std::map<std::string, std::string> titles = {{"knn", "kNN"},
+                                                            {"linear_1k", "linear, 1,000 labels"},
+                                                            {"mlp", "MLP"},
+                                                            {"linear_sgd", "linear"},
+                                                            {"finetune", "accuracy"},
+                                                            {"recall_1", "recall at 1"},
+                                                            {"recall_5", "recall at 5"},
+                                                            {"recall_10", "recall at 10"},
+                                                            {"map", "mAP"},
+                                                            {"nmi", "NMI"},
+                                                            {"ari", "ARI"}};
+  if (name.ends_with("_map11")) return "mAP, 11 recalls";
+  if (name.ends_with("_map")) return "mAP, area";
+  const auto found = titles.find(name);
+  return found == titles.end() ? name : found->second;
+}
+
+report::Score percent_of(const Score& score) {
+  return {100 * score.value, score.standard_error ? 100 * *score.standard_error : report::kAbsent};
+}
+
+// "k = 20, layers = conv fc"
+std::string written(const nlohmann::ordered_json& options) {
+  const auto text = [](const nlohmann::ordered_json& value) {
+    return value.is_string() ? value.get<std::string>() : value.dump();
+  };
+  std::string line;
+  for (const auto& [name, value] : options.items()) {
+    line += (line.empty() ? "" : ", ") + name + " =";
+    if (name == "lr" && value == 0) {
+      line += " by place";
+    } else if (value.is_array()) {
+      for (const auto& one : value) line += " " + text(one);
+    } else {
+      line += " " + text(value);
+    }
+  }
+  return line;
+}
+
+std::vector<report::Result> figures_of(const Verdict& verdict) {
+  std::vector<report::Result> figures;
+  for (const std::string& tap : verdict.taps) {
+    for (const auto& [measure, trained] : verdict.trained.at(tap)) {
+      const auto raw = verdict.raw.find(measure);
+      figures.push_back({tap, measure_of(measure), percent_of(trained),
+                         percent_of(verdict.untrained.at(tap).at(measure)),
+                         raw == verdict.raw.end() ? report::Score() : percent_of(raw->second)});
+    }
+  }
+  return figures;
+}
+
+// The same for all figures of a judge.
+std::int64_t pictures_of(const Verdict& verdict) {
+  for (const std::string& tap : verdict.taps) {
+    for (const auto& [measure, score] : verdict.trained.at(tap)) return score.n_test;
+  }
+  return 0;
+}
+
+report::Judgement shown(const Judgement& judgement, const Options& options, std::int64_t step) {
+  const Verdict& verdict = judgement.verdict;
+  report::Judgement shown;
+  shown.title = title_of(judgement.judge);
+  if (judgement.judge == "finetune") {
+    shown.trained = "Fine-tuned";
+    shown.untrained = "From scratch";
+  }
+  shown.note = str("On ", report::grouped(pictures_of(verdict)), " test images",
+                   of_pictures(verdict.data, options), after_steps(verdict.step, step), ".",
+                   verdict.remark.empty() ? "" : " Note: " + verdict.remark + ".");
+  shown.options = written(judgement.options);
+  shown.results = figures_of(verdict);
+  return shown;
+}
+
+// Of those that were asked the same on the same pictures, the newest.
+std::vector<Judgement> newest_judgements(const RunFolder& folder) {
+  std::vector<Judgement> newest;
+  for (Judgement& judgement : kept_judgements(folder)) {
+    const auto older = std::find_if(newest.begin(), newest.end(), [&](const Judgement& other) {
+      return other.judge == judgement.judge && other.options == judgement.options &&
+             other.verdict.data == judgement.verdict.data;
+    });
+    if (older != newest.end()) newest.erase(older);
+    newest.push_back(std::move(judgement));
+  }
+  return newest;
+}
+
+// What every 'nat eval' found, but for what add_judged has shown.
+void add_judgements(const RunFolder& folder, const Options& options, std::int64_t step,
+                    report::ReportData& data) {
+  std::ifstream in(folder.file("results.json"), std::ios::binary);
+  const std::string shown_already(std::istreambuf_iterator<char>(in), {});
+  for (const Judgement& judgement : newest_judgements(folder)) {
+    if (judgement.judge == "all" && to_json(judgement.verdict).dump(2) + "\n" == shown_already)
+      continue;
+    data.judgements.push_back(shown(judgement, options, step));
   }
 }
 
@@ -241,6 +368,7 @@ report::ReportData collect(const RunFolder& folder) {
   });
   const std::int64_t step = add_network(folder, options, data);
   add_judged(folder, options, step, data);
+  add_judgements(folder, options, step, data);
   return data;
 }
 

@@ -5,8 +5,8 @@
 
 namespace nat::tools {
 
-// Results appear when RUN/results.json exists ('nat eval all'), neighbours when the data is at
-// hand. Returns the path of the page.
+// Results appear when RUN/results.json exists ('nat eval all'), other judges where judgements.jsonl
+// names them, neighbours when the data is at hand. Returns the path of the page.
 std::filesystem::path write_report(const RunFolder& folder);
 
 }  // namespace nat::tools

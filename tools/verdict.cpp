@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "nat/evaluate/features.h"
+
 namespace nat::tools {
 
 namespace {
@@ -18,6 +20,33 @@ nlohmann::ordered_json classes_to_json(const Score& trained, const Score& untrai
     json[name] = {{"trained", value}, {"untrained", untrained.of_class.at(name)}};
   }
   return json;
+}
+
+// `value` names the member of the figure, also in the entries of classes where they have several.
+Score score(const nlohmann::ordered_json& entry, const char* value) {
+  Score score{entry.at(value).get<double>(), {}, entry.at("n_test").get<std::int64_t>(), {}};
+  if (entry.contains("stderr")) score.standard_error = entry.at("stderr").get<double>();
+  if (!entry.contains("classes")) return score;
+  for (const auto& [name, of_class] : entries(entry.at("classes"))) {
+    score.of_class[name] = (of_class.is_object() ? of_class.at(value) : of_class).get<double>();
+  }
+  return score;
+}
+
+Scores scores(const nlohmann::ordered_json& measures, const char* value) {
+  Scores scores;
+  for (const auto& [what, entry] : entries(measures)) scores[what] = score(entry, value);
+  return scores;
+}
+
+Scores untrained_scores(const nlohmann::ordered_json& measures) {
+  Scores found = scores(measures, "untrained");
+  for (auto& [what, score] : found) {
+    if (!score.standard_error) continue;
+    score.standard_error.reset();
+    if (what != "map") score.standard_error = standard_error(score.value, score.n_test);
+  }
+  return found;
 }
 
 }  // namespace
@@ -41,6 +70,27 @@ nlohmann::ordered_json to_json(const Verdict& verdict) {
     if (!score.of_class.empty()) entry["classes"] = score.of_class;
   }
   return json;
+}
+
+const nlohmann::ordered_json::object_t& entries(const nlohmann::ordered_json& json) {
+  return json.get_ref<const nlohmann::ordered_json::object_t&>();
+}
+
+Verdict from_json(const nlohmann::ordered_json& json) {
+  Verdict verdict;
+  json.at("judged").at("data").get_to(verdict.data);
+  json.at("judged").at("step").get_to(verdict.step);
+  for (const auto& [place, measures] : entries(json)) {
+    if (place == "judged") continue;
+    if (place == "raw") {
+      verdict.raw = scores(measures, "value");
+      continue;
+    }
+    verdict.taps.push_back(place);
+    verdict.trained[place] = scores(measures, "trained");
+    verdict.untrained[place] = untrained_scores(measures);
+  }
+  return verdict;
 }
 
 std::string to_table(const Verdict& verdict) {

@@ -34,6 +34,12 @@ struct Verdict {
 
 // docs/file-formats.md, results.json.
 nlohmann::ordered_json to_json(const Verdict& verdict);
+// What to_json wrote, without the remark. The untrained network's standard errors are not in it:
+// those of shares are computed, that of "map", a mean over pictures, is lost. Throws
+// nlohmann::json::exception for anything else.
+Verdict from_json(const nlohmann::ordered_json& json);
+// Where items() would take anything, this throws unless it is an object.
+const nlohmann::ordered_json::object_t& entries(const nlohmann::ordered_json& json);
 std::string to_table(const Verdict& verdict);
 
 }  // namespace nat::tools

@@ -73,21 +73,28 @@ std::string difference_cell(const Result& result) {
   return element("td", text, !is_clear ? "gain" : gain.percent > 0 ? "gain up" : "gain down");
 }
 
-std::string result_table(const std::vector<Result>& results) {
-  std::string html =
-      "<div class=\"scroll\"><table class=\"results\">\n<thead><tr><th>Features, "
-      "judge</th><th>Trained</th>"
-      "<th>Untrained</th><th>Difference</th><th>Raw pixels</th></tr></thead>\n<tbody>\n";
+// Raw pixels have a column where any judge looked at them. The other names are those of the
+// columns.
+std::string result_table(const std::vector<Result>& results, const std::string& trained,
+                         const std::string& untrained) {
+  const bool has_raw = std::any_of(results.begin(), results.end(), [](const Result& result) {
+    return !std::isnan(result.raw.percent);
+  });
+  std::string html = "<div class=\"scroll\"><table class=\"results\">\n<thead><tr>" +
+                     element("th", "Features, judge") + element("th", escape(trained)) +
+                     element("th", escape(untrained)) + element("th", "Difference") +
+                     (has_raw ? element("th", "Raw pixels") : "") + "</tr></thead>\n<tbody>\n";
+  const std::string columns = has_raw ? "5" : "4";
   std::string group;
   for (const Result& result : results) {
     if (result.features != group) {
       group = result.features;
-      html += "<tr><th colspan=\"5\">" + escape(group) + "</th></tr>\n";
+      html += "<tr><th colspan=\"" + columns + "\">" + escape(group) + "</th></tr>\n";
     }
     html +=
         element("tr", "<th>" + escape(result.judge) + "</th>" +
                           score_cell(result.trained, "trained") + score_cell(result.untrained, "") +
-                          difference_cell(result) + score_cell(result.raw, "")) +
+                          difference_cell(result) + (has_raw ? score_cell(result.raw, "") : "")) +
         "\n";
   }
   return html + "</tbody></table></div>\n";
@@ -102,9 +109,29 @@ std::string results_section(const ReportData& data) {
       ". ± is one standard error. Untrained is the same network before learning, with its batch "
       "norm statistics calibrated; raw pixels stand beside them as a yardstick.";
   const std::string chart = element("figure", comparison_chart(result_chart(data.results))) + "\n";
-  return section("What the features are worth",
-                 paragraph(note, "note") +
-                     element("div", "\n" + result_table(data.results) + chart, "split") + "\n");
+  return section(
+      "What the features are worth",
+      paragraph(note, "note") +
+          element("div", "\n" + result_table(data.results, "Trained", "Untrained") + chart,
+                  "split") +
+          "\n");
+}
+
+std::string judgements_section(const std::vector<Judgement>& judgements) {
+  if (judgements.empty()) return "";
+  std::string html = paragraph(
+      "Values in percent; ± is one standard error, where there is one. A judge that was asked the "
+      "same twice is shown with its last answer; all answers are in judgements.jsonl, and the "
+      "figures of each class where pictures have several labels.",
+      "note");
+  for (const Judgement& judgement : judgements) {
+    html += element("h3", escape(judgement.title)) + "\n" + paragraph(judgement.note, "note");
+    if (!judgement.options.empty()) {
+      html += element("p", element("code", escape(judgement.options)), "note") + "\n";
+    }
+    html += result_table(judgement.results, judgement.trained, judgement.untrained);
+  }
+  return section("Other judges", html);
 }
 
 // ---- training -----------------------------------------------------------------------------------
@@ -202,9 +229,10 @@ std::string html_report(const ReportData& data) {
          "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>" +
          escape(data.title) + " · Noise As Targets</title>\n<style>" + plot_style() +
          std::string(kPageStyle) + "</style>\n</head>\n<body>\n<main>\n<header>\n" + header(data) +
-         "</header>\n" + results_section(data) + training_section(data.curves) +
-         filters_section(data) + neighbours_section(data) + timing_section(data.timing) +
-         configuration_section(data.configuration) + "<footer>" + command +
+         "</header>\n" + results_section(data) + judgements_section(data.judgements) +
+         training_section(data.curves) + filters_section(data) + neighbours_section(data) +
+         timing_section(data.timing) + configuration_section(data.configuration) + "<footer>" +
+         command +
          "Method: Bojanowski and Joulin, Unsupervised Learning by Predicting Noise, "
          "2017.</footer>\n"
          "</main>\n</body>\n</html>\n";

@@ -13,6 +13,7 @@ font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue","Liber
 main{max-width:1040px;margin:0 auto;padding:56px 28px 64px}
 h1{font-size:34px;line-height:1.15;letter-spacing:-.02em;margin:0 0 12px;overflow-wrap:anywhere}
 h2{font-size:20px;letter-spacing:-.01em;margin:0 0 6px}
+h3{font-size:16px;margin:28px 0 4px}
 p{margin:0 0 12px;max-width:68ch}
 .eyebrow{color:var(--muted);font-size:13px;letter-spacing:.06em;text-transform:uppercase;margin:0 0 10px}
 .summary{font-size:18px;color:var(--soft)}

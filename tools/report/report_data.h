@@ -64,6 +64,15 @@ struct NeighbourRow {
   std::vector<LabelledPicture> neighbours;  // nearest first
 };
 
+// What one judge of the run found; the figures are values in percent.
+struct Judgement {
+  std::string title;    // "MLP on frozen features"
+  std::string note;     // on which pictures, when, what was left out
+  std::string options;  // "k = 20, labels = 512"
+  std::string trained = "Trained", untrained = "Untrained";  // the names of the columns
+  std::vector<Result> results;
+};
+
 struct Timing {
   std::string stage;
   double seconds = 0;
@@ -76,6 +85,7 @@ struct ReportData {
   std::vector<Result> results;
   std::int64_t test_images = 0;  // behind every accuracy
   std::string judged_note;  // follows their number: whose they are and when, where that matters
+  std::vector<Judgement> judgements;  // beside the results
   TrainingCurves curves;
   std::vector<Picture> filters;  // of the first layer (tools/report/filters.h)
   std::string filters_note;

@@ -1,0 +1,236 @@
+// RUN/judgements.jsonl: what every judge found is kept, whole, and shown in the report.
+#include <nlohmann/json.hpp>
+
+#include "tests/tools_support.h"
+
+using namespace nat::tools;
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const char* const kLog = "/judgements.jsonl";
+
+std::vector<std::string> lines_of(const std::string& run) {
+  std::vector<std::string> lines;
+  std::istringstream in(read_file(run + kLog));
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+// What nat eval prints.
+std::string judged(const Workspace& workspace, const std::string& run, const std::string& how,
+                   const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments = {"eval", how, run, "--threads", "1"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  const Outcome outcome = nat::tools::nat(workspace, arguments);
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  return outcome.out;
+}
+
+// The section of the other judges in the report; empty where there is none.
+std::string reported(const Workspace& workspace, const std::string& run) {
+  const Outcome outcome = nat::tools::nat(workspace, {"report", run});
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  const std::string page = read_file(run + "/report.html");
+  const auto from = page.find("<h2>Other judges</h2>");
+  return from == std::string::npos ? "" : page.substr(from, page.find("</section>", from) - from);
+}
+
+int count(const std::string& text, const std::string& part) {
+  int n = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+struct Trained {
+  Workspace workspace;
+  std::string data = make_data(workspace), run = workspace.at("run");
+
+  explicit Trained(const std::vector<std::string>& more = {"--epochs", "1"}) {
+    nat::tools::nat(workspace, small_run(data, run, more));
+    REQUIRE_FALSE(newest_checkpoint(run).empty());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("every judge leaves a line with what it printed and what it was told") {
+  const Trained trained;
+  const std::string& run = trained.run;
+  struct Case {
+    std::string how;
+    std::vector<std::string> more;
+    std::string options;
+  };
+  const std::string fixed = R"("schedule":"cosine","loss":"softmax","weight-decay":0.0,"views":1})";
+  const std::vector<Case> cases = {
+      {"knn", {"--labels", "64"}, R"({"layers":["conv","fc","embedding"],"k":20,"labels":64})"},
+      {"linear", {"--layers", "fc"}, R"({"layers":["fc"],"labels":512})"},
+      {"retrieval", {"--layers", "conv,fc"}, R"({"layers":["conv","fc"]})"},
+      {"cluster", {"--layers", "fc"}, R"({"layers":["fc"],"clusters":4})"},
+      {"mlp",
+       {"--labels", "256"},  // an epoch is one step, of the 600 that are enough
+       R"({"layers":["conv"],"labels":256,"epochs":600,"lr":0.2,)" + fixed},
+      {"layers",
+       {"--layers", "conv1", "--epochs", "2"},
+       R"({"layers":["conv1"],"labels":512,"epochs":2,"lr":0.0,)" + fixed},
+      {"finetune",
+       {"--labels", "64", "--epochs", "1", "--loss", "square", "--views", "2"},
+       R"({"labels":64,"epochs":1,"lr":0.4,"schedule":"cosine","loss":"square",)"
+       R"("weight-decay":0.0,"views":2})"},
+      {"all", {}, "{}"}};
+  std::vector<std::string> before;
+  for (const auto& [how, more, options] : cases) {
+    CAPTURE(how);
+    std::vector<std::string> as_json = more;
+    as_json.push_back("--json");
+    const std::string printed = judged(trained.workspace, run, how, as_json);
+    CHECK(std::filesystem::exists(run + "/results.json") == (how == "all"));
+
+    const std::vector<std::string> lines = lines_of(run);
+    REQUIRE(lines.size() == before.size() + 1);
+    CHECK(std::equal(before.begin(), before.end(), lines.begin()));
+    before = lines;
+    const Json line = Json::parse(lines.back());
+    CHECK(line.at("judge") == how);
+    CHECK(line.at("options").dump() == options);
+    CHECK(line.at("results").dump(2) + "\n" == printed);
+    CHECK(line.contains("remark") == (how == "all" || how == "linear"));  // no 1,000 labels
+  }
+  CHECK(Json::parse(before.back()).at("remark").get<std::string>().find("linear_1k is left out") ==
+        0);
+
+  // A line is the same whenever it is judged alike, also by what 0 stands for; printed or not.
+  judged(trained.workspace, run, "knn", {"--labels", "64"});
+  judged(trained.workspace, run, "mlp", {"--labels", "256", "--epochs", "600", "--lr", "0.2"});
+  const std::vector<std::string> lines = lines_of(run);
+  REQUIRE(lines.size() == cases.size() + 2);
+  CHECK(lines[cases.size()] == lines[0]);
+  CHECK(lines[cases.size() + 1] == lines[4]);
+}
+
+TEST_CASE("half a line of a killed process is passed over, a damaged one is named") {
+  const Trained trained;
+  const std::string& run = trained.run;
+  judged(trained.workspace, run, "knn", {"--layers", "conv"});
+  const std::string line = read_file(run + kLog);
+  const std::string half = line.substr(0, line.size() / 2);
+  write_file(run + kLog, line + half);
+  CHECK(count(reported(trained.workspace, run), "<h3>") == 1);
+  judged(trained.workspace, run, "knn", {"--layers", "conv"});
+  CHECK(read_file(run + kLog) == line + line);
+
+  const std::string start = R"({"judge":"knn","options":{},"results":{"judged":)";
+  const std::string whose = start + R"({"data":"d","step":1})";
+  for (const std::string& damaged :
+       {half, std::string(), std::string("[]"), std::string("{}"), start + "{}}}", whose + "}",
+        whose + R"(,"conv":1}})", whose + R"(,"conv":{"knn":{"trained":1,"n_test":9}}}})",
+        whose + R"(,"conv":{"knn":{"trained":1,"untrained":"0","n_test":9}}}})",
+        whose + R"(,"raw":{"knn":{}}}})"}) {
+    CAPTURE(damaged);
+    write_file(run + kLog, line + damaged + "\n" + line);
+    check_refused(trained.workspace, {"report", run}, 4,
+                  {run + kLog + ": line 2 is damaged or incomplete", "take it out"});
+  }
+  // It keeps nobody from judging.
+  judged(trained.workspace, run, "knn", {"--layers", "conv"});
+  CHECK(lines_of(run).size() == 4);
+}
+
+TEST_CASE("a judge that cannot keep its result says so and prints it") {
+  const Trained trained;
+  const std::string& run = trained.run;
+  const std::string printed = judged(trained.workspace, run, "knn", {"--layers", "conv"});
+  std::filesystem::remove(run + kLog);
+  std::filesystem::create_directory(run + kLog);
+  const Outcome outcome =
+      nat::tools::nat(trained.workspace, {"eval", "knn", run, "--layers", "conv"});
+  CHECK(outcome.code == 0);
+  CHECK(outcome.out == printed);
+  CHECK(outcome.err.find("the result will be printed but not kept: " + run + kLog) == 0);
+  CHECK(count(outcome.err, "\n") == 1);
+  check_refused(trained.workspace, {"eval", "all", run}, 8, {kLog, "folder"});
+  CHECK_FALSE(std::filesystem::exists(run + "/results.json"));
+}
+
+TEST_CASE("on a disk that fills up meanwhile the result is printed and the log stays whole") {
+  const Trained trained;
+  const std::string& run = trained.run;
+  const std::vector<std::string> judge = {"eval", "knn", run, "--layers", "conv"};
+  REQUIRE(nat::tools::nat(trained.workspace, judge).code == 0);
+  std::string log = read_file(run + kLog);
+  for (int i = 0; i < 4; ++i) log += log;  // longer than what is printed
+  write_file(run + kLog, log);
+  const Outcome outcome = Process(trained.workspace, judge, log.size() + 10).wait();
+  CHECK(outcome.code == 8);
+  CHECK(outcome.err.find(run + kLog + ": cannot write") != std::string::npos);
+  CHECK(outcome.out.find("conv") != std::string::npos);
+  CHECK(read_file(run + kLog) == log);
+}
+
+TEST_CASE("the report gives the untrained network the standard errors of its own shares") {
+  const Trained trained;
+  const std::string& run = trained.run;
+  const std::string judged_by = R"("judged":{"data":"d","step":16},"conv":{)";
+  const std::string figures =
+      R"({"trained":0.99,"untrained":0.5,"stderr":0.00994987,"n_test":100})";
+  write_file(run + "/results.json", "{" + judged_by + R"("knn":)" + figures + "}}");
+  write_file(run + kLog, R"({"judge":"retrieval","options":{},"results":{)" + judged_by +
+                             R"("recall_1":)" + figures + R"(,"map":)" + figures + "}}}\n");
+  const std::string other = reported(trained.workspace, run);
+  const std::string page = read_file(run + "/report.html");
+  const auto cell = [](const std::string& value, const std::string& error) {
+    return ">" + value + " <span class=\"error\">± " + error + "</span></td>";
+  };
+  for (const std::string& table : {page.substr(0, page.find(other)), other}) {
+    CHECK(count(table, cell("50.0", "5.0")) == 1);
+    CHECK(table.find(cell("99.0", "1.0")) != std::string::npos);
+    CHECK(table.find(cell("+49.0", "5.1")) != std::string::npos);
+  }
+  // That of a mean over pictures is in no file.
+  const std::string mean = other.substr(other.find("<th>mAP</th>"));
+  CHECK(mean.find(cell("99.0", "1.0") + "<td>50.0</td><td class=\"gain\">+49.0</td>") !=
+        std::string::npos);
+}
+
+TEST_CASE("the report shows the last answer of every judge, and whether it is of the run's end") {
+  const Trained trained({"--stop-after-steps", "16"});
+  const Workspace elsewhere;
+  const std::string& run = trained.run;
+  const auto judge = [&](const std::string& how, const std::vector<std::string>& more) {
+    judged(trained.workspace, run, how, more);
+  };
+  CHECK(reported(trained.workspace, run) == "");
+  judge("all", {});
+  CHECK(reported(trained.workspace, run) == "");  // it has a section of its own
+  judge("knn", {"--layers", "conv"});
+  judge("finetune", {"--epochs", "1", "--labels", "64"});
+  judge("layers", {"--layers", "conv1", "--epochs", "1"});
+  const std::string early = reported(trained.workspace, run);
+  CHECK(count(early, "<h3>") == 3);
+  CHECK(count(early, "On 128 test images after 16 steps.") == 3);
+  CHECK(early.find("<code>layers = conv, k = 20, labels = 512</code>") != std::string::npos);
+  CHECK(early.find("epochs = 1, lr = by place, schedule") != std::string::npos);
+  CHECK(early.find("<th>Fine-tuned</th><th>From scratch</th><th>Difference</th></tr>") !=
+        std::string::npos);
+  CHECK(count(early, "<th>Raw pixels</th>") == 2);
+
+  REQUIRE(nat::tools::nat(trained.workspace, {"resume", run}).code == 0);
+  judge("knn", {"--layers", "conv"});
+  judge("knn", {"--layers", "conv", "--k", "5"});
+  const std::string other = make_data(elsewhere, 128, 64);
+  judge("knn", {"--layers", "conv", "--data", other, "--k", "20"});
+  const std::string late = reported(trained.workspace, run);
+  CHECK(count(late, "<h3>kNN</h3>") == 3);
+  CHECK(count(late, "<h3>") == 5);
+  CHECK(count(late, "after 16 steps; the run has 64 now.") == 2);
+  CHECK(count(late, "On 128 test images after 64 steps.") == 2);
+  CHECK(count(late, "On 64 test images of " + other + " after 64 steps.") == 1);
+  CHECK(lines_of(run).size() == 7);
+
+  // What results.json no longer says is still in the log.
+  judge("all", {"--data", other});
+  CHECK(reported(trained.workspace, run).find("<h3>kNN and linear probes</h3>") !=
+        std::string::npos);
+}
