@@ -13,6 +13,24 @@ namespace nat::tools {
 
 namespace {
 
+// A number of twice the precision of a double: the sum of both, |low| at most half a unit in the
+// last place of high (Dekker 1971).
+struct Twofold {
+  double high = 0, low = 0;
+  // Off by less than 2^-102 (|a| + |b|).
+  friend Twofold operator+(const Twofold& a, const Twofold& b) {
+    const double sum = a.high + b.high;
+    const double shift = sum - a.high;
+    const double error =
+        (a.high - (sum - shift)) + (b.high - shift) + (a.low + b.low);  // exact, but for the lows
+    const double high = sum + error;
+    return {high, error - (high - sum)};
+  }
+  friend Twofold operator-(const Twofold& a, const Twofold& b) {
+    return a + Twofold{-b.high, -b.low};
+  }
+};
+
 // A sum of doubles without error: what it holds is the sum of its parts, which do not overlap
 // (Shewchuk 1997, "Adaptive precision floating-point arithmetic", grow-expansion). Large entries
 // that cancel would otherwise take the small ones with them.
@@ -28,35 +46,28 @@ class ExactSum {
       x = sum;
     }
     parts_.resize(kept);
-    parts_.push_back(x);
+    if (x != 0) parts_.push_back(x);
   }
-  // To within the last bit.
+  void add(const ExactSum& sum) {
+    for (const double part : sum.parts_) add(part);
+  }
+  void subtract(const ExactSum& sum) {
+    for (const double part : sum.parts_) add(-part);
+  }
+  // To within the last bit; of the right sign.
   double rounded() const { return std::accumulate(parts_.begin(), parts_.end(), 0.0); }
+  // To within 2^-104 of it.
+  Twofold leading() const {
+    const double high = rounded();
+    ExactSum rest = *this;
+    rest.add(-high);
+    return {high, rest.rounded()};
+  }
+  // Of the same parts: unequal ones may still be the same number.
+  friend bool operator==(const ExactSum&, const ExactSum&) = default;
 
  private:
-  std::vector<double> parts_;  // of increasing magnitude
-};
-
-// A number of twice the precision of a double: the sum of both, |low| at most half a unit in the
-// last place of high (Dekker 1971). Prices need it: where entries of 1e12 stand for "never", prices
-// grow as large, and a double would round away what the small entries differ by.
-struct Twofold {
-  double high = 0, low = 0;
-  friend bool operator<(const Twofold& a, const Twofold& b) {
-    return a.high < b.high || (a.high == b.high && a.low < b.low);
-  }
-  // Off by less than 2^-102 (|a| + |b|).
-  friend Twofold operator+(const Twofold& a, const Twofold& b) {
-    const double sum = a.high + b.high;
-    const double shift = sum - a.high;
-    const double error =
-        (a.high - (sum - shift)) + (b.high - shift) + (a.low + b.low);  // exact, but for the lows
-    const double high = sum + error;
-    return {high, error - (high - sum)};
-  }
-  friend Twofold operator-(const Twofold& a, const Twofold& b) {
-    return a + Twofold{-b.high, -b.low};
-  }
+  std::vector<double> parts_;  // of increasing magnitude, none of them 0
 };
 
 // The largest power of two of which all numbers are multiples; infinite when all are 0.
@@ -88,7 +99,9 @@ class Refinement {
         grain_(grain_of(w)),
         largest_(largest_of(w)),
         price_(size()),
-        highest_(size()),
+        near_price_(size()),
+        best_(size()),
+        near_highest_(size()),
         scores_(ctx.device, size() * size() * sizeof(float), "scores"),
         column_(ctx.device, size() * sizeof(std::int32_t), "assignment"),
         device_price_(ctx.device, size() * sizeof(std::int32_t), "prices"),
@@ -103,7 +116,7 @@ class Refinement {
       const double before = gap_;
       solve_again();
       measure();
-      if (gap_ >= before / 2 && result_.solves > 1) break;  // rounding is all that is left
+      if (gap_ >= before / 2 && result_.solves > 1) break;  // no more to be had
     }
     const double gap = proven() ? 0 : gap_;
     ExactSum value;
@@ -114,7 +127,7 @@ class Refinement {
   }
 
  private:
-  static constexpr int kMostSolves = 24;
+  static constexpr int kMostSolves = 256;
 
   std::size_t size() const { return static_cast<std::size_t>(n_); }
   std::size_t index(std::int64_t i, std::int32_t j) const {
@@ -123,32 +136,63 @@ class Refinement {
   std::int32_t column(std::int64_t i) const {
     return result_.column_of_row[static_cast<std::size_t>(i)];
   }
-  Twofold profit(std::int64_t i, std::int32_t j) const {
-    return Twofold{w_[index(i, j)], 0} - price_[static_cast<std::size_t>(j)];
+  double entry(std::int64_t i, std::int32_t j) const { return w_[index(i, j)]; }
+  Twofold near_profit(std::int64_t i, std::int32_t j) const {
+    return Twofold{entry(i, j), 0} - near_price_[static_cast<std::size_t>(j)];
+  }
+
+  // How much more profit column j has for row i than column k: of the right sign, and to twelve
+  // digits. Where the difference of the rounded profits is not far above their rounding, all parts
+  // of the prices are summed up; equal entries of equal price are told before, since there may be
+  // many.
+  double lead(std::int64_t i, std::int32_t j, const Twofold& near_j, std::int32_t k,
+              const Twofold& near_k) const {
+    const double near = (near_j - near_k).high;
+    if (std::abs(near) > rounding_) return near;
+    const ExactSum &price_j = price_[static_cast<std::size_t>(j)],
+                   &price_k = price_[static_cast<std::size_t>(k)];
+    if (entry(i, j) == entry(i, k) && price_j == price_k) return 0;
+    ExactSum exact = price_k;
+    exact.subtract(price_j);
+    exact.add(entry(i, j));
+    exact.add(-entry(i, k));
+    return exact.rounded();
   }
   double loss(std::int64_t i, std::int32_t j) const {
-    return (highest_[static_cast<std::size_t>(i)] - profit(i, j)).high;
+    const auto row = static_cast<std::size_t>(i);
+    return lead(i, best_[row], near_highest_[row], j, near_profit(i, j));
+  }
+  void find_best(std::int64_t i) {
+    std::int32_t best = 0;
+    Twofold highest = near_profit(i, 0);
+    for (std::int32_t j = 1; j < n_; ++j) {
+      const Twofold profit = near_profit(i, j);
+      if (profit.high < highest.high - rounding_) continue;  // for certain
+      if (lead(i, j, profit, best, highest) > 0) {
+        best = j;
+        highest = profit;
+      }
+    }
+    best_[static_cast<std::size_t>(i)] = best;
+    near_highest_[static_cast<std::size_t>(i)] = highest;
   }
 
-  // Every sum of entries is a multiple of their grain, so the best cannot be better by less. Where
-  // the grain is finer than what can be computed, the rounding has to do.
-  // (Twice the gap, for the rounding of its own sum.)
-  bool proven() const { return 2 * gap_ + rounding_ < grain_ || gap_ <= rounding_; }
+  // Every sum of entries is a multiple of their grain, so the best cannot be better by less. (Twice
+  // the gap, for the last digits of losses and the rounding of their sum.)
+  bool proven() const { return 2 * gap_ < grain_; }
 
-  // highest_, gap_ and the rounding of the latter: a loss comes from the profit of its entry, the
-  // highest profit of its row and their difference, none of them of more than the largest entry and
-  // the largest price together.
+  // rounding_, best_ and gap_. An error of `near` is at most 2^-100 of the largest entry and the
+  // largest price together; what is 2^40 times as much has twelve right digits.
   void measure() {
-    cpu::parallel_for(n_, n_ * n_, [&](std::int64_t i) {
-      Twofold most = profit(i, 0);
-      for (std::int32_t j = 1; j < n_; ++j) most = std::max(most, profit(i, j));
-      highest_[static_cast<std::size_t>(i)] = most;
-    });
+    double price = 0;
+    for (std::size_t j = 0; j < size(); ++j) {
+      near_price_[j] = price_[j].leading();
+      price = std::max(price, std::abs(near_price_[j].high));
+    }
+    rounding_ = 0x1p-60 * (largest_ + price);
+    cpu::parallel_for(n_, n_ * n_, [&](std::int64_t i) { find_best(i); });
     gap_ = 0;
     for (std::int64_t i = 0; i < n_; ++i) gap_ += loss(i, column(i));
-    double price = 0;
-    for (const Twofold& of_column : price_) price = std::max(price, std::abs(of_column.high));
-    rounding_ = 0x1p-100 * static_cast<double>(n_) * (largest_ + price);
   }
 
   // The largest loss that matters, to which all others are cut.
@@ -180,8 +224,12 @@ class Refinement {
       }
     }
     for (std::size_t k = 0; k < size(); ++k) {
-      Twofold& price = price_[static_cast<std::size_t>(before[k])];
-      price = price + Twofold{quantum * prices_[k], 0};
+      // The product to its last bit: levels of entries that are alike but for a small part then lie
+      // as far apart as these entries do.
+      const double rise = quantum * prices_[k];
+      ExactSum& price = price_[static_cast<std::size_t>(before[k])];
+      price.add(rise);
+      price.add(std::fma(quantum, prices_[k], -rise));
     }
     result_.quantum = quantum;
     result_.solves += 1;
@@ -227,8 +275,11 @@ class Refinement {
   std::int64_t n_;
   const std::vector<double>& w_;
   RefinedAssignment result_;
-  double grain_, largest_;                // of the entries
-  std::vector<Twofold> price_, highest_;  // of columns; of profits of rows
+  double grain_, largest_;             // of the entries
+  std::vector<ExactSum> price_;        // of columns
+  std::vector<Twofold> near_price_;    // the same, rounded
+  std::vector<std::int32_t> best_;     // column of the largest profit of a row
+  std::vector<Twofold> near_highest_;  // that profit, rounded
   double gap_ = 0, rounding_ = 0;
   std::vector<std::int32_t> columns_, prices_;
   Buffer scores_, column_, device_price_, report_;

@@ -10,8 +10,8 @@
 // equally bad, and the problem is solved again with its 2^24 levels spread over losses between 0
 // and the gap. Each round makes the gap about 2^24 / n times smaller, until it is smaller than the
 // grain of the numbers, the power of two of which all their sums are multiples: then nothing can be
-// better. Prices and losses are held with twice the bits of a double; only where the grain is below
-// 2^-100 of the largest numbers is it their rounding that ends it.
+// better. That holds for numbers of any range, since prices are kept as sums without error and
+// differences that rounding could decide are computed from all their parts.
 #pragma once
 
 #include <cstdint>
