@@ -2,13 +2,15 @@
 """Draws what training does to the features, where they can be seen: on the sphere in three dimensions.
 
 Trains on Fashion-MNIST with targets of d = 3 (a minute on two cores), stops on the way, takes the
-embeddings of the first pictures by `nat embed`, and draws the half of the sphere that looks at the
-reader. A colour is a class, which the training never sees. Needs only the standard library.
+embeddings of the first pictures by `nat embed`, and draws the half of the sphere in whose middle the
+features lie at first. A colour stands for classes, which the training never sees. Needs only
+the standard library.
 
     docs/figures/sphere.py build/bin/nat > docs/figures/sphere.svg
 """
 import array
 import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -19,13 +21,12 @@ from auction_prices import STYLE
 PRESET = ["--preset", "fmnist", "--data", "/usr/share/datasets/fashion-mnist",
           "--limit", "20000", "--dimension", "3", "--epochs", "30", "--knn-every", "0"]
 STEPS_IN_EPOCH = 20000 // 256
-SHOWN_EPOCHS = (0, 1, 6, 30)
-POINTS, RADIUS, GAP, TOP = 900, 92, 14, 58
-# Trousers, bags, ankle boots and the pullovers, coats and shirts that are hard to tell apart; the
-# rest is grey.
-CLASSES = {1: ("trousers", "#0a7d6c"), 8: ("bags", "#b8860b"), 9: ("ankle boots", "#b3432b"),
-           2: ("pullovers", "#3557a5"), 7: ("sneakers", "#8a4f9e")}
-OTHER = "#b9b9b9"
+# Running statistics describe the network after some steps; at the first one they do not yet.
+SHOWN_STEPS = ((10, "after 10 steps"), (STEPS_IN_EPOCH, "after 1 epoch"),
+               (6 * STEPS_IN_EPOCH, "after 6 epochs"), (30 * STEPS_IN_EPOCH, "after 30 epochs"))
+POINTS, RADIUS, GAP, TOP = 1200, 92, 14, 58
+KINDS = (("tops", "#3557a5", (0, 2, 4, 6)), ("dresses", "#8a4f9e", (3,)), ("trousers", "#0a7d6c", (1,)),
+         ("shoes", "#b3432b", (5, 7, 9)), ("bags", "#c9971c", (8,)))
 
 
 def run(*command, may_stop=False):
@@ -46,29 +47,42 @@ def embedded(nat, folder):
 
 
 def stages(nat):
-    """The features after each of SHOWN_EPOCHS; after 0 epochs means after the first step."""
+    """The features after each of SHOWN_STEPS."""
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = f"{scratch}/run"
-        steps = [max(1, epoch * STEPS_IN_EPOCH) for epoch in SHOWN_EPOCHS]
-        command = [nat, "train", *PRESET, "--out", folder]
-        done = 0
-        for step in steps:
+        command, done = [nat, "train", *PRESET, "--out", folder], 0
+        for step, _ in SHOWN_STEPS:
             run(*command, "--stop-after-steps", str(step - done), may_stop=True)
             found.append(embedded(nat, folder))
             command, done = [nat, "resume", folder], step
     return found
 
 
-def sphere(points, left):
-    """Those in front, the far ones first; the sphere is seen from the direction of their mean."""
+def facing(points):
+    """Three orthonormal axes of which the last is the mean direction of the points."""
+    def unit(v):
+        length = math.hypot(*v)
+        return tuple(x / length for x in v)
+
+    def cross(a, b):
+        return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
+
+    front = unit([sum(point[k] for point in points) for k in range(3)])
+    right = unit(cross((0, 1, 0) if abs(front[1]) < 0.9 else (1, 0, 0), front))
+    return right, cross(front, right), front
+
+
+def sphere(points, axes, left):
     center_x, center_y = left + RADIUS, TOP + RADIUS
-    parts = [f'<circle class="axis" cx="{center_x}" cy="{center_y}" r="{RADIUS}" fill="none"/>']
-    for color in dict.fromkeys([OTHER, *(color for _, color in CLASSES.values())]):
-        dots = [f"M{center_x + RADIUS * x:.1f} {center_y - RADIUS * y:.1f}h0"
-                for x, y, z, label in points
-                if z > 0 and CLASSES.get(label, ("", OTHER))[1] == color]
-        parts.append(f'<path stroke="{color}" stroke-width="2.6" stroke-linecap="round" d="{"".join(dots)}"/>')
+    parts = [f'<circle cx="{center_x}" cy="{center_y}" r="{RADIUS}" fill="none" stroke="#c9c9c9"/>']
+    for _, color, classes in KINDS:
+        dots = []
+        for point in points:
+            x, y, z = (sum(a * b for a, b in zip(axis, point)) for axis in axes)
+            if z > 0 and point[3] in classes:
+                dots.append(f"M{center_x + RADIUS * x:.1f} {center_y - RADIUS * y:.1f}h0")
+        parts.append(f'<path stroke="{color}" stroke-width="2.4" stroke-linecap="round" d="{"".join(dots)}"/>')
     return parts
 
 
@@ -77,15 +91,16 @@ def main():
         sys.exit(__doc__)
     parts = ['<text class="title" x="4" y="16">Features on the sphere, d = 3, while they are trained without labels</text>']
     x = 4
-    for name, color in [*CLASSES.values(), ("five other classes", OTHER)]:
+    for name, color, _ in KINDS:
         parts.append(f'<circle cx="{x + 4}" cy="32" r="4" fill="{color}"/><text x="{x + 12}" y="36">{name}</text>')
         x += 28 + 6.4 * len(name)
-    for index, (epoch, points) in enumerate(zip(SHOWN_EPOCHS, stages(sys.argv[1]))):
+    found = stages(sys.argv[1])
+    axes = facing(found[0])
+    for index, ((_, label), points) in enumerate(zip(SHOWN_STEPS, found)):
         left = 4 + index * (2 * RADIUS + GAP)
-        parts += sphere(points, left)
-        label = "at the start" if epoch == 0 else f"after {epoch} epoch{'s' if epoch > 1 else ''}"
+        parts += sphere(points, axes, left)
         parts.append(f'<text x="{left + RADIUS}" y="{TOP + 2 * RADIUS + 20}" text-anchor="middle">{label}</text>')
-    width, height = 8 + len(SHOWN_EPOCHS) * (2 * RADIUS + GAP), TOP + 2 * RADIUS + 30
+    width, height = 8 + len(SHOWN_STEPS) * (2 * RADIUS + GAP), TOP + 2 * RADIUS + 30
     print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">')
     print(STYLE)
     print("\n".join(parts))
