@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws what training does to the features, where they can be seen: on the sphere in three dimensions.
 
-Trains on Fashion-MNIST with targets of d = 3 (a minute on two cores), stops on the way, takes the
+Trains on Fashion-MNIST with targets of d = 3 (some minutes on two cores), stops on the way, takes the
 embeddings of the first pictures by `nat embed`, and draws the half of the sphere in whose middle the
 features lie at first. A colour stands for classes, which the training never sees. Needs only
 the standard library.
