@@ -249,10 +249,11 @@ Network load_trained(Context& ctx, const RunFolder& folder, const Options& optio
                      const data::PictureShape& pictures, std::int64_t* training_step) {
   const Checkpoint newest = folder.newest_checkpoint();
   folder.recipe_changes(newest, options);  // refuses what decides the results
+  check_finite(newest);
   Network network = make_network(ctx, options, pictures);
   read_parameters(ctx, newest, Momenta::skip, network.net->parameters());
   if (training_step != nullptr) {
-    *training_step = std::stoll(newest.metadata_value("step"));
+    *training_step = newest.metadata_number("step");
   }
   return network;
 }

@@ -222,7 +222,7 @@ void validate(const Options& options) {
   require_range("width", options.width, 1, 64);
   require_range<std::int64_t>("dimension", options.dimension, 2, 65536);
   require_range<std::int64_t>("batch", options.batch, 2, 1 << 20);
-  require_range<std::int64_t>("epochs", options.epochs, 1, 1000000);
+  require_range<std::int64_t>("epochs", options.epochs, 1, kMostEpochs);
   require_range<std::int64_t>("period", options.period, 0, 1000000);
   require_range<std::int64_t>("assign-every-steps", options.assign_every_steps, 0,
                               std::int64_t{1} << 40);
