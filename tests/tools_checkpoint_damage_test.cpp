@@ -103,8 +103,8 @@ TEST_CASE("a checkpoint whose numbers cannot be is refused, however whole it is"
                   }),
           "resume", 4, "1 epochs");
   const std::string sizes = whole.metadata.at("metrics");
-  for (const std::string& text :
-       {std::string("2 10 10"), std::string("-1 -1 -1"), " " + sizes, "1" + sizes.substr(1)}) {
+  for (const std::string& text : {std::string("0 0 0"), std::string("2 10 10"),
+                                  std::string("-1 -1 -1"), " " + sizes, "1" + sizes.substr(1)}) {
     CAPTURE(text);
     refused(with_metadata(whole, "metrics", text), "resume", 4, "metrics");
   }

@@ -460,7 +460,11 @@ void Training::restore() {
   checkpoint.read("nat.permutation", DType::i32, {targets_.images()}, permutation.data());
   targets_.restore(*ctx_, permutation);
   read_counters(checkpoint);
-  metrics_.truncate_to(parse_log_sizes(checkpoint.metadata_value("metrics")));
+  const LogSizes logged = parse_log_sizes(checkpoint.metadata_value("metrics"));
+  NAT_CHECK(logged.rows == static_cast<std::uint64_t>(epoch_), ErrorKind::checkpoint,
+            "the newest checkpoint of ", folder_.path().string(), " expects ", logged.rows,
+            " rows of metrics after ", epoch_, " epochs; remove it to go on from the one before");
+  metrics_.truncate_to(logged);
   forget_later_timing();
   // What a process that was killed between its save and its pruning left.
   prune(folder_.checkpoints(), options_.keep_checkpoints, step_);
