@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include <nlohmann/json.hpp>
@@ -15,11 +16,37 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Lines that appear under `path` all at once, when the writer commits them.
+namespace fs = std::filesystem;
+
+// What a name stands for. It need not exist.
+std::string behind_links(const std::string& name) {
+  constexpr int kMostLinks = 40;  // as the kernel counts; what is left after them is a circle
+  fs::path path = name;
+  std::error_code ignored;
+  for (int i = 0; i < kMostLinks && fs::is_symlink(path, ignored); ++i) {
+    path = path.parent_path() / fs::read_symlink(path, ignored);
+  }
+  return path.string();
+}
+
+std::string free_name_beside(const std::string& path) {
+  std::string name = path + ".tmp";
+  std::error_code ignored;
+  for (int i = 1; fs::exists(fs::symlink_status(name, ignored)); ++i) {
+    name = str(path, ".", i, ".tmp");
+  }
+  return name;
+}
+
+// Lines that appear under `path` all at once, when the writer commits them. A link stays, and what
+// it points to is replaced.
 class LineWriter {
  public:
   explicit LineWriter(const std::string& path)
-      : path_(path), temporary_(path + ".tmp"), out_(temporary_, std::ios::binary) {
+      : path_(behind_links(path)), temporary_(free_name_beside(path_)) {
+    NAT_CHECK(is_file(path_) || !exists(path_), ErrorKind::io, printable(path_),
+              ": is not a regular file; give the name of a file");
+    out_.open(temporary_, std::ios::binary);
     check(out_.is_open());
   }
   ~LineWriter() {

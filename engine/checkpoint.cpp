@@ -272,12 +272,13 @@ std::vector<std::filesystem::path> list(const std::filesystem::path& folder) {
   return files;
 }
 
+// Of the steps up to `last`.
 std::vector<std::filesystem::path> newest_first(const std::filesystem::path& folder,
-                                                std::string_view prefix) {
+                                                std::int64_t last, std::string_view prefix) {
   std::vector<std::pair<std::int64_t, std::filesystem::path>> found;
   for (const std::filesystem::path& file : list(folder)) {
     const std::int64_t step = step_of(file.filename().string(), prefix);
-    if (step >= 0) found.emplace_back(step, file);
+    if (step >= 0 && step <= last) found.emplace_back(step, file);
   }
   std::sort(found.rbegin(), found.rend());
   std::vector<std::filesystem::path> files;
@@ -327,6 +328,17 @@ const std::string& Checkpoint::metadata_value(const std::string& key) const {
   NAT_CHECK(entry != metadata.end(), ErrorKind::checkpoint, "checkpoint: '", key,
             "' is missing; the file was not written by nat or by another version");
   return entry->second;
+}
+
+std::int64_t Checkpoint::metadata_number(const std::string& key) const {
+  const std::string& text = metadata_value(key);
+  const char* end = text.data() + text.size();
+  std::int64_t value = -1;
+  const auto result = std::from_chars(text.data(), end, value);
+  NAT_CHECK(result.ec == std::errc() && result.ptr == end && value >= 0, ErrorKind::checkpoint,
+            "checkpoint: '", key,
+            "' is not a whole number from 0 on; the file was not written by nat, remove it");
+  return value;
 }
 
 void Checkpoint::save(const std::filesystem::path& path) const {
@@ -389,7 +401,7 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::
 
 NewestCheckpoint newest_valid(const std::filesystem::path& folder, std::string_view prefix) {
   NewestCheckpoint newest;
-  for (const std::filesystem::path& file : newest_first(folder, prefix)) {
+  for (const std::filesystem::path& file : newest_first(folder, kEveryStep, prefix)) {
     try {
       newest.checkpoint = Checkpoint::load(file);
       newest.path = file;
@@ -401,19 +413,20 @@ NewestCheckpoint newest_valid(const std::filesystem::path& folder, std::string_v
   return newest;
 }
 
-int prune(const std::filesystem::path& folder, int keep, std::string_view prefix) {
+int prune(const std::filesystem::path& folder, int keep, std::int64_t newest,
+          std::string_view prefix) {
   assert(keep >= 0);
-  const std::vector<std::filesystem::path> files = newest_first(folder, prefix);
+  const std::vector<std::filesystem::path> files = newest_first(folder, newest, prefix);
   int removed = 0;
   for (std::size_t i = static_cast<std::size_t>(keep); i < files.size(); ++i) {
     if (::unlink(files[i].c_str()) != 0) throw_io_error(files[i], "remove", errno);
     ++removed;
   }
   for (const std::filesystem::path& file : list(folder)) {
-    std::string name = file.filename().string();
-    if (!ends_with(name, kTemporarySuffix)) continue;
-    name.resize(name.size() - kTemporarySuffix.size());
-    if (step_of(name, prefix) >= 0) ::unlink(file.c_str());
+    const std::string name = file.filename().string();
+    const std::size_t end = name.find(kExtension);  // .tmp or .1.tmp follows (DurableFile)
+    if (end == std::string::npos || !ends_with(name, kTemporarySuffix)) continue;
+    if (step_of(name.substr(0, end + kExtension.size()), prefix) >= 0) ::unlink(file.c_str());
   }
   return removed;
 }

@@ -23,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -62,6 +63,7 @@ class Checkpoint {
   void read(std::string_view name, DType dtype, const std::vector<std::int64_t>& shape,
             void* data) const;
   const std::string& metadata_value(const std::string& key) const;
+  std::int64_t metadata_number(const std::string& key) const;  // a whole number from 0 on
 
   // In the order of the file.
   const std::vector<Tensor>& tensors() const { return tensors_; }
@@ -86,8 +88,11 @@ struct NewestCheckpoint {
 NewestCheckpoint newest_valid(const std::filesystem::path& folder,
                               std::string_view prefix = "step-");
 
-// Removes all but the `keep` highest steps, and what interrupted saves left. Returns how many
-// checkpoints went. Call it after a successful save; keep = 0 removes all of them.
-int prune(const std::filesystem::path& folder, int keep, std::string_view prefix = "step-");
+// Removes all but the `keep` highest steps up to `newest`, and what interrupted saves left. Returns
+// how many checkpoints went. Call it after a successful save of `newest`; keep = 0 removes all.
+// Higher steps do not count and stay: a run that is at `newest` could not read them.
+inline constexpr std::int64_t kEveryStep = std::numeric_limits<std::int64_t>::max();
+int prune(const std::filesystem::path& folder, int keep, std::int64_t newest = kEveryStep,
+          std::string_view prefix = "step-");
 
 }  // namespace nat

@@ -90,11 +90,24 @@ int open_stream(const std::filesystem::path& path) {
   return descriptor;
 }
 
+// Makes a file under a name that nobody has: TARGET.tmp, TARGET.1.tmp, ...
+int create_beside(const std::filesystem::path& target, std::filesystem::path& temporary) {
+  for (int i = 0;; ++i) {
+    temporary = target;
+    if (i > 0) temporary += "." + std::to_string(i);
+    temporary += kTemporarySuffix;
+    const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor >= 0) return descriptor;
+    if (errno != EEXIST) throw_io_error(target, "create", errno);
+  }
+}
+
 // A rename survives a power cut only once the folder itself is on disk.
 void sync_folder(const std::filesystem::path& folder) {
   const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) throw_io_error(folder, "open folder", errno);
-  const int failure = ::fsync(descriptor) == 0 ? 0 : errno;
+  int failure = ::fsync(descriptor) == 0 ? 0 : errno;
+  if (failure == EINVAL) failure = 0;  // a file system on which folders cannot be synced
   ::close(descriptor);
   if (failure != 0) throw_io_error(folder, "sync folder", failure);
 }
@@ -177,11 +190,7 @@ DurableFile::DurableFile(std::filesystem::path target) : target_(behind_links(st
     descriptor_ = open_stream(target_);
     return;
   }
-  temporary_ = target_;
-  temporary_ += kTemporarySuffix;
-  ::unlink(temporary_.c_str());  // left behind by a process that was killed while writing
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) throw_io_error(target_, "create", errno);
+  descriptor_ = create_beside(target_, temporary_);
 }
 
 DurableFile::~DurableFile() {

@@ -1,6 +1,6 @@
 // DurableFile: a file that appears under its name complete or not at all, whatever dies meanwhile.
 //
-//   DurableFile file("runs/a/config.toml");     // creates runs/a/config.toml.tmp
+//   DurableFile file("runs/a/config.toml");     // creates config.toml.tmp, or .1.tmp where it is
 //   file.write(text.data(), text.size());
 //   file.commit();                              // fsync, rename, fsync of the folder
 //

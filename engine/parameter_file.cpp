@@ -1,5 +1,8 @@
 #include "engine/parameter_file.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace nat {
 
 namespace {
@@ -62,6 +65,17 @@ void read_parameters(Context& ctx, const Checkpoint& checkpoint, Momenta momenta
                     statistics.data() + statistic.offset);
   }
   upload(ctx, statistics, flat);
+}
+
+void check_finite(const Checkpoint& checkpoint) {
+  for (const Checkpoint::Tensor& tensor : checkpoint.tensors()) {
+    if (tensor.dtype != DType::f32) continue;
+    const float* values = tensor.as<float>();
+    NAT_CHECK(
+        std::all_of(values, values + tensor.elements(), [](float x) { return std::isfinite(x); }),
+        ErrorKind::not_finite, tensor.name,
+        " holds NaN or infinity: the training has diverged; begin a new run with a lower --lr");
+  }
 }
 
 }  // namespace nat

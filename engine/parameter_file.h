@@ -15,4 +15,7 @@ enum class Momenta { read, skip };
 void read_parameters(Context& ctx, const Checkpoint& checkpoint, Momenta momenta,
                      ParameterSet& parameters);
 
+// Error(not_finite) that names the first f32 tensor with a NaN or an infinity in it.
+void check_finite(const Checkpoint& checkpoint);
+
 }  // namespace nat

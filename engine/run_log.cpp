@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "kernels/check.h"
@@ -42,11 +43,20 @@ std::uint64_t count_lines(std::string_view text) {
   return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
+// Of a file that may hold anything: one line, not too long, that a terminal can show.
+std::string shown(std::string_view cell) {
+  constexpr std::size_t kMost = 40;
+  std::string text(cell.substr(0, kMost));
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return cell.size() > kMost ? text + "..." : text;
+}
+
 double parse_number(std::string_view cell, const std::filesystem::path& path) {
   double value = 0;
   const auto result = std::from_chars(cell.data(), cell.data() + cell.size(), value);
   NAT_CHECK(result.ec == std::errc() && result.ptr == cell.data() + cell.size(),
-            ErrorKind::checkpoint, path.string(), ": '", cell,
+            ErrorKind::checkpoint, path.string(), ": '", shown(cell),
             "' is not a number; the file was edited or damaged");
   return value;
 }
@@ -72,8 +82,10 @@ LogSizes parse_log_sizes(const std::string& text) {
   std::istringstream in(text);
   LogSizes sizes;
   in >> sizes.rows >> sizes.csv_bytes >> sizes.jsonl_bytes;
-  NAT_CHECK(!in.fail() && in.eof(), ErrorKind::checkpoint, "log sizes: '", text,
-            "' should be three numbers; the checkpoint comes from another version");
+  // Written back it is the same, or something was there that is no size: a sign, a blank, a word.
+  NAT_CHECK(!in.fail() && to_string(sizes) == text, ErrorKind::checkpoint,
+            "the sizes of metrics.csv and metrics.jsonl in the checkpoint are not three numbers; "
+            "it comes from another version");
   return sizes;
 }
 
@@ -171,12 +183,18 @@ void MetricsLog::flush() {
 void MetricsLog::truncate_to(const LogSizes& sizes) {
   const LogSizes target{sizes.rows, std::max<std::uint64_t>(sizes.csv_bytes, header_.size()),
                         sizes.jsonl_bytes};
-  for (const auto& [file, bytes] :
-       {std::pair(&csv_, target.csv_bytes), std::pair(&jsonl_, target.jsonl_bytes)}) {
-    const std::uint64_t present = std::filesystem::file_size(file->path());
-    NAT_CHECK(present >= bytes, ErrorKind::checkpoint, file->path().string(), ": has ", present,
-              " bytes where the checkpoint expects ", bytes,
+  for (const auto& [file, bytes, lines] :
+       {std::tuple(&csv_, target.csv_bytes, target.rows + 1),  // with its header
+        std::tuple(&jsonl_, target.jsonl_bytes, target.rows)}) {
+    const std::string content = file->content();
+    NAT_CHECK(content.size() >= bytes, ErrorKind::checkpoint, file->path().string(), ": has ",
+              content.size(), " bytes where the checkpoint expects ", bytes,
               "; put the file back or start a new run");
+    const std::string_view kept = std::string_view(content).substr(0, bytes);
+    NAT_CHECK(whole_lines(kept).size() == bytes && count_lines(kept) == lines,
+              ErrorKind::checkpoint, file->path().string(), ": its first ", bytes,
+              " bytes are not the ", lines,
+              " lines that the checkpoint expects; put the file back or start a new run");
   }
   csv_.truncate(target.csv_bytes);
   jsonl_.truncate(target.jsonl_bytes);

@@ -51,7 +51,9 @@ class MetricsLog {
   void flush();                        // returns once everything is on disk
 
   LogSizes sizes() const { return sizes_; }
-  void truncate_to(const LogSizes& sizes);    // {} = no rows: only the CSV's header line stays
+  // {} = no rows: only the CSV's header line stays. Error(checkpoint) where the files do not have
+  // just these rows in so many bytes.
+  void truncate_to(const LogSizes& sizes);
   void truncate_to_rows(std::uint64_t rows);  // the first of them, or all where there are fewer
 
  private:

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -193,16 +195,44 @@ TEST_CASE("a manifest that cannot be written is an IO error and leaves the old o
   CHECK_CONTAINS(message_of(ErrorKind::io,
                             [&] { write_manifest(*pictures, folder.at("none/manifest.jsonl")); }),
                  "cannot be written");
-  // A full disk: /dev/full accepts the open and refuses the bytes.
   folder.write("manifest.jsonl", "old");
-  std::filesystem::create_symlink("/dev/full", folder.at("manifest.jsonl.tmp"));
-  CHECK_CONTAINS(
-      message_of(ErrorKind::io, [&] { write_manifest(*pictures, folder.at("manifest.jsonl")); }),
-      "No space left on device");
-  std::ifstream in(folder.at("manifest.jsonl"));
-  std::string text;
-  std::getline(in, text);
-  CHECK(text == "old");
+  folder.write("manifest.jsonl.tmp", "of somebody else");
+  std::signal(SIGXFSZ, SIG_IGN);  // so that write() reports the error, as on a full disk
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit full{10, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &full);
+  const std::string message =
+      message_of(ErrorKind::io, [&] { write_manifest(*pictures, folder.at("manifest.jsonl")); });
+  setrlimit(RLIMIT_FSIZE, &before);
+  CHECK_CONTAINS(message, "File too large");
+  CHECK(test::read_file(folder.at("manifest.jsonl")) == "old");
+  CHECK(test::read_file(folder.at("manifest.jsonl.tmp")) == "of somebody else");
+  CHECK_FALSE(std::filesystem::exists(folder.at("manifest.jsonl.1.tmp")));
+}
+
+TEST_CASE("a list of pictures goes through links, and replaces files only") {
+  const TemporaryFolder folder;
+  folder.write("set/a.ppm", ppm(2, 2, plain({1, 2, 3})));
+  const auto pictures = open_path(folder.at("set"));
+  const std::string link = folder.at("link");
+  for (const bool exists : {false, true}) {
+    CAPTURE(exists);
+    std::filesystem::remove(link);
+    std::filesystem::remove(folder.at("there.jsonl"));
+    if (exists) folder.write("there.jsonl", "old");
+    std::filesystem::create_symlink("there.jsonl", link);
+    write_pictures(*pictures, {0}, link);
+    CHECK(std::filesystem::is_symlink(link));
+    CHECK(read_lines(folder.at("there.jsonl")).size() == 1);
+  }
+  for (const char* target : {"/dev/null", "set"}) {
+    std::filesystem::remove(link);
+    std::filesystem::create_symlink(target, link);
+    CHECK_CONTAINS(message_of(ErrorKind::io, [&] { write_pictures(*pictures, {0}, link); }),
+                   "not a regular file");
+    CHECK(std::filesystem::is_symlink(link));
+  }
 }
 
 TEST_CASE("a fingerprint is shown as 16 digits") {

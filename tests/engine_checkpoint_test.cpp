@@ -368,13 +368,16 @@ TEST_CASE("text that is not UTF-8 cannot be saved") {
   CHECK(fs::is_empty(folder.path()));
 }
 
-TEST_CASE("a temporary file that a killed process left does not stop the next save") {
+TEST_CASE("a temporary file of somebody else does not stop a save, and stays") {
   const TemporaryFolder folder;
   const fs::path path = folder.at("a.safetensors");
   write_file(folder.at("a.safetensors.tmp"), "half a checkpoint");
+  write_file(folder.at("a.safetensors.1.tmp"), "another");
   sample().save(path);
   CHECK(Checkpoint::load(path).metadata_value("step") == "120");
-  CHECK(!fs::exists(folder.at("a.safetensors.tmp")));
+  CHECK(nat::test::read_file(folder.at("a.safetensors.tmp")) == "half a checkpoint");
+  CHECK(nat::test::read_file(folder.at("a.safetensors.1.tmp")) == "another");
+  CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 3);
 }
 
 TEST_CASE("the newest checkpoint is the highest step that loads") {
@@ -410,6 +413,7 @@ TEST_CASE("prune keeps the newest checkpoints and sweeps up interrupted saves") 
     sample().save(nat::checkpoint_path(folder.path(), step));
   }
   write_file(folder.at("step-000000005.safetensors.tmp"), "x");
+  write_file(folder.at("step-000000005.safetensors.12.tmp"), "x");
   write_file(folder.at("notes.tmp"), "x");
   CHECK(nat::prune(folder.path(), 2) == 2);
   std::vector<std::string> names;
@@ -420,5 +424,7 @@ TEST_CASE("prune keeps the newest checkpoints and sweeps up interrupted saves") 
   CHECK(names == std::vector<std::string>{"notes.tmp", "step-000000004.safetensors",
                                           "step-000000030.safetensors"});
   CHECK(nat::prune(folder.path(), 2) == 0);
-  CHECK(nat::prune(folder.path(), 0) == 2);
+  CHECK(nat::prune(folder.path(), 1, 4) == 0);  // 30 is passed over: it does not count
+  CHECK(nat::prune(folder.path(), 0, 4) == 1);
+  CHECK(nat::prune(folder.path(), 0) == 1);
 }

@@ -232,9 +232,20 @@ TEST_CASE("a log of another run is refused") {
   MetricsLog log(folder.at("m"), {"a", "b"});
   sizes.csv_bytes += 5;
   CHECK_THROWS_WITH_AS(log.truncate_to(sizes), doctest::Contains("put the file back"), nat::Error);
+  const std::string csv = read_file(folder.at("m.csv"));
+  for (const nat::LogSizes& within :
+       {nat::LogSizes{1, sizes.csv_bytes - 6, sizes.jsonl_bytes},
+        nat::LogSizes{1, sizes.csv_bytes - 5, sizes.jsonl_bytes - 1},
+        nat::LogSizes{0, sizes.csv_bytes - 5, sizes.jsonl_bytes}, nat::LogSizes{1, 0, 0}}) {
+    CHECK_THROWS_WITH_AS(log.truncate_to(within), doctest::Contains("lines that the checkpoint"),
+                         nat::Error);
+    CHECK(read_file(folder.at("m.csv")) == csv);
+  }
   CHECK_THROWS_WITH_AS(log.append({{"z", 1}}), doctest::Contains("no column 'z'"), nat::Error);
   CHECK_THROWS_AS(nat::parse_log_sizes("1 2"), nat::Error);
   CHECK_THROWS_AS(nat::parse_log_sizes("1 2 3 4"), nat::Error);
+  CHECK_THROWS_AS(nat::parse_log_sizes("-1 2 3"), nat::Error);
+  CHECK_THROWS_AS(nat::parse_log_sizes(" 1 2 3"), nat::Error);
   CHECK_THROWS_AS(MetricsLog(folder.at("missing/m"), {"a"}), nat::Error);
 }
 

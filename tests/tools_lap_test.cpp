@@ -336,6 +336,10 @@ TEST_CASE("what is no square matrix of numbers is refused in one line with exit 
       {"inf.csv", "1,-inf\n3,4\n", {"row 0, column 1", "inf"}},
       {"large.csv", "1,1e301\n3,4\n", {"row 0, column 1", "1e+301"}},
       {"overflow.csv", "1,1e999\n3,4\n", {"line 1", "1e999"}},
+      {"signs.csv", "1,+-5\n3,4\n", {"line 1", "'+-5'"}},
+      {"whole.csv", "9007199254740993,0\n0,1\n", {"line 1", "9007199254740993", "2^53"}},
+      {"whole.txt", "1\n-18446744073709551617\n", {"line 2", "-18446744073709551617", "2^53"}},
+      {"half.npy", npy<double>("(2.5, 2.5)", "<f8", four), {"2.5 x 2.5", "number of rows"}},
       {"short.txt", "3\n1 2 3\n4 5 6\n", {"announces 3 rows", "9", "6"}},
       {"long.txt", "1\n1 2\n", {"announces 1 rows", "2"}},
       {"matrix.txt", "0.5 2\n3 4\n", {"0.5", "OR-Library", ".npy"}},
@@ -398,6 +402,30 @@ TEST_CASE("wrong arguments are exit code 2, a result that cannot be written is 8
   CHECK(nat::tools::nat(workspace, {"lap", file, "--min", "--max"}).code == 2);
   CHECK(nat::tools::nat(workspace, {"lap", file, "--solver", "munkres"}).code == 2);
   CHECK(nat::tools::nat(workspace, {"lap", file, "--out", file + "/b"}).code == 8);
+  std::filesystem::create_symlink("a.csv", workspace.at("link"));
+  for (const std::string& out : {file, workspace.at("link")}) {
+    check_refused(workspace, {"lap", file, "--out", out}, 2, {"--out", out, "the matrix itself"});
+  }
+  CHECK(read_file(file) == "1,2\n3,4\n");
+  const std::string other = workspace.at("out.tmp");
+  write_file(other, "precious");
+  CHECK(nat::tools::nat(workspace, {"lap", file, "--out", workspace.at("out")}).code == 0);
+  CHECK(read_file(other) == "precious");
+}
+
+TEST_CASE("numbers are those that are written, signs, marks and whole numbers of any size") {
+  const Workspace workspace;
+  const std::string file = workspace.at("a.csv");
+  const auto value_of = [&](const std::string& text) {
+    write_file(file, text);
+    return lap(workspace, {file, "--max"}).at("value").get<double>();
+  };
+  CHECK(value_of("\xef\xbb\xbf"
+                 "1,+5\n-3,4\n") == 5);                         // a byte order mark
+  CHECK(value_of("9007199254740993.5") == 9007199254740994.0);  // a fraction is rounded
+  CHECK(value_of("0009007199254740994") == 9007199254740994.0);
+  CHECK(value_of("-36893488147419103232") == -0x1p65);
+  CHECK(value_of("1000000000000000000") == 1e18);
 }
 
 TEST_CASE("the assignment goes through links, and straight to what cannot be replaced") {

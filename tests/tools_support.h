@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <filesystem>
 #include <map>
 #include <sstream>
@@ -108,7 +107,6 @@ class Process {
       if (file_limit > 0) {
         const rlimit limit{file_limit, file_limit};
         setrlimit(RLIMIT_FSIZE, &limit);
-        std::signal(SIGXFSZ, SIG_IGN);  // so that write() reports the error
       }
       unsetenv("CUDA_LAUNCH_BLOCKING");  // of gpu_main.cpp: nat runs as its users run it
       execv(program.c_str(), argv.data());

@@ -1,5 +1,7 @@
 // nat embed: the features of a data set as a safetensors file, or as an array of NumPy.
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -109,6 +111,16 @@ void save_safetensors(const Asked& asked, const Options& options, const data::Da
   file.save(asked.output);
 }
 
+void require_finite(const FeatureSet& set) {
+  for (const auto& [tap, features] : set.at) {
+    NAT_CHECK(
+        std::all_of(features.values.begin(), features.values.end(),
+                    [](float x) { return std::isfinite(x); }),
+        ErrorKind::not_finite, "the features at ", tap,
+        " hold NaN or infinity: the training has diverged; begin a new run with a lower --lr");
+  }
+}
+
 int embed(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
   require_output(folder, asked);
@@ -121,6 +133,7 @@ int embed(const Asked& asked) {
   std::int64_t step = 0;
   Network network = load_trained(*ctx, folder, options, pictures->shape(), &step);
   const FeatureSet set = extract_features(*ctx, options, network, *pictures, asked.taps);
+  require_finite(set);
   if (is_npy(asked.output)) {
     write_npy(set.at.begin()->second, asked.output);
   } else {

@@ -182,9 +182,9 @@ Command eval_command(CLI::App& nat) {
          "not given: mlp conv, layers every convolution, others conv,fc,embedding")
       ->delimiter(',')
       ->allow_extra_args(false);
-  app->add_option(
-      "--k", asked->k,
-      "knn: neighbours; if not given 20, or all training pictures where they are fewer");
+  app->add_option("--k", asked->k,
+                  "knn: neighbours; if not given 20, or all training pictures where they are fewer")
+      ->transform(CLI::Validator(normalize_value<int>, ""));
   add_value(*app, "--clusters", asked->clusters, "cluster: how many; 0 = one a class");
   add_value(*app, "--labels", asked->labels,
             "knn, linear, mlp, layers, finetune: training pictures whose labels are used, spaced "

@@ -5,6 +5,7 @@
 
 #include "data/files.h"
 #include "engine/durable_file.h"
+#include "engine/parameter_file.h"
 #include "tools/commands.h"
 #include "tools/onnx/network_graph.h"
 #include "tools/run_folder.h"
@@ -49,7 +50,8 @@ int export_network(const Asked& asked) {
       .dimension = options.dimension,
       .front = front_end(options),
       .size = options.size};
-  const std::string& step = newest.metadata_value("step");
+  check_finite(newest);
+  const std::string step = std::to_string(newest.metadata_number("step"));
   write_durably(asked.output,
                 network_graph(network, newest, asked.taps)
                     .model({{"format", "nat-network-1"},

@@ -98,7 +98,12 @@ struct Asked {
 bool looks_like_safetensors(const std::string& path) {
   constexpr std::size_t kStart = 9;  // the length of the header, and its first character
   if (!data::is_file(path)) return false;
-  const data::FileStart start = data::read_start(path, kStart);
+  data::FileStart start;
+  try {
+    start = data::read_start(path, kStart);
+  } catch (const Error& error) {
+    throw Error(error.kind(), str(data::printable(path), ": ", error.what()));
+  }
   if (start.bytes.size() < kStart || start.bytes[kStart - 1] != '{') return false;
   std::uint64_t length = 0;
   for (std::size_t i = kStart - 1; i-- > 0;) length = length << 8 | start.bytes[i];
@@ -107,7 +112,7 @@ bool looks_like_safetensors(const std::string& path) {
 
 nlohmann::json describe(const std::string& what, const Options& options) {
   const std::filesystem::path path = what;
-  if (std::filesystem::exists(path / "config.toml")) {
+  if (data::exists(path / "config.toml")) {
     return describe(RunFolder::open(path).newest_checkpoint());
   }
   if (path.extension() == ".safetensors" || looks_like_safetensors(what)) {

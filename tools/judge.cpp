@@ -36,7 +36,9 @@ Score measure(Context& host, const std::string& what, int k, const LabelledFeatu
 
 // The judges of more than one measure look at the test pictures alone.
 void add_retrieval(Context& host, const LabelledFeatures& test, int classes, Scores& scores) {
-  const RetrievalResult result = retrieval(host, test, classes);
+  RetrievalOptions options;
+  std::erase_if(options.k, [&](int k) { return k >= test.features.rows; });
+  const RetrievalResult result = retrieval(host, test, classes, options);
   for (const Recall& at : result.at) {
     scores[str("recall_", at.k)] = {at.recall, at.standard_error, result.n_queries};
   }
@@ -236,7 +238,10 @@ std::string leave_out(const Options& options, const data::Dataset& train, const 
     if (bank < kNeighbours) note(str("kNN looks at all ", bank, " training pictures"));
     judging.k = bank;
   }
-  if (asks_for(judging, "retrieval")) note(alone_in_class(test));
+  if (asks_for(judging, "retrieval")) {
+    note(alone_in_class(test));
+    note(too_few_to_recall(test));
+  }
   note(never_shown(test));
   if (trains(judging, ProbeHead::mlp) && note(too_many_pixels(options.size, train))) {
     judging.raw = false;
@@ -250,10 +255,11 @@ Network load_trained(Context& ctx, const RunFolder& folder, const Options& optio
                      const data::PictureShape& pictures, std::int64_t* training_step) {
   const Checkpoint newest = folder.newest_checkpoint();
   folder.recipe_changes(newest, options);  // refuses what decides the results
+  check_finite(newest);
   Network network = make_network(ctx, options, pictures);
   read_parameters(ctx, newest, Momenta::skip, network.net->parameters());
   if (training_step != nullptr) {
-    *training_step = std::stoll(newest.metadata_value("step"));
+    *training_step = newest.metadata_number("step");
   }
   return network;
 }

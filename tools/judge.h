@@ -30,7 +30,8 @@ struct JudgeOptions {
 };
 
 // The network of a run with the parameters of its newest checkpoint; `training_step` says where.
-// Error(checkpoint) where there is none, or it was trained with another recipe than `options`.
+// Error(checkpoint) where there is none, or it was trained with another recipe than `options`;
+// Error(not_finite) where it holds a NaN or an infinity.
 Network load_trained(Context& ctx, const RunFolder& folder, const Options& options,
                      const data::PictureShape& pictures, std::int64_t* training_step);
 

@@ -1,6 +1,7 @@
 // nat lap: the best assignment of the rows of a matrix to its columns, with its proof.
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -82,6 +83,14 @@ nlohmann::ordered_json describe(const Asked& asked, std::int64_t n, const Solved
           {"seconds", solved.seconds}};
 }
 
+void require_output(const Asked& asked) {
+  std::error_code ignored;  // there is no such file yet
+  NAT_CHECK(!std::filesystem::equivalent(asked.file, asked.out, ignored), ErrorKind::usage,
+            "--out ", data::printable(asked.out),
+            ": that is the matrix itself; choose another name");
+  require_writable(asked.out);
+}
+
 // Line i holds the column of row i, both counted from 0.
 void write_assignment(const std::string& path, const std::vector<std::int32_t>& column_of_row) {
   std::string text;
@@ -123,7 +132,7 @@ Command lap_command(CLI::App& nat) {
   app->add_flag("--json", asked->json, "print JSON");
   return {app, [=] {
             const SquareMatrix matrix = read_square_matrix(asked->file);
-            if (!asked->out.empty()) require_writable(asked->out);
+            if (!asked->out.empty()) require_output(*asked);
             const Solved solved = solve(*asked, matrix);
             if (!asked->out.empty()) write_assignment(asked->out, solved.assignment.column_of_row);
             print(describe(*asked, matrix.n, solved), asked->json);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/check.h"
+#include "nat/evaluate/retrieval.h"
 
 namespace nat::tools {
 
@@ -60,6 +61,17 @@ std::string alone_in_class(const data::Dataset& test) {
   if (alone == 0) return "";
   return str("retrieval leaves out ", alone, " of ", test.usable_ids().size(),
              " test pictures, each the only one of its class");
+}
+
+std::string too_few_to_recall(const data::Dataset& test) {
+  const std::int64_t pictures = std::ssize(test.usable_ids());
+  NAT_CHECK(pictures >= 2, ErrorKind::data, test.catalog().source,
+            ": retrieval needs two test pictures or more");
+  std::string names;
+  for (const int k : RetrievalOptions().k) {
+    if (k >= pictures) names += str(names.empty() ? "" : ", ", "recall_", k);
+  }
+  return names.empty() ? "" : str(names, " left out: there are only ", pictures, " test pictures");
 }
 
 std::string never_shown(const data::Dataset& test) {

@@ -19,6 +19,9 @@ std::string without_label(const data::Dataset& train);
 // Test pictures that retrieval cannot ask for.
 std::string alone_in_class(const data::Dataset& test);
 
+// Recalls at more pictures than there are others to find. Error(data) where there are none.
+std::string too_few_to_recall(const data::Dataset& test);
+
 // Classes that are not in the mean of average precisions, where pictures have several labels.
 // Error(data) when that is all of them.
 std::string never_shown(const data::Dataset& test);

@@ -15,6 +15,7 @@ namespace nat::tools {
 namespace {
 
 constexpr std::string_view kNpyMagic = "\x93NUMPY";
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // of UTF-8, as spreadsheets write it
 constexpr std::string_view kBlanks = " \t\r";
 constexpr double kLargest = 1e300;  // sums and differences stay finite
 
@@ -32,6 +33,8 @@ Source read_source(const std::string& path) {
   Source source{data::printable(path), {}};
   source.require(data::exists(path),
                  "no such file; give a square matrix: csv, .npy or OR-Library text");
+  source.require(data::is_file(path),
+                 "is a folder, a pipe or a device; write the matrix to a file");
   data::GzReader reader(path);
   constexpr std::size_t kChunk = 1 << 20;
   for (std::size_t got = kChunk; got == kChunk;) {
@@ -40,6 +43,7 @@ Source read_source(const std::string& path) {
     got = reader.read(source.bytes.data() + size, kChunk);
     source.bytes.resize(size + got);
   }
+  if (source.bytes.starts_with(kByteOrderMark)) source.bytes.erase(0, kByteOrderMark.size());
   return source;
 }
 
@@ -60,14 +64,30 @@ std::string_view take_until(std::string_view& text, char separator) {
 constexpr const char* kPlainNumbers =
     "; give numbers alone, without a heading, and separate them by commas";
 
+// Whether a whole number became another one. Fractions of ten are rounded by nature.
+bool is_rounded(std::string_view digits, double value) {
+  if (digits.starts_with('-')) digits.remove_prefix(1);
+  constexpr std::size_t kAlwaysExact = 15;
+  if (digits.size() <= kAlwaysExact) return false;
+  if (digits.find_first_not_of("0123456789") != std::string_view::npos) return false;
+  digits.remove_prefix(std::min(digits.find_first_not_of('0'), digits.size() - 1));
+  char exact[320];  // the largest double has 309 digits
+  const auto end =
+      std::to_chars(exact, std::end(exact), std::abs(value), std::chars_format::fixed, 0).ptr;
+  return digits != std::string_view(exact, static_cast<std::size_t>(end - exact));
+}
+
 double parse_number(const Source& source, std::int64_t line, std::string_view text,
                     const char* fix = kPlainNumbers) {
   double value = 0;
-  const std::string_view digits = text.substr(text.size() > 1 && text[0] == '+' ? 1 : 0);
+  const bool has_plus = text.size() > 1 && text[0] == '+' && text[1] != '-';
+  const std::string_view digits = text.substr(has_plus ? 1 : 0);
   const auto [end, error] = std::from_chars(digits.begin(), digits.end(), value);
   source.require(error == std::errc{} && end == digits.end(), "line ", line, ": '",
                  data::printable(text.substr(0, 40)), "' is not a number",
                  error == std::errc::result_out_of_range ? " that a double can hold" : fix);
+  source.require(!is_rounded(digits, value), "line ", line, ": ", text.substr(0, 40),
+                 " has no exact double, as whole numbers beyond 2^53 need not; scale them down");
   return value;
 }
 
@@ -147,6 +167,8 @@ std::int64_t npy_rows(const Source& source, std::string_view shape) {
                  "), which is not two dimensions; give one square matrix");
   source.require(sizes[0] == sizes[1], "has shape ", sizes[0], " x ", sizes[1],
                  "; an assignment needs a square matrix, so pad it with a constant");
+  source.require(sizes[0] == std::floor(sizes[0]), "has shape ", sizes[0], " x ", sizes[1],
+                 ", which is no number of rows");
   require_rows(source, sizes[0]);
   return static_cast<std::int64_t>(sizes[0]);
 }

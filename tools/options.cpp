@@ -5,6 +5,7 @@
 #include <fstream>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -30,23 +31,23 @@ void take_preset(const std::string& name, Options& options) {
 }  // namespace
 
 Options defaults_from(int argc, const char* const* argv) {
-  std::string preset_name, config;
+  std::optional<std::string> preset_name, config;  // "" is one that was asked for
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    const auto value_of = [&](const std::string& flag) -> std::string {
+    const auto value_of = [&](const std::string& flag) -> std::optional<std::string> {
       if (word == flag && i + 1 < argc) return argv[i + 1];
       if (word.rfind(flag + "=", 0) == 0) return word.substr(flag.size() + 1);
-      return "";
+      return {};
     };
-    if (const std::string value = value_of("--preset"); !value.empty()) preset_name = value;
-    if (const std::string value = value_of("--config"); !value.empty()) config = value;
+    if (const auto value = value_of("--preset")) preset_name = value;
+    if (const auto value = value_of("--config")) config = value;
   }
   Options options;
-  if (!preset_name.empty()) take_preset(preset_name, options);
-  if (!config.empty()) {
-    read_config(config, options, preset_name.empty() ? PresetLine::taken : PresetLine::passed_over);
+  if (preset_name) take_preset(*preset_name, options);
+  if (config) {
+    read_config(*config, options, preset_name ? PresetLine::passed_over : PresetLine::taken);
   }
-  if (!preset_name.empty()) options.preset = preset_name;
+  if (preset_name) options.preset = *preset_name;
   return options;
 }
 
@@ -204,6 +205,7 @@ void require_text(const char* option, const std::string& path) {
 
 void validate(const Options& options) {
   NAT_CHECK(!options.out.empty(), ErrorKind::usage, "--out is empty; give the folder of the run");
+  require_choice("preset", options.preset, preset_names());
   require_text("out", options.out);
   require_text("data", options.data);
   require_choice("front", options.front, {"sobel", "high_pass", "clean"});
@@ -222,7 +224,7 @@ void validate(const Options& options) {
   require_range("width", options.width, 1, 64);
   require_range<std::int64_t>("dimension", options.dimension, 2, 65536);
   require_range<std::int64_t>("batch", options.batch, 2, 1 << 20);
-  require_range<std::int64_t>("epochs", options.epochs, 1, 1000000);
+  require_range<std::int64_t>("epochs", options.epochs, 1, kMostEpochs);
   require_range<std::int64_t>("period", options.period, 0, 1000000);
   require_range<std::int64_t>("assign-every-steps", options.assign_every_steps, 0,
                               std::int64_t{1} << 40);

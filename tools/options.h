@@ -145,6 +145,8 @@ std::vector<Change> changes(const Options& before, const Options& after);
 // the fingerprint of the data sees to.
 bool may_change(const std::string& name);
 
+inline constexpr std::int64_t kMostEpochs = 1000000;
+
 // Checks values that only make sense together or within bounds. Error(usage).
 void validate(const Options& options);
 

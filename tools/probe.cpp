@@ -10,6 +10,7 @@
 #include "engine/schedule.h"
 #include "models/probe.h"
 #include "nat/evaluate/classifier.h"
+#include "nat/evaluate/features.h"
 #include "tools/session.h"
 
 namespace nat::tools {
@@ -231,6 +232,10 @@ void validate(const ProbeOptions& probe, const Options& options, const data::Dat
   NAT_CHECK(train.shape() == test.shape(), ErrorKind::data, "test pictures are ",
             text(test.shape()), ", training pictures ", text(train.shape()),
             "; probes need both in one shape");
+  if (test.multi_label()) return;
+  std::vector<std::int32_t> labels;
+  for (const std::int32_t id : test.usable_ids()) labels.push_back(test.label(id));
+  check_labels("probe", "test", labels, train.classes());
 }
 
 ProbeOptions resolved(ProbeOptions probe, const Options& options, const data::Dataset& train) {

@@ -179,8 +179,16 @@ Checkpoint RunFolder::newest_checkpoint() const {
 
 std::vector<Change> RunFolder::recipe_changes(const Checkpoint& checkpoint,
                                               const Options& options) const {
+  const std::string& format = checkpoint.metadata_value("format");
+  NAT_CHECK(format == "nat-1", ErrorKind::checkpoint, "run ", path_.string(),
+            ": its newest checkpoint has the format '", data::printable(format.substr(0, 40)),
+            "', not nat-1; it was written by another version of nat");
   Options then;
-  parse_config(checkpoint.metadata_value("config"), "the config in the checkpoint", then);
+  try {
+    parse_config(checkpoint.metadata_value("config"), "the config in the checkpoint", then);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::checkpoint, error.what());
+  }
   std::vector<Change> found = changes(then, options);
   for (const auto& [name, before, after] : found) {
     NAT_CHECK(may_change(name), ErrorKind::checkpoint, "run ", path_.string(),

@@ -100,8 +100,11 @@ std::string judged_note(const nlohmann::ordered_json& results, const Options& op
 void add_judged(const RunFolder& folder, const Options& options, std::int64_t step,
                 report::ReportData& data) {
   const std::filesystem::path path = folder.file("results.json");
-  if (!std::filesystem::exists(path)) return;
-  std::ifstream in(path);
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  if (status.type() == std::filesystem::file_type::not_found) return;
+  std::ifstream in;  // closed, it reads as damaged: of a folder, or a circle of links
+  if (std::filesystem::is_regular_file(status)) in.open(path);
   try {
     const auto results = nlohmann::ordered_json::parse(in);
     add_results(results, data);
@@ -234,7 +237,8 @@ void add_judgements(const RunFolder& folder, const Options& options, std::int64_
 
 void add_timing(const RunFolder& folder, report::ReportData& data) {
   const std::filesystem::path path = folder.file("timing.csv");
-  if (!std::filesystem::exists(path)) return;
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return;
   const auto rows = read_csv(path);
   for (const char* stage : {"preprocess", "forward", "assign", "head", "backward", "update",
                             "recorded", "data_wait", "judging_and_checkpoints"}) {

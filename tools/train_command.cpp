@@ -64,8 +64,7 @@ int finish(Training& training, const Running& running) {
     if (!rows.empty()) json["last_epoch"] = rows.back();
     std::printf("%s\n", json.dump(2).c_str());
   } else if (outcome == Outcome::done) {
-    std::printf("%s: trained %lld epochs%s\n", out.c_str(),
-                static_cast<long long>(training.options().epochs), next.c_str());
+    std::printf("%s: trained %zu epochs%s\n", out.c_str(), rows.size(), next.c_str());
   } else {
     std::printf("%s: stopped, saved; continue with 'nat resume %s'\n", out.c_str(),
                 shell_quoted(out).c_str());

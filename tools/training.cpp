@@ -1,6 +1,8 @@
 #include "tools/training.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -413,6 +415,7 @@ void Training::save() {
   list_new_bad_pictures();
   Checkpoint checkpoint;
   put_parameters(*ctx_, network_.net->parameters(), checkpoint);
+  check_finite(checkpoint);  // the loss of the last step was that of the parameters before it
   const std::vector<std::int32_t> permutation = targets_.permutation(*ctx_);
   checkpoint.put("nat.permutation", DType::i32, {static_cast<std::int64_t>(permutation.size())},
                  permutation.data());
@@ -428,7 +431,7 @@ void Training::save() {
                          {"metrics", to_string(metrics_.sizes())},
                          {"threads", std::to_string(cpu_info().threads)}};
   checkpoint.save(checkpoint_path(folder_.checkpoints(), step_));
-  prune(folder_.checkpoints(), options_.keep_checkpoints);
+  prune(folder_.checkpoints(), options_.keep_checkpoints, step_);
 }
 
 void Training::restore() {
@@ -447,21 +450,46 @@ void Training::restore() {
     progress_.note(str("continuing from ", newest.path.filename().string()));
   }
   const Checkpoint& checkpoint = newest.checkpoint;
+  check_finite(checkpoint);
   // Half a run with one recipe and half with another would be a run of neither.
   for (const auto& [name, before, after] : folder_.recipe_changes(checkpoint, options_)) {
     progress_.note(str(name, " = ", after, " from here on (before: ", before, ")"));
   }
   read_parameters(*ctx_, checkpoint, Momenta::read, network_.net->parameters());
-  const Checkpoint::Tensor& permutation = checkpoint.get("nat.permutation");
-  targets_.restore(
-      *ctx_, {permutation.as<std::int32_t>(), static_cast<std::size_t>(permutation.elements())});
-  checkpoint.read("nat.epoch_sums", DType::f64, {sizeof(EpochSums) / sizeof(double)}, &sums_);
-  checkpoint.read("nat.previous_loss", DType::f64, {1}, &previous_loss_);
-  step_ = std::stoll(checkpoint.metadata_value("step"));
-  epoch_ = std::stoll(checkpoint.metadata_value("epoch"));
-  step_in_epoch_ = std::stoll(checkpoint.metadata_value("step_in_epoch"));
-  metrics_.truncate_to(parse_log_sizes(checkpoint.metadata_value("metrics")));
+  std::vector<std::int32_t> permutation(static_cast<std::size_t>(targets_.images()));
+  checkpoint.read("nat.permutation", DType::i32, {targets_.images()}, permutation.data());
+  targets_.restore(*ctx_, permutation);
+  read_counters(checkpoint);
+  const LogSizes logged = parse_log_sizes(checkpoint.metadata_value("metrics"));
+  NAT_CHECK(logged.rows == static_cast<std::uint64_t>(epoch_), ErrorKind::checkpoint,
+            "the newest checkpoint of ", folder_.path().string(), " expects ", logged.rows,
+            " rows of metrics after ", epoch_, " epochs; remove it to go on from the one before");
+  metrics_.truncate_to(logged);
   forget_later_timing();
+  // What a process that was killed between its save and its pruning left.
+  prune(folder_.checkpoints(), options_.keep_checkpoints, step_);
+}
+
+// A checksum proves that the file is whole, not that its numbers belong together.
+void Training::read_counters(const Checkpoint& checkpoint) {
+  step_ = checkpoint.metadata_number("step");
+  epoch_ = checkpoint.metadata_number("epoch");
+  step_in_epoch_ = checkpoint.metadata_number("step_in_epoch");
+  const std::int64_t steps = steps_per_epoch();
+  NAT_CHECK(epoch_ <= kMostEpochs && step_ / steps == epoch_ && step_ % steps == step_in_epoch_,
+            ErrorKind::checkpoint, "the newest checkpoint of ", folder_.path().string(), " is at ",
+            step_, " steps, which are not ", epoch_, " epochs of ", steps, " steps and ",
+            step_in_epoch_, " more; remove it to go on from the one before");
+  std::array<double, sizeof(EpochSums) / sizeof(double)> sums;
+  checkpoint.read("nat.epoch_sums", DType::f64, {std::ssize(sums)}, sums.data());
+  checkpoint.read("nat.previous_loss", DType::f64, {1}, &previous_loss_);
+  sums_ = std::bit_cast<EpochSums>(sums);
+  const auto finite = [](double value) { return std::isfinite(value); };
+  NAT_CHECK(std::all_of(sums.begin(), sums.end(), finite) && finite(previous_loss_) &&
+                sums_.images == static_cast<double>(step_in_epoch_ * options_.batch),
+            ErrorKind::checkpoint, "the newest checkpoint of ", folder_.path().string(),
+            " has sums that are not those of ", step_in_epoch_,
+            " steps; remove it to go on from the one before");
 }
 
 // Epochs that are trained once more get a row once more. The checkpoint cannot know the size of

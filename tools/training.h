@@ -55,6 +55,7 @@ class Training {
   void list_bad_pictures();
   void list_new_bad_pictures();
   void restore();
+  void read_counters(const Checkpoint& checkpoint);
   void forget_later_timing();
   void train_epoch(std::int64_t stop_after);
   std::int64_t steps_per_epoch() const;
