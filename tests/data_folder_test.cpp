@@ -126,10 +126,21 @@ TEST_CASE("pictures that are cut off are refused in every format") {
   CHECK_CONTAINS(decode_failure(cut(png(7, 5, pattern), 40)), "damaged");
   CHECK_CONTAINS(decode_failure({'B', 'M', 0, 0}), "damaged");
   CHECK_CONTAINS(decode_failure({}), "empty");
-  // A few bytes of the writer's own after the end marker are harmless.
+  // What the writer puts after the end marker, be it a film, is harmless: also half a second
+  // picture.
   Bytes trailed = jpeg;
   append(trailed, {0x7F, 0, 0});
   CHECK(decode(trailed).size == PictureSize{32, 8});
+  const Bytes half(jpeg.begin() + 67 + 2, jpeg.end() - 2);  // without the quantisation table
+  trailed.insert(trailed.end(), half.begin(), half.end());
+  trailed.resize(trailed.size() + 100'000, 0x55);
+  CHECK(decoded(trailed) == decoded(jpeg));
+  // An end marker inside a preview is none of the picture's.
+  Bytes with_preview(jpeg.begin(), jpeg.begin() + 2);
+  append(with_preview, {0xFF, 0xE1, 0, 6, 0xFF, 0xD8, 0xFF, 0xD9});
+  with_preview.insert(with_preview.end(), jpeg.begin() + 2, jpeg.end());
+  CHECK(decoded(with_preview) == decoded(jpeg));
+  CHECK_CONTAINS(decode_failure(cut(with_preview, 2)), "no end-of-image marker");
 }
 
 TEST_CASE("headers that claim too much are refused before decoding") {
@@ -162,6 +173,63 @@ TEST_CASE("a JPEG whose Huffman table lists too many codes is refused") {
   table[5 + 9] = 255;
   CHECK_CONTAINS(decode_failure(file), "damaged (a Huffman table of 522 codes)");
   CHECK_CONTAINS(message_of(ErrorKind::data, [&] { read_size(file); }), "Huffman table");
+}
+
+TEST_CASE("a JPEG scan that uses a table the file does not define is refused") {
+  const Bytes whole = gray_jpeg({200, 31, 128});
+  // Its segments in their order: marker, what a refusal says when the segment is missing.
+  const auto without = [&](int marker, int occurrence) {
+    auto at = whole.begin() + 2;
+    for (int seen = 0;; ++seen) {
+      while (at[1] != marker) at += 2 + (at[2] << 8 | at[3]);
+      if (seen == occurrence) break;
+      at += 2 + (at[2] << 8 | at[3]);
+    }
+    Bytes file(whole.begin(), at);
+    file.insert(file.end(), at + 2 + (at[2] << 8 | at[3]), whole.end());
+    return decode_failure(file);
+  };
+  CHECK_CONTAINS(without(0xDB, 0), "a scan uses quantisation table 0, which is not defined");
+  CHECK_CONTAINS(without(0xC4, 0), "a scan uses DC Huffman table 0, which is not defined");
+  CHECK_CONTAINS(without(0xC4, 1), "a scan uses AC Huffman table 0, which is not defined");
+  // A table that no scan needs may be missing.
+  const Picture picture = decode(gray_jpeg({200, 31, 128}, JpegKind::progressive));
+  for (int x = 0; x < 24; ++x) {
+    CHECK(picture.pixels[static_cast<std::size_t>(3 * x)] == (x < 8 ? 200 : x < 16 ? 31 : 128));
+  }
+}
+
+TEST_CASE(
+    "palette pictures: colours that the palette lacks are black, whatever was decoded before") {
+  Bytes every_colour, every_index, bright;
+  for (int i = 0; i < 256; ++i) {
+    append(every_colour, {i, 255 - i, 7 * i % 256});
+    append(every_index, {i});
+    append(bright, {250, 251, 252});
+  }
+  const Bytes few{200, 10, 20, 30, 210, 40};
+  const Bytes indices{0, 1, 2, 5, 255};
+  const Bytes expected{200, 10, 20, 30, 210, 40, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  decode(palette_png(bright, 16, every_index));
+  CHECK(decoded(palette_png(few, 5, indices)) == expected);
+  decode(palette_bmp(bright, 16, every_index));
+  CHECK(decoded(palette_bmp(few, 5, indices)) == expected);
+  decode(palette_bmp(bright, 16, every_index));
+  CHECK(decoded(palette_bmp(few, 5, indices, BmpHeader::os2)) == expected);
+
+  CHECK(decoded(palette_png(every_colour, 16, every_index)) == every_colour);
+  CHECK(decoded(palette_bmp(every_colour, 16, every_index)) == every_colour);
+  CHECK(decoded(palette_bmp(every_colour, 16, every_index, BmpHeader::os2)) == every_colour);
+}
+
+TEST_CASE("palette pictures without a palette are refused") {
+  CHECK_CONTAINS(decode_failure(palette_png({}, 2, {0, 0})), "damaged");
+  CHECK_CONTAINS(decode_failure(palette_bmp({}, 2, {0, 0})), "damaged (no palette)");
+  CHECK_CONTAINS(decode_failure(palette_bmp({}, 2, {0, 0}, BmpHeader::os2)),
+                 "damaged (no palette)");
+  Bytes early = palette_bmp({1, 2, 3}, 2, {0, 0});
+  early[10] = 20;  // the pixels begin inside the header
+  CHECK_CONTAINS(decode_failure(early), "damaged (no palette)");
 }
 
 TEST_CASE("formats that cannot be read are named") {
