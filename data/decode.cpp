@@ -29,7 +29,7 @@ void* bounded_realloc(void* memory, std::size_t size) {
 #define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
 #define STBI_NO_STDIO
-#define STBI_MAX_DIMENSIONS 30000
+#define STBI_MAX_DIMENSIONS 100000  // a side; our own limits are narrower, and say so
 #define STBI_MALLOC(size) bounded_calloc(size)
 #define STBI_REALLOC(memory, size) bounded_realloc(memory, size)
 #define STBI_FREE(memory) std::free(memory)
@@ -63,6 +63,8 @@ Kind sniff(const Bytes& file) {
                                                                 : "not a known picture";
   throw Error(ErrorKind::data, str(found, "; readable are JPEG, PNG, BMP and binary PGM/PPM"));
 }
+
+static_assert(kMaxPixels * kMaxAspect < std::int64_t{STBI_MAX_DIMENSIONS} * STBI_MAX_DIMENSIONS);
 
 void check_size(const PictureSize& size) {
   NAT_CHECK(size.width > 0 && size.height > 0, ErrorKind::data, "the header states a size of ",
@@ -195,6 +197,17 @@ std::uint32_t big_endian(const Bytes& file, std::size_t at) {
   std::uint32_t value = 0;
   for (std::size_t i = 0; i < 4; ++i) value = value << 8 | file[at + i];
   return value;
+}
+
+// Every PNG begins with its size; of one that is too large stb_image says only that it is unknown.
+void check_png_size(const Bytes& file) {
+  constexpr std::size_t kEnd = 24;
+  if (file.size() < kEnd || std::memcmp(file.data() + 12, "IHDR", 4) != 0) return;
+  const auto side = [&](std::size_t at) {
+    constexpr std::uint32_t kLargest = std::numeric_limits<int>::max();
+    return static_cast<int>(std::min(big_endian(file, at), kLargest));
+  };
+  check_size({side(16), side(20)});
 }
 
 std::int64_t little_endian(const Bytes& file, std::size_t at, std::size_t count) {
@@ -340,7 +353,8 @@ PictureSize size_by_stb(const Bytes& file) {
   NAT_CHECK(stbi_info_from_memory(file.data(), stb_length(file), &size.width, &size.height,
                                   &channels) == 1,
             ErrorKind::data, stb_reason());
-  size.height = std::abs(size.height);  // a BMP stored from top to bottom
+  constexpr int kLargest = std::numeric_limits<int>::max();
+  size.height = std::abs(std::max(size.height, -kLargest));  // a BMP stored from top to bottom
   check_size(size);
   return size;
 }
@@ -362,6 +376,7 @@ Picture decode_jpeg(const Bytes& file) {
 }
 
 Picture decode_png(const Bytes& file) {
+  check_png_size(file);
   size_by_stb(file);
   const std::size_t palette = png_palette(file);
   if (palette == 0) return decode_by_stb(file);
@@ -387,6 +402,7 @@ PictureSize read_size(const Bytes& file) {
     return size;
   }
   if (kind == Kind::jpeg) JpegWalk(file).reaches_end();  // for its errors
+  if (kind == Kind::png) check_png_size(file);
   return size_by_stb(file);
 }
 

@@ -163,6 +163,38 @@ TEST_CASE("headers that claim too much are refused before decoding") {
                  "PNM");
 }
 
+TEST_CASE("the size that a PNG or BMP claims is named, however large it is") {
+  Bytes picture = png(9, 4, pattern);
+  const auto claim = [&](std::uint32_t width, std::uint32_t height) {
+    Bytes sizes;
+    append_big_endian(sizes, width);
+    append_big_endian(sizes, height);
+    std::copy(sizes.begin(), sizes.end(), picture.begin() + 16);
+  };
+  claim(40'000, 40'000);
+  CHECK_CONTAINS(decode_failure(picture), "too large: 40000x40000 is above 100 million pixels");
+  claim(2'000'000'000, 9);
+  CHECK_CONTAINS(decode_failure(picture), "too large: 2000000000x9 is above 100 million pixels");
+  claim(60'000, 1'000);
+  CHECK_CONTAINS(decode_failure(picture), "too elongated: 60000x1000 is above 50:1");
+  claim(4'000'000'000, 9);
+  CHECK_CONTAINS(decode_failure(picture), "too large: 2147483647x9 is above");
+  claim(40'000, 2'000);
+  CHECK(read_size(picture) == PictureSize{40'000, 2'000});
+
+  const int width = 30'001, height = 601, row = (width + 7) / 8;
+  const Bytes rows(static_cast<std::size_t>(height) * (1 + row));
+  const Bytes wide =
+      png({.width = width, .height = height, .bits = 1, .colour_type = 0, .rows = rows});
+  CHECK(decode(wide).size == PictureSize{width, height});
+
+  // The height -2^31 has no positive counterpart.
+  Bytes lowest = bmp(4, 4, pattern);
+  std::fill(lowest.begin() + 22, lowest.begin() + 26, std::uint8_t{0});
+  lowest[25] = 0x80;
+  CHECK_CONTAINS(decode_failure(lowest), "too large: 4x2147483647");
+}
+
 TEST_CASE("a JPEG whose Huffman table lists too many codes is refused") {
   Bytes file = gray_jpeg({100});
   const Bytes marker{0xFF, 0xC4};
