@@ -386,6 +386,60 @@ TEST_CASE("links are followed once; pipes, dead links and link loops do no harm"
   CHECK(pictures->catalog().paths == std::vector<std::string>{"a/1.ppm", "a/2.ppm"});
 }
 
+TEST_CASE("a link inside a class folder takes no pictures from other classes") {
+  const TemporaryFolder folder;
+  folder.write("elsewhere/sub/e.ppm", ppm(4, 4, plain({9, 0, 0})));
+  const std::string root = folder.at("set/train");
+  for (const char* name : {"a/1.ppm", "b/2.ppm", "b/deep/3.ppm", "c/4.ppm"}) {
+    folder.write(std::string("set/train/") + name, ppm(4, 4, plain({1, 0, 0})));
+  }
+  folder.write("set/test/a/5.ppm", ppm(4, 4, plain({2, 0, 0})));
+  const std::vector<std::string> remarks = open_path(root)->catalog().remarks;
+  CHECK(remarks.empty());
+
+  const auto after_linking = [&](const std::string& target, const std::string& name) {
+    fs::create_directory_symlink(target, root + "/" + name);
+    const auto pictures = open_path(root);
+    fs::remove(root + "/" + name);
+    CHECK(pictures->catalog().paths ==
+          std::vector<std::string>{"a/1.ppm", "b/2.ppm", "b/deep/3.ppm", "c/4.ppm"});
+    CHECK(pictures->catalog().labels == std::vector<std::int32_t>{0, 1, 1, 2});
+    REQUIRE(pictures->catalog().remarks.size() == 1);
+    return pictures->catalog().remarks.front();
+  };
+  CHECK(after_linking("../b", "a/more") ==
+        "'a/more' is left out: its pictures are in the data set already");
+  for (const char* target : {".", "..", "../..", "/", "../b/deep", "../c"}) {
+    after_linking(target, "a/more");
+  }
+  after_linking("../a", "b/more");
+
+  // A class that is a link to another one stays empty, also where it comes first.
+  fs::create_directory_symlink("b", root + "/0");
+  const auto renamed = open_path(root);
+  CHECK(renamed->catalog().labels == std::vector<std::int32_t>{1, 2, 2, 3});
+  CHECK(renamed->catalog().remarks ==
+        std::vector<std::string>{"class '0' has no pictures",
+                                 "'0' is left out: its pictures are in the data set already"});
+  fs::remove(root + "/0");
+
+  // What belongs to no class is taken, once; hidden folders are looked at for a link alone.
+  fs::create_directory_symlink("../../../elsewhere", root + "/a/more");
+  folder.write("set/train/.store/6.ppm", ppm(4, 4, plain({3, 0, 0})));
+  fs::create_directory_symlink("../.store", root + "/c/store");
+  const auto more = open_path(root);
+  CHECK(more->catalog().paths == std::vector<std::string>{"a/1.ppm", "a/more/sub/e.ppm", "b/2.ppm",
+                                                          "b/deep/3.ppm", "c/4.ppm",
+                                                          "c/store/6.ppm"});
+  CHECK(more->catalog().labels == std::vector<std::int32_t>{0, 0, 1, 1, 2, 2});
+  CHECK(more->catalog().remarks.empty());
+  fs::create_directory_symlink("../../../elsewhere", root + "/c/more");
+  fs::create_directory_symlink("../a", root + "/c/next");
+  CHECK(open_path(root)->catalog().remarks ==
+        std::vector<std::string>{"'c/more' is left out: its pictures are in the data set already "
+                                 "(one of 2 such folders)"});
+}
+
 TEST_CASE("a bad picture keeps its id and is listed with its reason") {
   const TemporaryFolder folder;
   for (int i = 0; i < 4; ++i) {
