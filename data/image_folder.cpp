@@ -116,17 +116,17 @@ void check_same_classes(const std::string& path, const std::vector<std::string>&
 // ---- remarks ------------------------------------------------------------------------------------
 
 std::vector<std::string> remarks_on(const Scan& found) {
-  std::vector<std::int64_t> members(found.class_names.size());
-  for (const std::int32_t label : found.labels) ++members[static_cast<std::size_t>(label)];
   std::vector<std::string> remarks;
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    if (members[i] > 0) continue;
-    remarks.push_back(str("class '", printable(found.class_names[i]), "' has no pictures"));
-  }
   if (const std::size_t count = found.left_out.size(); count > 0) {
     remarks.push_back(str("'", printable(found.left_out.front()),
                           "' is left out: its pictures are in the data set already",
                           count == 1 ? "" : str(" (one of ", count, " such folders)")));
+  }
+  std::vector<std::int64_t> members(found.class_names.size());
+  for (const std::int32_t label : found.labels) ++members[static_cast<std::size_t>(label)];
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (members[i] > 0) continue;
+    remarks.push_back(str("class '", printable(found.class_names[i]), "' has no pictures"));
   }
   return remarks;
 }

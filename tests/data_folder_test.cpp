@@ -419,8 +419,8 @@ TEST_CASE("a link inside a class folder takes no pictures from other classes") {
   const auto renamed = open_path(root);
   CHECK(renamed->catalog().labels == std::vector<std::int32_t>{1, 2, 2, 3});
   CHECK(renamed->catalog().remarks ==
-        std::vector<std::string>{"class '0' has no pictures",
-                                 "'0' is left out: its pictures are in the data set already"});
+        std::vector<std::string>{"'0' is left out: its pictures are in the data set already",
+                                 "class '0' has no pictures"});
   fs::remove(root + "/0");
 
   // What belongs to no class is taken, once; hidden folders are looked at for a link alone.
