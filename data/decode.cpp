@@ -1,6 +1,7 @@
 #include "data/decode.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
@@ -11,10 +12,11 @@
 
 namespace {
 
-// stb_image grows its buffers with what a damaged file claims; this is the most one may take.
+// stb_image grows its buffers with what a damaged file claims; this is the most one may take. And
+// of such a file it reads what it has not written: zeros give the same pixels every time.
 constexpr std::size_t kMaxAllocation = std::size_t{1} << 30;
-void* bounded_malloc(std::size_t size) {
-  return size <= kMaxAllocation ? std::malloc(size) : nullptr;
+void* bounded_calloc(std::size_t size) {
+  return size <= kMaxAllocation ? std::calloc(size, 1) : nullptr;
 }
 void* bounded_realloc(void* memory, std::size_t size) {
   return size <= kMaxAllocation ? std::realloc(memory, size) : nullptr;
@@ -27,8 +29,8 @@ void* bounded_realloc(void* memory, std::size_t size) {
 #define STBI_ONLY_PNG
 #define STBI_ONLY_BMP
 #define STBI_NO_STDIO
-#define STBI_MAX_DIMENSIONS 30000
-#define STBI_MALLOC(size) bounded_malloc(size)
+#define STBI_MAX_DIMENSIONS 100000  // a side; our own limits are narrower, and say so
+#define STBI_MALLOC(size) bounded_calloc(size)
 #define STBI_REALLOC(memory, size) bounded_realloc(memory, size)
 #define STBI_FREE(memory) std::free(memory)
 #define STB_IMAGE_STATIC
@@ -62,6 +64,8 @@ Kind sniff(const Bytes& file) {
   throw Error(ErrorKind::data, str(found, "; readable are JPEG, PNG, BMP and binary PGM/PPM"));
 }
 
+static_assert(kMaxPixels * kMaxAspect < std::int64_t{STBI_MAX_DIMENSIONS} * STBI_MAX_DIMENSIONS);
+
 void check_size(const PictureSize& size) {
   NAT_CHECK(size.width > 0 && size.height > 0, ErrorKind::data, "the header states a size of ",
             size.width, "x", size.height);
@@ -80,64 +84,210 @@ std::string stb_reason() {
   return known ? str("damaged (", reason, ")") : "damaged";
 }
 
-// Newer versions of stb_image decode a cut-off JPEG to gray rows without an error: look for the
-// end-of-image marker, which a few writers follow by some bytes of their own.
-void check_jpeg_end(const Bytes& file) {
-  constexpr std::size_t kTail = 4096;
-  constexpr std::uint8_t kEnd[] = {0xFF, 0xD9};
-  const auto tail = file.end() - static_cast<std::ptrdiff_t>(std::min(kTail, file.size()));
-  NAT_CHECK(std::search(tail, file.end(), std::begin(kEnd), std::end(kEnd)) != file.end(),
-            ErrorKind::data, "cut off (no end-of-image marker)");
+// ---- what stb_image does not check --------------------------------------------------------------
+
+// A walk over the markers of a JPEG, in the way stb_image does it. Error{data} for
+//   - a Huffman table that lists more codes than fit: stb_image 2.27 writes out of bounds;
+//   - a scan that uses a table which nothing before it defines: stb_image decodes by an empty one.
+// A file that ends early is no error here; what it cuts off is not looked at.
+class JpegWalk {
+ public:
+  explicit JpegWalk(const Bytes& file) : file_(file) {}
+
+  // Whether the end marker was met: newer versions of stb_image decode a cut-off JPEG to gray rows
+  // without an error. What some writers put behind it, films and previews, is not looked at.
+  bool reaches_end() {
+    std::size_t at = 2;  // behind the start-of-image marker
+    for (;;) {
+      // Fill bytes and compressed data, in which FF is followed by 00 or a restart marker.
+      while (at < file_.size() && file_[at] != 0xFF) ++at;
+      while (at < file_.size() && file_[at] == 0xFF) ++at;
+      if (at >= file_.size()) return false;
+      const int marker = file_[at++];
+      if (marker == kEndOfImage) return true;
+      if (marker <= 1 || (marker >= 0xD0 && marker <= 0xD8)) continue;  // no segment follows
+      const std::size_t end = at + static_cast<std::size_t>(number(at));
+      segment(marker, at + 2, end);
+      at = std::max(at, end);
+    }
+  }
+
+ private:
+  static constexpr int kEndOfImage = 0xD9, kHuffmanTables = 0xC4, kQuantisers = 0xDB, kScan = 0xDA;
+  static constexpr int kFrames = 0xC0;  // baseline, sequential and (the third) progressive
+  static constexpr int kTables = 4;     // of each kind
+  using Defined = std::array<bool, kTables>;
+
+  int byte(std::size_t at) const { return at < file_.size() ? int{file_[at]} : 0; }
+  int number(std::size_t at) const { return byte(at) << 8 | byte(at + 1); }
+
+  void segment(int marker, std::size_t at, std::size_t end) {
+    if (marker == kHuffmanTables) return huffman_tables(at, end);
+    if (marker == kQuantisers) return quantisers(at, end);
+    if (marker == kScan && end <= file_.size()) return scan(at);
+    const bool frame_marker = marker >= kFrames && marker <= kFrames + 2;
+    if (frame_marker && frame_ == 0) {
+      frame_ = at;
+      progressive_ = marker == kFrames + 2;
+    }
+  }
+
+  void huffman_tables(std::size_t at, std::size_t end) {
+    constexpr std::size_t kCounts = 16;  // one a code length
+    constexpr int kMaxCodes = 256;
+    while (at < end) {
+      int codes = 0;
+      for (std::size_t i = 1; i <= kCounts; ++i) codes += byte(at + i);
+      NAT_CHECK(codes <= kMaxCodes, ErrorKind::data, "damaged (a Huffman table of ", codes,
+                " codes)");
+      define(byte(at) >> 4 == 0 ? dc_ : ac_, byte(at) & 15);
+      at += 1 + kCounts + static_cast<std::size_t>(codes);
+    }
+  }
+
+  void quantisers(std::size_t at, std::size_t end) {
+    while (at < end) {
+      define(quantisers_, byte(at) & 15);
+      at += byte(at) >> 4 == 0 ? 1 + 64 : 1 + 2 * 64;
+    }
+  }
+
+  // Count of components, then of each its name and its two Huffman tables, then the coefficients
+  // (first, last) and how many of their bits earlier scans had. A scan that is none stb_image
+  // refuses.
+  void scan(std::size_t at) const {
+    const int components = byte(at++);
+    const std::size_t tail = at + 2 * static_cast<std::size_t>(components);
+    const int first = byte(tail), bits_before = byte(tail + 2) >> 4;
+    const bool uses_dc = !progressive_ || (first == 0 && bits_before == 0);
+    const bool uses_ac = !progressive_ || first > 0;
+    for (; at < tail; at += 2) {
+      require(quantisers_, quantiser_of(byte(at)), "quantisation");
+      if (uses_dc) require(dc_, byte(at + 1) >> 4, "DC Huffman");
+      if (uses_ac) require(ac_, byte(at + 1) & 15, "AC Huffman");
+    }
+  }
+
+  // The frame: precision, height, width, count of components, then of each its name, its sampling
+  // and its quantisation table. kTables when there is no such component.
+  int quantiser_of(int component) const {
+    const int components = frame_ == 0 ? 0 : byte(frame_ + 5);
+    for (int i = 0; i < components; ++i) {
+      const std::size_t at = frame_ + 6 + 3 * static_cast<std::size_t>(i);
+      if (byte(at) == component) return byte(at + 2);
+    }
+    return kTables;
+  }
+
+  static void define(Defined& defined, int table) {
+    if (table < kTables) defined[static_cast<std::size_t>(table)] = true;
+  }
+  static void require(const Defined& defined, int table, const char* kind) {
+    NAT_CHECK(table >= kTables || defined[static_cast<std::size_t>(table)], ErrorKind::data,
+              "damaged (a scan uses ", kind, " table ", table, ", which is not defined)");
+  }
+
+  const Bytes& file_;
+  Defined dc_{}, ac_{}, quantisers_{};
+  std::size_t frame_ = 0;  // where the frame's segment is, behind its length
+  bool progressive_ = false;
+};
+
+std::uint32_t big_endian(const Bytes& file, std::size_t at) {
+  std::uint32_t value = 0;
+  for (std::size_t i = 0; i < 4; ++i) value = value << 8 | file[at + i];
+  return value;
 }
 
-// stb_image 2.27 writes out of bounds when a Huffman table lists more codes than fit. Tables may
-// stand between the scans: walk over all markers, in the way stb_image does.
-void check_jpeg_tables(const Bytes& file) {
-  constexpr std::uint8_t kHuffmanTables = 0xC4;
-  constexpr std::size_t kCounts = 16;  // one a code length
-  constexpr int kMaxCodes = 256;
-  const auto byte = [&](std::size_t at) { return at < file.size() ? int{file[at]} : 0; };
-  const auto is_bare = [](int marker) { return marker <= 1 || (marker >= 0xD0 && marker <= 0xD9); };
+// Every PNG begins with its size; of one that is too large stb_image says only that it is unknown.
+void check_png_size(const Bytes& file) {
+  constexpr std::size_t kEnd = 24;
+  if (file.size() < kEnd || std::memcmp(file.data() + 12, "IHDR", 4) != 0) return;
+  const auto side = [&](std::size_t at) {
+    constexpr std::uint32_t kLargest = std::numeric_limits<int>::max();
+    return static_cast<int>(std::min(big_endian(file, at), kLargest));
+  };
+  check_size({side(16), side(20)});
+}
 
-  std::size_t at = 2;  // behind the start-of-image marker
-  for (;;) {
-    // Fill bytes and compressed data, in which FF is followed by 00 or a restart marker.
-    while (at < file.size() && file[at] != 0xFF) ++at;
-    while (at < file.size() && file[at] == 0xFF) ++at;
-    if (at >= file.size()) return;
-    const int marker = file[at++];
-    if (is_bare(marker)) continue;
-    const std::size_t end = at + static_cast<std::size_t>(byte(at) << 8 | byte(at + 1));
-    if (marker == kHuffmanTables) {
-      for (std::size_t table = at + 2; table < end;) {
-        int codes = 0;
-        for (std::size_t i = 1; i <= kCounts; ++i) codes += byte(table + i);
-        NAT_CHECK(codes <= kMaxCodes, ErrorKind::data, "damaged (a Huffman table of ", codes,
-                  " codes)");
-        table += 1 + kCounts + static_cast<std::size_t>(codes);
-      }
-    }
-    at = std::max(at, end);
-  }
+std::int64_t little_endian(const Bytes& file, std::size_t at, std::size_t count) {
+  std::int64_t value = 0;
+  for (std::size_t i = 0; i < count; ++i) value |= std::int64_t{file[at + i]} << (8 * i);
+  return value;
+}
+
+// Of the file header, the picture header up to the bit depth, and the palette.
+struct Bmp {
+  bool os2 = false;
+  std::int64_t bits = 0, pixels = 0;   // a pixel; where they start
+  std::size_t palette = 0, entry = 0;  // where it starts, bytes a colour
+};
+
+Bmp read_bmp_header(const Bytes& file) {
+  constexpr std::size_t kHeader = 30;
+  NAT_CHECK(file.size() >= kHeader, ErrorKind::data, "cut off inside the header");
+  const std::int64_t length = little_endian(file, 14, 4);
+  Bmp bmp;
+  bmp.os2 = length == 12;
+  bmp.bits = little_endian(file, bmp.os2 ? 24 : 28, 2);
+  bmp.pixels = little_endian(file, 10, 4);
+  bmp.palette = static_cast<std::size_t>(14 + length);
+  bmp.entry = bmp.os2 ? 3 : 4;
+  return bmp;
 }
 
 // stb_image reads zeros past the end of a cut-off BMP without an error.
-void check_bmp_length(const Bytes& file, const PictureSize& size) {
-  const auto number = [&](std::size_t at, std::size_t count) {
-    std::int64_t value = 0;
-    for (std::size_t i = 0; i < count; ++i) value |= std::int64_t{file[at + i]} << (8 * i);
-    return value;
-  };
-  constexpr std::size_t kHeader = 30;  // up to the bit depth of every version
-  NAT_CHECK(file.size() >= kHeader, ErrorKind::data, "cut off inside the header");
-  const bool os2 = number(14, 4) == 12;
-  const std::int64_t bits = os2 ? number(24, 2) : number(28, 2);
-  const std::int64_t row = (size.width * bits + 31) / 32 * 4;
+void check_bmp_length(const Bytes& file, const Bmp& bmp, const PictureSize& size) {
+  const std::int64_t row = (size.width * bmp.bits + 31) / 32 * 4;
   constexpr std::int64_t kMissingPadding = 3;
   NAT_CHECK(
-      static_cast<std::int64_t>(file.size()) + kMissingPadding >= number(10, 4) + row * size.height,
+      static_cast<std::int64_t>(file.size()) + kMissingPadding >= bmp.pixels + row * size.height,
       ErrorKind::data, "cut off (fewer bytes than its size needs)");
 }
+
+// ---- short palettes -----------------------------------------------------------------------------
+
+// Indices beyond a palette are black. stb_image takes what lies on its stack, so it is given files
+// whose palettes are whole.
+constexpr std::size_t kColours = 256;
+
+// Where the first palette is, its length included; 0 when there is none.
+std::size_t png_palette(const Bytes& file) {
+  constexpr std::size_t kSignature = 8, kAround = 12;  // length, type and checksum of a chunk
+  for (std::size_t at = kSignature; at + kAround <= file.size();) {
+    if (std::memcmp(file.data() + at + 4, "PLTE", 4) == 0) return at;
+    at += kAround + big_endian(file, at);
+  }
+  return 0;
+}
+
+// A black palette in front of the first one, which then says what it has to say.
+Bytes with_whole_png_palette(const Bytes& file, std::size_t palette) {
+  constexpr std::uint8_t kStart[] = {0, 0, 3 * kColours >> 8, 0, 'P', 'L', 'T', 'E'};
+  Bytes whole = file;
+  const auto checksum =
+      whole.insert(whole.begin() + palette, 3 * kColours + 4, 0);  // not looked at
+  whole.insert(checksum, std::begin(kStart), std::end(kStart));
+  return whole;
+}
+
+// The palette ends where the pixels begin, but for stb_image that of OS/2 ends twelve bytes
+// earlier.
+Bytes with_whole_bmp_palette(const Bytes& file, const Bmp& bmp) {
+  const auto pixels = static_cast<std::size_t>(bmp.pixels);
+  NAT_CHECK(pixels >= bmp.palette + bmp.entry && pixels <= file.size(), ErrorKind::data,
+            "damaged (no palette)");
+  const std::size_t colours = std::min((pixels - bmp.palette) / bmp.entry, kColours);
+  Bytes whole(file.begin(), file.begin() + bmp.palette + colours * bmp.entry);
+  whole.resize(bmp.palette + kColours * bmp.entry + (bmp.os2 ? 12 : 0));
+  for (std::size_t i = 0; i < 4; ++i) {
+    whole[10 + i] = static_cast<std::uint8_t>(whole.size() >> (8 * i));
+  }
+  whole.insert(whole.end(), file.begin() + pixels, file.end());
+  return whole;
+}
+
+// ---- PNM ----------------------------------------------------------------------------------------
 
 // Binary PGM/PPM: "P5" or "P6", width, height, 255, one blank, then the bytes. '#' starts a
 // comment.
@@ -197,37 +347,77 @@ int stb_length(const Bytes& file) {
   return static_cast<int>(file.size());
 }
 
-}  // namespace
-
-PictureSize read_size(const Bytes& file) {
+PictureSize size_by_stb(const Bytes& file) {
   PictureSize size;
-  const Kind kind = sniff(file);
-  if (kind == Kind::jpeg) check_jpeg_tables(file);
-  if (kind == Kind::pnm) {
-    size = read_pnm_header(file).size;
-  } else {
-    int channels = 0;
-    NAT_CHECK(stbi_info_from_memory(file.data(), stb_length(file), &size.width, &size.height,
-                                    &channels) == 1,
-              ErrorKind::data, stb_reason());
-    size.height = std::abs(size.height);  // a BMP stored from top to bottom
-  }
+  int channels = 0;
+  NAT_CHECK(stbi_info_from_memory(file.data(), stb_length(file), &size.width, &size.height,
+                                  &channels) == 1,
+            ErrorKind::data, stb_reason());
+  constexpr int kLargest = std::numeric_limits<int>::max();
+  size.height = std::abs(std::max(size.height, -kLargest));  // a BMP stored from top to bottom
   check_size(size);
   return size;
 }
 
-Picture decode(const Bytes& file) {
-  const Kind kind = sniff(file);
-  if (kind == Kind::pnm) return decode_pnm(file);
-  const PictureSize claimed = read_size(file);
-  if (kind == Kind::jpeg) check_jpeg_end(file);
-  if (kind == Kind::bmp) check_bmp_length(file, claimed);
+Picture decode_by_stb(const Bytes& file) {
   PictureSize size;
   int channels = 0;
   std::uint8_t* pixels =
       stbi_load_from_memory(file.data(), stb_length(file), &size.width, &size.height, &channels, 3);
   NAT_CHECK(pixels != nullptr, ErrorKind::data, stb_reason());
   return {size, {pixels, [](std::uint8_t* p) { std::free(p); }}};
+}
+
+Picture decode_jpeg(const Bytes& file) {
+  const bool ends = JpegWalk(file).reaches_end();
+  size_by_stb(file);
+  NAT_CHECK(ends, ErrorKind::data, "cut off (no end-of-image marker)");
+  return decode_by_stb(file);
+}
+
+Picture decode_png(const Bytes& file) {
+  check_png_size(file);
+  size_by_stb(file);
+  const std::size_t palette = png_palette(file);
+  if (palette == 0) return decode_by_stb(file);
+  return decode_by_stb(with_whole_png_palette(file, palette));
+}
+
+Picture decode_bmp(const Bytes& file) {
+  const PictureSize size = size_by_stb(file);
+  const Bmp bmp = read_bmp_header(file);
+  check_bmp_length(file, bmp, size);
+  const bool has_palette = bmp.bits < 16;
+  if (!has_palette) return decode_by_stb(file);
+  return decode_by_stb(with_whole_bmp_palette(file, bmp));
+}
+
+}  // namespace
+
+PictureSize read_size(const Bytes& file) {
+  const Kind kind = sniff(file);
+  if (kind == Kind::pnm) {
+    const PictureSize size = read_pnm_header(file).size;
+    check_size(size);
+    return size;
+  }
+  if (kind == Kind::jpeg) JpegWalk(file).reaches_end();  // for its errors
+  if (kind == Kind::png) check_png_size(file);
+  return size_by_stb(file);
+}
+
+Picture decode(const Bytes& file) {
+  switch (sniff(file)) {
+    case Kind::jpeg:
+      return decode_jpeg(file);
+    case Kind::png:
+      return decode_png(file);
+    case Kind::bmp:
+      return decode_bmp(file);
+    case Kind::pnm:
+      break;
+  }
+  return decode_pnm(file);
 }
 
 }  // namespace nat::data

@@ -75,6 +75,11 @@ bool is_folder(const std::string& path) {
   return fs::is_directory(path, ignored);
 }
 
+bool is_link(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_symlink(path, ignored);
+}
+
 std::string join(const std::string& folder, const std::string& name) {
   if (folder.empty()) return name;
   return folder.back() == '/' ? folder + name : folder + "/" + name;
@@ -110,6 +115,14 @@ FolderIdentity folder_identity(const std::string& path) {
             ": cannot open the folder (", std::strerror(errno),
             "); check the path and its permissions");
   return {status.st_dev, status.st_ino};
+}
+
+std::string real_folder(const std::string& path) {
+  std::error_code error;
+  const fs::path real = fs::canonical(path, error);
+  NAT_CHECK(!error, ErrorKind::data, printable(path), ": cannot open the folder (", error.message(),
+            "); check the path and its permissions");
+  return real.string();
 }
 
 FileStart read_start(const std::string& path, std::int64_t limit) {

@@ -17,6 +17,7 @@ using Bytes = std::vector<std::uint8_t>;
 bool exists(const std::string& path);     // of any kind
 bool is_file(const std::string& path);    // a regular file, or a link to one
 bool is_folder(const std::string& path);  // a directory, or a link to one
+bool is_link(const std::string& path);
 std::string join(const std::string& folder, const std::string& name);
 
 // Names directly below a folder, each list sorted by bytes. Hidden names (".x") and whatever is
@@ -29,6 +30,9 @@ Listing list_folder(const std::string& path);
 // What tells two folders apart whatever their names: device and inode.
 using FolderIdentity = std::pair<std::uint64_t, std::uint64_t>;
 FolderIdentity folder_identity(const std::string& path);
+
+// The absolute path of a folder without links and dots. Error{data} when it cannot be opened.
+std::string real_folder(const std::string& path);
 
 // The first `limit` bytes of a regular file and its full size. Error{data} with the reason alone
 // (the caller knows the name).

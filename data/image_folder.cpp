@@ -28,26 +28,44 @@ struct Scan {
   std::vector<std::string> paths;  // relative to the root
   std::vector<std::int32_t> labels;
   std::vector<std::string> class_names;
+  std::vector<std::string> left_out;  // folders, relative to the root
 };
+
+// Does `path` lie in `folder` or is it that folder? Both without links.
+bool lies_in(const std::string& path, const std::string& folder) {
+  return join(path, "").starts_with(join(folder, ""));
+}
 
 class Walk {
  public:
-  explicit Walk(std::string root) : root_(std::move(root)) {}
+  explicit Walk(std::string root) : root_(std::move(root)), real_root_(real_folder(root_)) {}
 
-  // Appends the pictures at and below root/relative. A folder that was met before (a link back up,
-  // or a second link to it) is left out.
-  void collect(const std::string& relative, std::vector<std::string>& paths) {
+  // Appends the pictures at and below root/relative. A folder that belongs elsewhere is left out: a
+  // link back up, into another class, or to what another link leads to.
+  void collect(const std::string& relative, Scan& found) {
     const std::string folder = relative.empty() ? root_ : join(root_, relative);
-    if (!visited_.insert(folder_identity(folder)).second) return;
+    if (is_met_by_itself(folder) || !visited_.insert(folder_identity(folder)).second) {
+      found.left_out.push_back(relative);
+      return;
+    }
     const Listing listing = list_folder(folder);
     for (const std::string& file : listing.files) {
-      if (has_picture_name(file)) paths.push_back(join(relative, file));
+      if (has_picture_name(file)) found.paths.push_back(join(relative, file));
     }
-    for (const std::string& below : listing.folders) collect(join(relative, below), paths);
+    for (const std::string& below : listing.folders) collect(join(relative, below), found);
   }
 
  private:
-  std::string root_;
+  // Does a link lead to a folder that the walk comes to anyway, or to one that holds the root?
+  bool is_met_by_itself(const std::string& folder) const {
+    if (!is_link(folder) || folder == root_) return false;
+    const std::string real = real_folder(folder);
+    if (lies_in(real_root_, real)) return true;
+    const bool hidden = real.find("/.", real_root_.size()) != std::string::npos;
+    return lies_in(real, real_root_) && !hidden;
+  }
+
+  std::string root_, real_root_;
   std::set<FolderIdentity> visited_;
 };
 
@@ -61,12 +79,12 @@ Scan scan(const std::string& root) {
   Scan found;
   Walk walk(root);
   if (is_flat(top)) {
-    walk.collect("", found.paths);
+    walk.collect("", found);
     return found;
   }
   found.class_names = top.folders;
   for (std::size_t label = 0; label < top.folders.size(); ++label) {
-    walk.collect(top.folders[label], found.paths);
+    walk.collect(top.folders[label], found);
     found.labels.resize(found.paths.size(), static_cast<std::int32_t>(label));
   }
   return found;
@@ -98,9 +116,14 @@ void check_same_classes(const std::string& path, const std::vector<std::string>&
 // ---- remarks ------------------------------------------------------------------------------------
 
 std::vector<std::string> remarks_on(const Scan& found) {
+  std::vector<std::string> remarks;
+  if (const std::size_t count = found.left_out.size(); count > 0) {
+    remarks.push_back(str("'", printable(found.left_out.front()),
+                          "' is left out: its pictures are in the data set already",
+                          count == 1 ? "" : str(" (one of ", count, " such folders)")));
+  }
   std::vector<std::int64_t> members(found.class_names.size());
   for (const std::int32_t label : found.labels) ++members[static_cast<std::size_t>(label)];
-  std::vector<std::string> remarks;
   for (std::size_t i = 0; i < members.size(); ++i) {
     if (members[i] > 0) continue;
     remarks.push_back(str("class '", printable(found.class_names[i]), "' has no pictures"));

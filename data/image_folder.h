@@ -8,7 +8,8 @@
 // alone; otherwise PATH itself, which is then a training set. Test classes must be the training
 // classes. Names ending in .jpg .jpeg .png .bmp .ppm .pgm .tif .tiff .webp (any case) are taken;
 // those whose content cannot be decoded are listed as bad with the reason. Links are followed, each
-// folder once.
+// folder once: pictures that lie below root belong to the class in whose folder they lie, whatever
+// link leads there; what is left out for that is told in a remark.
 #pragma once
 
 #include <memory>

@@ -126,10 +126,21 @@ TEST_CASE("pictures that are cut off are refused in every format") {
   CHECK_CONTAINS(decode_failure(cut(png(7, 5, pattern), 40)), "damaged");
   CHECK_CONTAINS(decode_failure({'B', 'M', 0, 0}), "damaged");
   CHECK_CONTAINS(decode_failure({}), "empty");
-  // A few bytes of the writer's own after the end marker are harmless.
+  // What the writer puts after the end marker, be it a film, is harmless: also half a second
+  // picture.
   Bytes trailed = jpeg;
   append(trailed, {0x7F, 0, 0});
   CHECK(decode(trailed).size == PictureSize{32, 8});
+  const Bytes half(jpeg.begin() + 67 + 2, jpeg.end() - 2);  // without the quantisation table
+  trailed.insert(trailed.end(), half.begin(), half.end());
+  trailed.resize(trailed.size() + 100'000, 0x55);
+  CHECK(decoded(trailed) == decoded(jpeg));
+  // An end marker inside a preview is none of the picture's.
+  Bytes with_preview(jpeg.begin(), jpeg.begin() + 2);
+  append(with_preview, {0xFF, 0xE1, 0, 6, 0xFF, 0xD8, 0xFF, 0xD9});
+  with_preview.insert(with_preview.end(), jpeg.begin() + 2, jpeg.end());
+  CHECK(decoded(with_preview) == decoded(jpeg));
+  CHECK_CONTAINS(decode_failure(cut(with_preview, 2)), "no end-of-image marker");
 }
 
 TEST_CASE("headers that claim too much are refused before decoding") {
@@ -152,6 +163,38 @@ TEST_CASE("headers that claim too much are refused before decoding") {
                  "PNM");
 }
 
+TEST_CASE("the size that a PNG or BMP claims is named, however large it is") {
+  Bytes picture = png(9, 4, pattern);
+  const auto claim = [&](std::uint32_t width, std::uint32_t height) {
+    Bytes sizes;
+    append_big_endian(sizes, width);
+    append_big_endian(sizes, height);
+    std::copy(sizes.begin(), sizes.end(), picture.begin() + 16);
+  };
+  claim(40'000, 40'000);
+  CHECK_CONTAINS(decode_failure(picture), "too large: 40000x40000 is above 100 million pixels");
+  claim(2'000'000'000, 9);
+  CHECK_CONTAINS(decode_failure(picture), "too large: 2000000000x9 is above 100 million pixels");
+  claim(60'000, 1'000);
+  CHECK_CONTAINS(decode_failure(picture), "too elongated: 60000x1000 is above 50:1");
+  claim(4'000'000'000, 9);
+  CHECK_CONTAINS(decode_failure(picture), "too large: 2147483647x9 is above");
+  claim(40'000, 2'000);
+  CHECK(read_size(picture) == PictureSize{40'000, 2'000});
+
+  const int width = 30'001, height = 601, row = (width + 7) / 8;
+  const Bytes rows(static_cast<std::size_t>(height) * (1 + row));
+  const Bytes wide =
+      png({.width = width, .height = height, .bits = 1, .colour_type = 0, .rows = rows});
+  CHECK(decode(wide).size == PictureSize{width, height});
+
+  // The height -2^31 has no positive counterpart.
+  Bytes lowest = bmp(4, 4, pattern);
+  std::fill(lowest.begin() + 22, lowest.begin() + 26, std::uint8_t{0});
+  lowest[25] = 0x80;
+  CHECK_CONTAINS(decode_failure(lowest), "too large: 4x2147483647");
+}
+
 TEST_CASE("a JPEG whose Huffman table lists too many codes is refused") {
   Bytes file = gray_jpeg({100});
   const Bytes marker{0xFF, 0xC4};
@@ -162,6 +205,63 @@ TEST_CASE("a JPEG whose Huffman table lists too many codes is refused") {
   table[5 + 9] = 255;
   CHECK_CONTAINS(decode_failure(file), "damaged (a Huffman table of 522 codes)");
   CHECK_CONTAINS(message_of(ErrorKind::data, [&] { read_size(file); }), "Huffman table");
+}
+
+TEST_CASE("a JPEG scan that uses a table the file does not define is refused") {
+  const Bytes whole = gray_jpeg({200, 31, 128});
+  // Its segments in their order: marker, what a refusal says when the segment is missing.
+  const auto without = [&](int marker, int occurrence) {
+    auto at = whole.begin() + 2;
+    for (int seen = 0;; ++seen) {
+      while (at[1] != marker) at += 2 + (at[2] << 8 | at[3]);
+      if (seen == occurrence) break;
+      at += 2 + (at[2] << 8 | at[3]);
+    }
+    Bytes file(whole.begin(), at);
+    file.insert(file.end(), at + 2 + (at[2] << 8 | at[3]), whole.end());
+    return decode_failure(file);
+  };
+  CHECK_CONTAINS(without(0xDB, 0), "a scan uses quantisation table 0, which is not defined");
+  CHECK_CONTAINS(without(0xC4, 0), "a scan uses DC Huffman table 0, which is not defined");
+  CHECK_CONTAINS(without(0xC4, 1), "a scan uses AC Huffman table 0, which is not defined");
+  // A table that no scan needs may be missing.
+  const Picture picture = decode(gray_jpeg({200, 31, 128}, JpegKind::progressive));
+  for (int x = 0; x < 24; ++x) {
+    CHECK(picture.pixels[static_cast<std::size_t>(3 * x)] == (x < 8 ? 200 : x < 16 ? 31 : 128));
+  }
+}
+
+TEST_CASE(
+    "palette pictures: colours that the palette lacks are black, whatever was decoded before") {
+  Bytes every_colour, every_index, bright;
+  for (int i = 0; i < 256; ++i) {
+    append(every_colour, {i, 255 - i, 7 * i % 256});
+    append(every_index, {i});
+    append(bright, {250, 251, 252});
+  }
+  const Bytes few{200, 10, 20, 30, 210, 40};
+  const Bytes indices{0, 1, 2, 5, 255};
+  const Bytes expected{200, 10, 20, 30, 210, 40, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+  decode(palette_png(bright, 16, every_index));
+  CHECK(decoded(palette_png(few, 5, indices)) == expected);
+  decode(palette_bmp(bright, 16, every_index));
+  CHECK(decoded(palette_bmp(few, 5, indices)) == expected);
+  decode(palette_bmp(bright, 16, every_index));
+  CHECK(decoded(palette_bmp(few, 5, indices, BmpHeader::os2)) == expected);
+
+  CHECK(decoded(palette_png(every_colour, 16, every_index)) == every_colour);
+  CHECK(decoded(palette_bmp(every_colour, 16, every_index)) == every_colour);
+  CHECK(decoded(palette_bmp(every_colour, 16, every_index, BmpHeader::os2)) == every_colour);
+}
+
+TEST_CASE("palette pictures without a palette are refused") {
+  CHECK_CONTAINS(decode_failure(palette_png({}, 2, {0, 0})), "damaged");
+  CHECK_CONTAINS(decode_failure(palette_bmp({}, 2, {0, 0})), "damaged (no palette)");
+  CHECK_CONTAINS(decode_failure(palette_bmp({}, 2, {0, 0}, BmpHeader::os2)),
+                 "damaged (no palette)");
+  Bytes early = palette_bmp({1, 2, 3}, 2, {0, 0});
+  early[10] = 20;  // the pixels begin inside the header
+  CHECK_CONTAINS(decode_failure(early), "damaged (no palette)");
 }
 
 TEST_CASE("formats that cannot be read are named") {
@@ -284,6 +384,60 @@ TEST_CASE("links are followed once; pipes, dead links and link loops do no harm"
   // a/up leads back to the root and from there to a again, which counts only once.
   const auto pictures = open_path(folder.path());
   CHECK(pictures->catalog().paths == std::vector<std::string>{"a/1.ppm", "a/2.ppm"});
+}
+
+TEST_CASE("a link inside a class folder takes no pictures from other classes") {
+  const TemporaryFolder folder;
+  folder.write("elsewhere/sub/e.ppm", ppm(4, 4, plain({9, 0, 0})));
+  const std::string root = folder.at("set/train");
+  for (const char* name : {"a/1.ppm", "b/2.ppm", "b/deep/3.ppm", "c/4.ppm"}) {
+    folder.write(std::string("set/train/") + name, ppm(4, 4, plain({1, 0, 0})));
+  }
+  folder.write("set/test/a/5.ppm", ppm(4, 4, plain({2, 0, 0})));
+  const std::vector<std::string> remarks = open_path(root)->catalog().remarks;
+  CHECK(remarks.empty());
+
+  const auto after_linking = [&](const std::string& target, const std::string& name) {
+    fs::create_directory_symlink(target, root + "/" + name);
+    const auto pictures = open_path(root);
+    fs::remove(root + "/" + name);
+    CHECK(pictures->catalog().paths ==
+          std::vector<std::string>{"a/1.ppm", "b/2.ppm", "b/deep/3.ppm", "c/4.ppm"});
+    CHECK(pictures->catalog().labels == std::vector<std::int32_t>{0, 1, 1, 2});
+    REQUIRE(pictures->catalog().remarks.size() == 1);
+    return pictures->catalog().remarks.front();
+  };
+  CHECK(after_linking("../b", "a/more") ==
+        "'a/more' is left out: its pictures are in the data set already");
+  for (const char* target : {".", "..", "../..", "/", "../b/deep", "../c"}) {
+    after_linking(target, "a/more");
+  }
+  after_linking("../a", "b/more");
+
+  // A class that is a link to another one stays empty, also where it comes first.
+  fs::create_directory_symlink("b", root + "/0");
+  const auto renamed = open_path(root);
+  CHECK(renamed->catalog().labels == std::vector<std::int32_t>{1, 2, 2, 3});
+  CHECK(renamed->catalog().remarks ==
+        std::vector<std::string>{"'0' is left out: its pictures are in the data set already",
+                                 "class '0' has no pictures"});
+  fs::remove(root + "/0");
+
+  // What belongs to no class is taken, once; hidden folders are looked at for a link alone.
+  fs::create_directory_symlink("../../../elsewhere", root + "/a/more");
+  folder.write("set/train/.store/6.ppm", ppm(4, 4, plain({3, 0, 0})));
+  fs::create_directory_symlink("../.store", root + "/c/store");
+  const auto more = open_path(root);
+  CHECK(more->catalog().paths == std::vector<std::string>{"a/1.ppm", "a/more/sub/e.ppm", "b/2.ppm",
+                                                          "b/deep/3.ppm", "c/4.ppm",
+                                                          "c/store/6.ppm"});
+  CHECK(more->catalog().labels == std::vector<std::int32_t>{0, 0, 1, 1, 2, 2});
+  CHECK(more->catalog().remarks.empty());
+  fs::create_directory_symlink("../../../elsewhere", root + "/c/more");
+  fs::create_directory_symlink("../a", root + "/c/next");
+  CHECK(open_path(root)->catalog().remarks ==
+        std::vector<std::string>{"'c/more' is left out: its pictures are in the data set already "
+                                 "(one of 2 such folders)"});
 }
 
 TEST_CASE("a bad picture keeps its id and is listed with its reason") {

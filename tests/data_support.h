@@ -147,8 +147,16 @@ inline Bytes bmp(int width, int height, const Painter& paint) {
   return bytes;
 }
 
-// 8-bit RGB, one zlib stream.
-inline Bytes png(int width, int height, const Painter& paint) {
+// A PNG whose rows are given as the file has them, each behind the number of its filter. The
+// palette is left out when it is empty.
+struct PngParts {
+  int width = 0, height = 0;
+  int bits = 8, colour_type = 2;  // 0 gray, 2 RGB, 3 palette
+  Bytes palette = {};
+  Bytes rows = {};
+};
+
+inline Bytes png(const PngParts& parts) {
   Bytes bytes{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
   const auto chunk = [&](const std::string& type, const Bytes& data) {
     append_big_endian(bytes, static_cast<std::uint32_t>(data.size()));
@@ -159,10 +167,22 @@ inline Bytes png(int width, int height, const Painter& paint) {
         bytes, static_cast<std::uint32_t>(crc32_z(0, bytes.data() + begin, bytes.size() - begin)));
   };
   Bytes header;
-  append_big_endian(header, static_cast<std::uint32_t>(width));
-  append_big_endian(header, static_cast<std::uint32_t>(height));
-  append(header, {8, 2, 0, 0, 0});
+  append_big_endian(header, static_cast<std::uint32_t>(parts.width));
+  append_big_endian(header, static_cast<std::uint32_t>(parts.height));
+  append(header, {parts.bits, parts.colour_type, 0, 0, 0});
   chunk("IHDR", header);
+  if (!parts.palette.empty()) chunk("PLTE", parts.palette);
+  uLongf length = compressBound(parts.rows.size());
+  Bytes packed(length);
+  REQUIRE(compress(packed.data(), &length, parts.rows.data(), parts.rows.size()) == Z_OK);
+  packed.resize(length);
+  chunk("IDAT", packed);
+  chunk("IEND", {});
+  return bytes;
+}
+
+// 8-bit RGB.
+inline Bytes png(int width, int height, const Painter& paint) {
   Bytes rows;
   for (int y = 0; y < height; ++y) {
     rows.push_back(0);  // no filter
@@ -171,29 +191,70 @@ inline Bytes png(int width, int height, const Painter& paint) {
       append(rows, {colour[0], colour[1], colour[2]});
     }
   }
-  uLongf length = compressBound(rows.size());
-  Bytes packed(length);
-  REQUIRE(compress(packed.data(), &length, rows.data(), rows.size()) == Z_OK);
-  packed.resize(length);
-  chunk("IDAT", packed);
-  chunk("IEND", {});
+  return png({.width = width, .height = height, .rows = rows});
+}
+
+// Palette indices, row by row from the top. The palette is RGB and may be shorter than they need.
+inline Bytes palette_png(const Bytes& palette, int width, const Bytes& indices) {
+  const int height = static_cast<int>(indices.size()) / width;
+  Bytes rows;
+  for (int y = 0; y < height; ++y) {
+    rows.push_back(0);  // no filter
+    rows.insert(rows.end(), indices.begin() + y * width, indices.begin() + (y + 1) * width);
+  }
+  return png(
+      {.width = width, .height = height, .colour_type = 3, .palette = palette, .rows = rows});
+}
+
+// The same with 8 bits a pixel and either header: that of OS/2 is shorter, and so are its colours.
+enum class BmpHeader { windows, os2 };
+inline Bytes palette_bmp(const Bytes& palette, int width, const Bytes& indices,
+                         BmpHeader version = BmpHeader::windows) {
+  const bool os2 = version == BmpHeader::os2;
+  const int height = static_cast<int>(indices.size()) / width, row = (width + 3) / 4 * 4;
+  const int colours = static_cast<int>(palette.size()) / 3;
+  const int offset = 14 + (os2 ? 12 + 3 * colours : 40 + 4 * colours);
+  Bytes bytes{'B', 'M'};
+  append_little_endian(bytes, static_cast<std::uint32_t>(offset + row * height), 4);
+  append_little_endian(bytes, 0, 4);
+  append_little_endian(bytes, static_cast<std::uint32_t>(offset), 4);
+  append_little_endian(bytes, os2 ? 12 : 40, 4);
+  append_little_endian(bytes, static_cast<std::uint32_t>(width), os2 ? 2 : 4);
+  append_little_endian(bytes, static_cast<std::uint32_t>(height), os2 ? 2 : 4);
+  append_little_endian(bytes, 1, 2);
+  append_little_endian(bytes, 8, 2);
+  if (!os2) bytes.resize(54);
+  for (auto colour = palette.begin(); colour != palette.end(); colour += 3) {
+    append(bytes, {colour[2], colour[1], colour[0]});
+    if (!os2) bytes.push_back(0);
+  }
+  for (int y = height - 1; y >= 0; --y) {
+    bytes.insert(bytes.end(), indices.begin() + y * width, indices.begin() + (y + 1) * width);
+    bytes.resize(bytes.size() + static_cast<std::size_t>(row - width));
+  }
   return bytes;
 }
 
 // A baseline gray JPEG of one 8x8 block a level, side by side; exact, because a flat block has only
-// a DC coefficient and the quantiser is 8: pixel = DC * 8 / 8 + 128.
-inline Bytes gray_jpeg(const std::vector<int>& levels) {
+// a DC coefficient and the quantiser is 8: pixel = DC * 8 / 8 + 128. Or a progressive one whose
+// only scan is that of the DC coefficients, which takes no table for the others.
+enum class JpegKind { baseline, progressive };
+inline Bytes gray_jpeg(const std::vector<int>& levels, JpegKind kind = JpegKind::baseline) {
+  const bool progressive = kind == JpegKind::progressive;
   const int width = 8 * static_cast<int>(levels.size());
   Bytes bytes;
   append(bytes, {0xFF, 0xD8});
   append(bytes, {0xFF, 0xDB, 0, 67, 0});  // quantisation table 0
   bytes.resize(bytes.size() + 64, 8);
-  append(bytes, {0xFF, 0xC0, 0, 11, 8, 0, 8, width >> 8, width & 255, 1, 1, 0x11, 0});
+  const int frame = progressive ? 0xC2 : 0xC0;
+  append(bytes, {0xFF, frame, 0, 11, 8, 0, 8, width >> 8, width & 255, 1, 1, 0x11, 0});
   // DC codes: the 12 size categories, four bits each. AC: end of block = "0".
   append(bytes, {0xFF, 0xC4, 0, 31, 0x00, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
   append(bytes, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11});
-  append(bytes, {0xFF, 0xC4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
-  append(bytes, {0xFF, 0xDA, 0, 8, 1, 1, 0x00, 0, 63, 0});
+  if (!progressive) {
+    append(bytes, {0xFF, 0xC4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+  }
+  append(bytes, {0xFF, 0xDA, 0, 8, 1, 1, 0x00, 0, progressive ? 0 : 63, 0});
   std::string bits;
   const auto put = [&](int value, int count) {
     for (int i = count - 1; i >= 0; --i) bits += ((value >> i) & 1) != 0 ? '1' : '0';
@@ -206,7 +267,7 @@ inline Bytes gray_jpeg(const std::vector<int>& levels) {
     while ((std::abs(difference) >> category) != 0) ++category;
     put(category, 4);
     put(difference >= 0 ? difference : difference + (1 << category) - 1, category);
-    put(0, 1);
+    if (!progressive) put(0, 1);
   }
   while (bits.size() % 8 != 0) bits += '1';
   for (std::size_t i = 0; i < bits.size(); i += 8) {

@@ -58,6 +58,35 @@ TEST_CASE("pictures that cannot be read are counted, listed and left out of ever
   CHECK(nlohmann::json::parse(embedded.out).at("pictures").get<int>() == 80);
 }
 
+TEST_CASE("train and eval tell what is odd about a folder of pictures") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), run = workspace.at("run");
+  std::filesystem::create_directory_symlink("../striped", data + "/train/dark/more");
+  for (int i = 0; i < 7; ++i) {
+    for (const char* split : {"/train/", "/test/"}) {
+      std::filesystem::create_directory(data + split + "none" + std::to_string(i));
+    }
+  }
+  const Outcome trained = nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"}));
+  REQUIRE_MESSAGE(trained.code == 0, trained.err);
+  CAPTURE(trained.err);
+  CHECK(trained.err.find("\nremark: 'dark/more' is left out") != std::string::npos);
+  CHECK(trained.err.find("\nremark: class 'none3' has no pictures\n") != std::string::npos);
+  CHECK(trained.err.find("'none4'") == std::string::npos);
+  CHECK(trained.err.find("\nremark: and 3 more, which 'nat inspect' lists") != std::string::npos);
+
+  for (int i = 1; i < 7; ++i) {
+    std::filesystem::remove(data + "/train/none" + std::to_string(i));
+    std::filesystem::remove(data + "/test/none" + std::to_string(i));
+  }
+  const Outcome judged = nat::tools::nat(workspace, {"eval", "knn", run, "--k", "5"});
+  REQUIRE_MESSAGE(judged.code == 0, judged.err);
+  CAPTURE(judged.err);
+  CHECK(judged.err.find("training pictures: class 'none0' has no pictures") != std::string::npos);
+  CHECK(judged.err.find("training pictures: 'dark/more' is left out") != std::string::npos);
+  CHECK(judged.err.find("test pictures: class 'none0' has no pictures") != std::string::npos);
+}
+
 TEST_CASE("--knn-every refuses what it cannot judge by before an epoch is trained") {
   const Workspace workspace;
   const std::string data = make_folder(workspace), run = workspace.at("run");

@@ -220,7 +220,7 @@ bool asks_for(const JudgeOptions& judging, const std::string& measure) {
   return std::find(asked.begin(), asked.end(), measure) != asked.end();
 }
 
-// Takes what these pictures do not allow out of `judging`, and says why.
+// Takes what these pictures do not allow out of `judging`; says why, and what else is odd.
 std::string leave_out(const Options& options, const data::Dataset& train, const data::Dataset& test,
                       JudgeOptions& judging) {
   std::string remark;
@@ -228,6 +228,8 @@ std::string leave_out(const Options& options, const data::Dataset& train, const 
     if (!reason.empty()) remark += (remark.empty() ? "" : "; ") + reason;
     return !reason.empty();
   };
+  for (const std::string& odd : few_remarks(train)) note("training pictures: " + odd);
+  for (const std::string& odd : few_remarks(test)) note("test pictures: " + odd);
   if (judging.labels > 0) note(without_label(train));
   if (asks_for(judging, "linear_1k") && note(too_few_labels(train))) {
     std::erase(judging.measures, "linear_1k");

@@ -1,7 +1,6 @@
 #include "tools/left_out.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "kernels/check.h"
 #include "nat/evaluate/retrieval.h"
@@ -38,6 +37,16 @@ std::string names_of(const data::Dataset& pictures, IsMissing&& is_missing) {
 }
 
 }  // namespace
+
+std::vector<std::string> few_remarks(const data::Dataset& pictures) {
+  constexpr std::size_t kMost = 5;
+  std::vector<std::string> remarks = pictures.catalog().remarks;
+  if (const std::size_t count = remarks.size(); count > kMost) {
+    remarks.resize(kMost);
+    remarks.push_back(str("and ", count - kMost, " more, which 'nat inspect' lists"));
+  }
+  return remarks;
+}
 
 std::string too_few_labels(const data::Dataset& train) {
   const std::vector<std::int64_t> count = class_sizes(train);

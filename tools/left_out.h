@@ -1,14 +1,18 @@
 // What a judge has to leave out on some pictures, and why: one clause for the user, empty when
-// nothing is left out.
+// nothing is left out. And what opening them found odd.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "data/dataset.h"
 
 namespace nat::tools {
 
 constexpr int kFewLabels = 1000;  // of linear_1k
+
+// The first remarks of the catalog, one clause each; the last one says how many more there are.
+std::vector<std::string> few_remarks(const data::Dataset& pictures);
 
 // Training pictures that cannot give balanced subsets of kFewLabels.
 std::string too_few_labels(const data::Dataset& train);
