@@ -223,7 +223,7 @@ TEST_CASE("pictures with several labels are judged by the mean of average precis
   REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);
   const std::string page = read_file(run + "/report.html");
   for (const char* text : {"<h3>The whole network, trained with labels</h3>", "mAP, 11 recalls",
-                           "Note: the mean leaves out ghost", "loss = logistic"}) {
+                           "the mean leaves out ghost", "loss = logistic"}) {
     CAPTURE(text);
     CHECK(page.find(text) != std::string::npos);
   }
