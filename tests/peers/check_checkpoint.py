@@ -18,16 +18,10 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-SKIPPED = 77
-LAYERS = ("conv", "fc", "embedding")
+from comparison import LAYERS, compare, skip
+
 # State of the training that is no part of the network.
 OTHER_STATE = ("momentum.", "nat.")
-
-
-def skip(reason):
-    print(f"skipped: {reason}")
-    sys.exit(SKIPPED)
-
 
 try:
     import numpy as np
@@ -94,26 +88,6 @@ def compute_features(network, inputs, batch=64):
     with torch.inference_mode():
         parts = [network.taps(part) for part in torch.from_numpy(inputs).split(batch)]
     return {layer: torch.cat([part[layer] for part in parts]).numpy() for layer in LAYERS}
-
-
-def compare(ours, theirs, tolerance):
-    """Prints the errors by layer; True when all are within the tolerance."""
-    equal = True
-    print("layer      columns  largest feature  max error   relative")
-    for layer in LAYERS:
-        if ours[layer].shape != theirs[layer].shape:
-            print(f"{layer:<10} shapes {ours[layer].shape} and {theirs[layer].shape} differ")
-            equal = False
-            continue
-        scale = np.abs(theirs[layer]).max()
-        error = np.abs(ours[layer] - theirs[layer]).max()
-        print(
-            f"{layer:<10} {ours[layer].shape[1]:>7} {scale:>16.4f} {error:>10.2e} "
-            f"{error / scale:>10.2e}"
-        )
-        # A comparison with NaN is false, so that NaN counts as different; so do features of zero.
-        equal &= bool(error <= tolerance * scale and scale > 0)
-    return equal
 
 
 def main():

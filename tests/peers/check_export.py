@@ -18,14 +18,7 @@ import time
 import tomllib
 from pathlib import Path
 
-SKIPPED = 77
-LAYERS = ("conv", "fc", "embedding")
-
-
-def skip(reason):
-    print(f"skipped: {reason}")
-    sys.exit(SKIPPED)
-
+from comparison import LAYERS, compare, skip
 
 try:
     import numpy as np
@@ -82,21 +75,6 @@ def run_model(session, pictures, batch):
     return {layer: np.concatenate(rows) for layer, rows in zip(LAYERS, zip(*parts))}
 
 
-def compare(ours, theirs, tolerance):
-    """Prints the errors by layer; True when all are within the tolerance."""
-    equal = True
-    for layer in LAYERS:
-        scale = np.abs(theirs[layer]).max()
-        error = np.abs(ours[layer] - theirs[layer]).max()
-        print(
-            f"{layer:<10} {ours[layer].shape[1]:>7} {scale:>16.4f} {error:>10.2e} "
-            f"{error / scale:>10.2e}"
-        )
-        # A comparison with NaN is false, so that NaN counts as different; so do features of zero.
-        equal &= bool(error <= tolerance * scale and scale > 0)
-    return equal
-
-
 def main():
     arguments = parse_arguments()
     config = tomllib.loads((arguments.run / "config.toml").read_text())
@@ -118,7 +96,6 @@ def main():
         f"{len(model):,} bytes, operator set {onnx.load_from_string(model).opset_import[0].version}, "
         f"ONNX Runtime {onnxruntime.__version__}; {len(inputs)} test pictures"
     )
-    print("layer      columns  largest feature  max error   relative")
     equal = True
     for unit, scaled in (("bytes", inputs), ("parts of 1", inputs / np.float32(255))):
         run_model(session, scaled[: arguments.batch], arguments.batch)
