@@ -96,6 +96,9 @@ class Dataset {
   // be unreadable becomes mid-grey, for good, and is listed in bad_pictures().
   virtual void read_window(std::int32_t id, int left, int top, std::uint8_t* out) const = 0;
 
+  // Copies all of extent(id) into out, the same pixels as windows of it.
+  virtual void read_whole(std::int32_t id, std::uint8_t* out) const;
+
   // The middle window.
   void read(std::int32_t id, std::uint8_t* out) const;
 

@@ -155,6 +155,33 @@ Bytes read_all(const std::string& path) {
   return std::move(whole.bytes);
 }
 
+RandomAccessFile::RandomAccessFile(const std::string& path)
+    : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+  struct stat status {};
+  const bool is_open = descriptor_ >= 0 && ::fstat(descriptor_, &status) == 0;
+  const char* reason = is_open ? "not a regular file" : std::strerror(errno);
+  if (!is_open || !S_ISREG(status.st_mode)) {
+    if (descriptor_ >= 0) ::close(descriptor_);
+    throw Error(ErrorKind::data, str(printable(path), ": cannot be opened (", reason,
+                                     "); check the path and its permissions"));
+  }
+  size_ = status.st_size;
+}
+
+RandomAccessFile::~RandomAccessFile() { ::close(descriptor_); }
+
+void RandomAccessFile::read(std::int64_t offset, void* out, std::size_t count) const {
+  auto* bytes = static_cast<std::uint8_t*>(out);
+  for (std::size_t filled = 0; filled < count;) {
+    const ssize_t got = ::pread(descriptor_, bytes + filled, count - filled,
+                                offset + static_cast<std::int64_t>(filled));
+    if (got < 0 && errno == EINTR) continue;
+    NAT_CHECK(got >= 0, ErrorKind::data, "cannot be read (", std::strerror(errno), ")");
+    NAT_CHECK(got > 0, ErrorKind::data, "the file became shorter");
+    filled += static_cast<std::size_t>(got);
+  }
+}
+
 struct GzReader::State {
   gzFile file = nullptr;
 };

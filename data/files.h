@@ -43,6 +43,23 @@ struct FileStart {
 FileStart read_start(const std::string& path, std::int64_t limit);
 Bytes read_all(const std::string& path);
 
+// A regular file that is read at any place, by any number of threads. Error{data}: the constructor
+// names the file, read() gives the reason alone.
+class RandomAccessFile {
+ public:
+  explicit RandomAccessFile(const std::string& path);
+  ~RandomAccessFile();
+  RandomAccessFile(const RandomAccessFile&) = delete;
+  RandomAccessFile& operator=(const RandomAccessFile&) = delete;
+
+  std::int64_t size() const { return size_; }  // when it was opened
+  void read(std::int64_t offset, void* out, std::size_t count) const;
+
+ private:
+  int descriptor_ = -1;
+  std::int64_t size_ = 0;
+};
+
 // Sequential reader of a plain or gzip-compressed file.
 class GzReader {
  public:

@@ -10,6 +10,7 @@
 #include "data/files.h"
 #include "data/idx.h"
 #include "data/image_folder.h"
+#include "data/packed.h"
 #include "data/store.h"
 #include "data/voc.h"
 #include "kernels/check.h"
@@ -17,8 +18,8 @@
 namespace nat::data {
 namespace {
 
-constexpr std::array kFormats{Format::idx, Format::cifar10, Format::cifar100, Format::folder,
-                              Format::voc};
+constexpr std::array kFormats{Format::idx,    Format::cifar10, Format::cifar100,
+                              Format::folder, Format::voc,     Format::packed};
 
 // "mnist:PATH" is a mistyped format, "a/b:c" and "C" are not.
 std::string unknown_prefix(const std::string& text) {
@@ -42,6 +43,7 @@ Format detect(const std::string& path) {
   }
   // open_cifar has the right message for the pickled version.
   if (looks_like_pickled_cifar(path)) return Format::cifar10;
+  if (looks_like_packed(path)) return Format::packed;
   return looks_like_voc(path) ? Format::voc : Format::folder;
 }
 
@@ -51,10 +53,12 @@ bool fits_memory(const Dataset& pictures, const OpenOptions& options) {
   return pictures.size() * pictures.shape().bytes() <= options.memory_limit;
 }
 
-// Of either format, folder or voc.
+// Of a format whose pictures are files of their own, or were.
 std::unique_ptr<Dataset> open_files(const DatasetSpec& spec, Split split, std::int64_t limit,
                                     const OpenOptions& options) {
-  const auto open = spec.format == Format::voc ? open_voc : open_image_folder;
+  const auto open = spec.format == Format::voc      ? open_voc
+                    : spec.format == Format::packed ? open_packed
+                                                    : open_image_folder;
   std::unique_ptr<Dataset> pictures = open(spec.path, split,
                                            {.picture_size = options.picture_size,
                                             .limit = limit,
@@ -82,6 +86,8 @@ const char* name(Format format) {
       return "folder";
     case Format::voc:
       return "voc";
+    case Format::packed:
+      return "packed";
   }
   return "";
 }
@@ -106,7 +112,8 @@ DatasetSpec parse_spec(const std::string& text) {
   }
   const std::string prefix = unknown_prefix(text);
   NAT_CHECK(prefix.empty(), ErrorKind::usage, "data set: unknown format '", printable(prefix),
-            "' in '", printable(text), "'; use idx:, cifar10:, cifar100:, folder: or voc:");
+            "' in '", printable(text),
+            "'; use idx:, cifar10:, cifar100:, folder:, voc: or packed:");
   require(text);
   return {detect(text), text};
 }
@@ -131,6 +138,8 @@ bool has_split(const DatasetSpec& spec, Split split) {
       return image_folder_has_split(spec.path, split);
     case Format::voc:
       return voc_has_split(spec.path, split);
+    case Format::packed:
+      return packed_has_split(spec.path, split);
   }
   return false;
 }
@@ -151,6 +160,7 @@ std::unique_ptr<Dataset> open_dataset(const DatasetSpec& spec, Split split,
       return open_cifar(spec.path, spec.format, split, limit);
     case Format::folder:
     case Format::voc:
+    case Format::packed:
       break;
   }
   return open_files(spec, split, limit, options);

@@ -1,13 +1,13 @@
 #include "data/picture_files.h"
 
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 
 #include "data/decode.h"
 #include "data/files.h"
 #include "data/parallel.h"
 #include "data/resize.h"
+#include "data/scaled_pictures.h"
 #include "kernels/check.h"
 
 namespace nat::data {
@@ -84,98 +84,36 @@ int typical_short_side(const std::vector<Header>& headers) {
 
 // ---- the data set -------------------------------------------------------------------------------
 
-class PictureFiles : public Dataset {
+class PictureFiles : public ScaledPictures {
  public:
   PictureFiles(Catalog catalog, std::string root, std::vector<BadPicture> bad,
                const PictureFileOptions& options)
-      : Dataset(std::move(catalog), std::move(bad)),
-        root_(std::move(root)),
-        max_bad_percent_(options.max_bad_percent) {
-    for (const Quarantined& picture : options.quarantined) {
-      if (picture.id < size()) quarantine(picture.id, picture.reason);
-    }
-  }
-
-  PictureShape extent(std::int32_t id) const override {
-    const PictureSize native = size_of(id);
-    if (native.width == 0) return shape();  // a bad picture
-    const PictureSize resized = resized_size(native, shape().height);
-    return {resized.height, resized.width, shape().channels};
-  }
-
-  void read_window(std::int32_t id, int left, int top, std::uint8_t* out) const override {
-    constexpr int kMidGrey = 128;
-    std::memset(out, kMidGrey, static_cast<std::size_t>(shape().bytes()));
-    if (is_bad(id)) return;
-    try {
-      const std::string& path = catalog().paths[static_cast<std::size_t>(id)];
-      const Picture picture = decode(read_all(join(root_, path)));
-      NAT_CHECK(picture.size == size_of(id), ErrorKind::data, "changed while it was in use");
-      const int side = shape().height;
-      resize_window(picture.pixels.get(), picture.size, resized_size(picture.size, side), left, top,
-                    side, out);
-      return;
-    } catch (const Error& error) {
-      quarantine(id, error.what());
-    }
-    check_bad_share(*this, max_bad_percent_);
-  }
+      : ScaledPictures(std::move(catalog), std::move(bad), options.quarantined,
+                       options.max_bad_percent),
+        root_(std::move(root)) {}
 
  private:
-  PictureSize size_of(std::int32_t id) const {  // as stored in the file
-    const PictureFile& file = catalog().files[static_cast<std::size_t>(id)];
-    return {file.width, file.height};
+  void load(std::int32_t id, const Window& window, std::uint8_t* out) const override {
+    const std::string& path = catalog().paths[static_cast<std::size_t>(id)];
+    const Picture picture = decode(read_all(join(root_, path)));
+    NAT_CHECK(picture.size == file_size(id), ErrorKind::data, "changed while it was in use");
+    resize_window(picture.pixels.get(), picture.size, resized_size(picture.size, shape().height),
+                  window, out);
   }
 
   std::string root_;
-  double max_bad_percent_;
 };
-
-// ---- what --limit leaves ------------------------------------------------------------------------
-
-// Keeps rows of `width` values; `kept` is ascending.
-template <class T>
-void keep_rows(const std::vector<std::int64_t>& kept, std::size_t width, std::vector<T>& values) {
-  if (values.empty()) return;
-  auto to = values.begin();
-  for (const std::int64_t row : kept) {
-    const auto from = values.begin() + row * static_cast<std::ptrdiff_t>(width);
-    to = from == to ? to + static_cast<std::ptrdiff_t>(width)
-                    : std::move(from, from + static_cast<std::ptrdiff_t>(width), to);
-  }
-  values.erase(to, values.end());
-}
-
-void apply_limit(Catalog& found, std::int64_t limit) {
-  const auto n = static_cast<std::int64_t>(found.paths.size());
-  const std::vector<std::int64_t> kept = evenly_spaced(n, limit, found.labels);
-  keep_rows(kept, 1, found.paths);
-  keep_rows(kept, 1, found.labels);
-  keep_rows(kept, found.class_names.size(), found.flags);
-}
-
-std::uint64_t content_hash(const std::vector<std::string>& paths,
-                           const std::vector<Header>& headers) {
-  Fingerprint hash;
-  for (std::size_t i = 0; i < headers.size(); ++i) {
-    hash.add(paths[i]);
-    hash.add(headers[i].file.bytes);
-    hash.add(headers[i].file.crc);
-  }
-  return hash.value();
-}
 
 }  // namespace
 
 std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& root,
                                             const PictureFileOptions& options) {
-  apply_limit(found, options.limit);
+  keep_limited(found, options.limit);
   std::vector<Header> headers = read_headers(root, found.paths, options.threads);
   recall(options.quarantined, headers);
   const int side = options.picture_size > 0 ? options.picture_size : typical_short_side(headers);
   found.shape = {side, side, 3};
   found.size = static_cast<std::int64_t>(found.paths.size());
-  found.content = content_hash(found.paths, headers);
   for (std::string& class_name : found.class_names) class_name = printable(class_name);
 
   std::vector<BadPicture> bad;
@@ -185,6 +123,7 @@ std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& ro
       bad.push_back({static_cast<std::int32_t>(i), headers[i].failure});
     }
   }
+  found.content = content_hash(found);
   return std::make_unique<PictureFiles>(std::move(found), root, std::move(bad), options);
 }
 

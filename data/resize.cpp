@@ -91,17 +91,18 @@ PictureSize resized_size(const PictureSize& source, int short_side) {
 }
 
 void resize_window(const std::uint8_t* source, const PictureSize& from, const PictureSize& to,
-                   int left, int top, int side, std::uint8_t* out) {
-  assert(left >= 0 && top >= 0 && left + side <= to.width && top + side <= to.height);
-  const Filter columns(from.width, to.width, left, side);
-  const Filter rows(from.height, to.height, top, side);
+                   const Window& window, std::uint8_t* out) {
+  assert(window.left >= 0 && window.left + window.width <= to.width);
+  assert(window.top >= 0 && window.top + window.height <= to.height);
+  const Filter columns(from.width, to.width, window.left, window.width);
+  const Filter rows(from.height, to.height, window.top, window.height);
   const int first_column = columns.first_source();
   const int values = 3 * (columns.end_source() - first_column);
   std::vector<float> row(static_cast<std::size_t>(values));
-  for (int y = 0; y < side; ++y) {
+  for (int y = 0; y < window.height; ++y) {
     blend_rows(source + 3 * first_column, std::int64_t{3} * from.width, rows[y], values,
                row.data());
-    for (int x = 0; x < side; ++x) {
+    for (int x = 0; x < window.width; ++x) {
       const Taps taps = columns[x];
       const float* in = row.data() + 3 * (taps.first - first_column);
       for (int c = 0; c < 3; ++c) {

@@ -14,9 +14,13 @@ namespace nat::data {
 // The size whose short side is `short_side`, the long one in proportion, rounded to nearest.
 PictureSize resized_size(const PictureSize& source, int short_side);
 
-// Resizes `source` (of size `from`) to size `to`, but computes only the side x side window at
-// (left, top) of the result: a 3000 x 3 picture never becomes 256000 x 256.
+struct Window {
+  int left = 0, top = 0, width = 0, height = 0;
+};
+
+// Resizes `source` (of size `from`) to size `to`, but computes only a window of the result: a
+// 3000 x 3 picture never becomes 256000 x 256. A pixel is the same in every window.
 void resize_window(const std::uint8_t* source, const PictureSize& from, const PictureSize& to,
-                   int left, int top, int side, std::uint8_t* out);
+                   const Window& window, std::uint8_t* out);
 
 }  // namespace nat::data

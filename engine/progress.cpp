@@ -51,7 +51,9 @@ std::string duration_text(double seconds) {
 
 std::string progress_text(const ProgressState& state, double images_per_second, int width) {
   const std::string left =
-      format("epoch %d/%d", std::min(state.epoch + 1, state.epochs), state.epochs);
+      state.epochs == 0
+          ? "pictures"
+          : format("epoch %d/%d", std::min(state.epoch + 1, state.epochs), state.epochs);
   std::string right = format("%3.0f%%", std::floor(100 * fraction(state)));
   if (images_per_second > 0) {
     right += format("  %.*f images/s", images_per_second < 10 ? 1 : 0, images_per_second);

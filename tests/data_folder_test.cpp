@@ -290,7 +290,7 @@ TEST_CASE("resizing agrees with its definition in double precision") {
     for (const int left : {0, to.width - short_side}) {
       for (const int top : {0, to.height - short_side}) {
         Bytes out(static_cast<std::size_t>(3 * short_side * short_side) + 16, 0xA5);
-        resize_window(source.data(), from, to, left, top, short_side, out.data());
+        resize_window(source.data(), from, to, {left, top, short_side, short_side}, out.data());
         for (int y = 0; y < short_side; ++y) {
           for (int i = 0; i < 3 * short_side; ++i) {
             const double value =

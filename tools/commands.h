@@ -20,6 +20,7 @@ Command resume_command(CLI::App& nat);
 Command eval_command(CLI::App& nat);
 Command embed_command(CLI::App& nat);
 Command export_command(CLI::App& nat);
+Command pack_command(CLI::App& nat);
 Command inspect_command(CLI::App& nat, const Options& defaults);
 Command report_command(CLI::App& nat);
 Command demo_command(CLI::App& nat);

@@ -1,0 +1,177 @@
+// nat pack: the pictures of a folder, decoded and resized once, as files that training reads at
+// the speed of the disk.
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "data/files.h"
+#include "data/open.h"
+#include "data/packed.h"
+#include "engine/durable_file.h"
+#include "engine/progress.h"
+#include "tools/commands.h"
+#include "tools/stop_signals.h"
+
+namespace nat::tools {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Asked {
+  std::string data, out;
+  int stored_size = 256, threads = 0;
+  double max_bad_percent = 5;
+  bool json = false;
+};
+
+struct Part {
+  data::Split split;
+  std::unique_ptr<data::Dataset> pictures;
+};
+
+// Thrown between two pictures; the files under way go.
+struct Stopped {
+  int signal;
+};
+
+bool is_packable(data::Format format) {
+  return format == data::Format::folder || format == data::Format::voc;
+}
+
+std::vector<Part> open_parts(const Asked& asked) {
+  NAT_CHECK(!asked.data.empty(), ErrorKind::usage, "--data is empty; give [folder:|voc:]PATH");
+  const data::DatasetSpec spec = data::parse_spec(asked.data);
+  NAT_CHECK(is_packable(spec.format), ErrorKind::usage, "--data ", data::printable(asked.data),
+            ": pictures of ", name(spec.format),
+            " are stored without compression already; there is nothing to pack");
+  std::vector<Part> parts;
+  for (const data::Split split : {data::Split::train, data::Split::test}) {
+    if (split == data::Split::test && !data::has_split(spec, split)) continue;
+    parts.push_back({split, data::open_dataset(spec, split,
+                                               {.picture_size = asked.stored_size,
+                                                .threads = asked.threads,
+                                                .keep = data::Keep::disk,
+                                                .max_bad_percent = asked.max_bad_percent})});
+  }
+  return parts;
+}
+
+// Inside the data it would be taken for a class of pictures.
+void require_outside(const Asked& asked) {
+  const fs::path source = fs::weakly_canonical(data::parse_spec(asked.data).path);
+  const fs::path out = fs::weakly_canonical(asked.out);
+  const auto [end, _] = std::mismatch(source.begin(), source.end(), out.begin(), out.end());
+  NAT_CHECK(end != source.end(), ErrorKind::usage, "--out ", data::printable(asked.out),
+            ": lies in the data set itself; choose a folder beside it");
+}
+
+void make_folder(const Asked& asked, const std::vector<Part>& parts) {
+  std::error_code error;
+  fs::create_directories(asked.out, error);
+  NAT_CHECK(!error, ErrorKind::io, data::printable(asked.out), ": cannot create the folder (",
+            error.message(), "); choose a folder that can be written to");
+  for (const data::Split split : {data::Split::train, data::Split::test}) {
+    const std::string catalog = data::packed_files(asked.out, split).catalog;
+    NAT_CHECK(!data::exists(catalog), ErrorKind::usage, "--out ", data::printable(asked.out),
+              ": already holds packed pictures (", data::printable(catalog),
+              "); choose another folder or remove it");
+  }
+  std::int64_t bytes = 0;
+  for (const Part& part : parts) bytes += data::packed_bytes(*part.pictures);
+  const fs::space_info space = fs::space(asked.out, error);
+  NAT_CHECK(
+      error || space.available >= static_cast<std::uintmax_t>(bytes), ErrorKind::io,
+      data::printable(asked.out), ": ", bytes >> 20, " MiB are needed and ", space.available >> 20,
+      " MiB are free; free some disk space, choose another folder or a smaller --stored-size");
+}
+
+void print_to_stderr(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
+void pack(const Part& part, const Asked& asked, StopSignals& signals) {
+  const data::Dataset& pictures = *part.pictures;
+  const data::PackedFiles files = data::packed_files(asked.out, part.split);
+  Progress progress(detect_terminal(2), print_to_stderr, steady_clock());
+  progress.note(str(name(part.split), ": ", pictures.size(), " pictures, ",
+                    data::packed_bytes(pictures) >> 20, " MiB"));
+  DurableFile pixels(files.pixels);
+  const auto to = [](DurableFile& file) {
+    return [&file](const void* bytes, std::size_t count) { file.write(bytes, count); };
+  };
+  const std::vector<std::uint64_t> checksums =
+      data::write_packed_pixels(pictures, asked.threads, to(pixels), [&](std::int64_t done) {
+        progress.update({.done = done, .total = pictures.size()});
+        if (const int signal = signals.take(); signal != 0) throw Stopped{signal};
+      });
+  pixels.commit();
+  progress.finish();
+  DurableFile catalog(files.catalog);
+  data::write_packed_catalog(pictures, part.split, checksums, to(catalog));
+  catalog.commit();
+}
+
+void print(const Asked& asked, const std::vector<Part>& parts) {
+  nlohmann::json json = {{"out", data::printable(asked.out)}};
+  for (const Part& part : parts) {
+    const data::Dataset& pictures = *part.pictures;
+    const std::int64_t bytes = data::packed_bytes(pictures);
+    const auto bad = pictures.bad_pictures();
+    if (asked.json) {
+      json[name(part.split)] = {
+          {"pictures", pictures.size()}, {"bytes", bytes}, {"unreadable", bad.size()}};
+      continue;
+    }
+    std::printf("%s: %lld pictures, %lld MiB\n",
+                data::printable(data::packed_files(asked.out, part.split).pixels).c_str(),
+                static_cast<long long>(pictures.size()), static_cast<long long>(bytes >> 20));
+    for (const data::BadPicture& picture : bad) {
+      std::fprintf(stderr, "unreadable: %s: %s\n", pictures.name(picture.id).c_str(),
+                   data::printable(picture.reason).c_str());
+    }
+  }
+  if (asked.json) std::printf("%s\n", json.dump().c_str());
+}
+
+int pack(const Asked& asked) {
+  NAT_CHECK(!asked.out.empty(), ErrorKind::usage, "--out is empty; give a folder");
+  require_threads(asked.threads);
+  require_range("max-bad-percent", asked.max_bad_percent, 0.0, 100.0);
+  require_range("stored-size", asked.stored_size, 1, data::kMaxPictureSize);
+  StopSignals signals;
+  const std::vector<Part> parts = open_parts(asked);
+  require_outside(asked);
+  make_folder(asked, parts);
+  try {
+    for (const Part& part : parts) pack(part, asked, signals);
+  } catch (const Stopped& stopped) {
+    std::fprintf(stderr, "nat: stopped; the part under way was removed\n");
+    return 128 + stopped.signal;
+  }
+  print(asked, parts);
+  return 0;
+}
+
+}  // namespace
+
+Command pack_command(CLI::App& nat) {
+  CLI::App* app = nat.add_subcommand(
+      "pack", "decode and resize the pictures of a folder once, for training at full speed");
+  const auto asked = std::make_shared<Asked>();
+  app->add_option("--data", asked->data, "the pictures: [folder:|voc:]PATH")->required();
+  app->add_option("--out", asked->out, "the folder to make; train with --data packed:FOLDER")
+      ->required();
+  add_value(*app, "--stored-size", asked->stored_size,
+            "short side of the stored pictures, as training will ask for it");
+  add_value(*app, "--max-bad-percent", asked->max_bad_percent,
+            "stop when more pictures than this are unreadable");
+  add_value(*app, "--threads", asked->threads, "threads that decode; 0 = one a core");
+  app->add_flag("--json", asked->json, "print the outcome as JSON");
+  return {app, [asked] { return pack(*asked); }};
+}
+
+}  // namespace nat::tools
