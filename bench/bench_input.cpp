@@ -2,7 +2,10 @@
 // network delivers: gathering a batch, carrying it to the device, preparing it there.
 //
 //   bench_input [--device cpu|cuda] [--batch N] [--pictures N] [--size N] [--channels 1|3]
-//               [--loaders N] [--json PATH]
+//               [--data [FORMAT:]PATH] [--loaders N] [--json PATH]
+//
+// The pictures are random bytes in memory, or with --data those of a data set, read from its files
+// each time: a folder decodes, a packed one (nat pack) reads.
 //
 // The parts overlap in training, so the slowest one counts, not their sum.
 #include <cstring>
@@ -10,6 +13,7 @@
 #include "bench/measure.h"
 #include "bench/tensors.h"
 #include "data/loader.h"
+#include "data/open.h"
 #include "data/store.h"
 #include "kernels/preprocess.h"
 
@@ -18,14 +22,19 @@ namespace {
 using namespace nat;
 
 struct Asked {
-  std::string device = "cpu", json;
+  std::string device = "cpu", data, json;
   std::int64_t batch = 32, pictures = 512;
   int size = 256, channels = 3, loaders = 2;
 };
 
 constexpr int kNetworkInput = 224;
 
-data::MemoryDataset make_store(const Asked& asked) {
+std::unique_ptr<data::Dataset> make_store(const Asked& asked) {
+  if (!asked.data.empty()) {
+    return data::open_dataset(data::parse_spec(asked.data), data::Split::train,
+                              {.picture_size = asked.size, .keep = data::Keep::disk});
+  }
+
   data::Catalog catalog;
   catalog.format = "generated";
   catalog.source = "random bytes";
@@ -36,11 +45,11 @@ data::MemoryDataset make_store(const Asked& asked) {
     const Random4 words = philox(1, RandomStream::synthetic, 0, i / 16);
     std::memcpy(pixels.data() + i, words.value, std::min<std::size_t>(16, pixels.size() - i));
   }
-  return {std::move(catalog), std::move(pixels)};
+  return std::make_unique<data::MemoryDataset>(std::move(catalog), std::move(pixels));
 }
 
 // Pictures a second that the loader delivers over two epochs, after one that warms up.
-double gather_rate(const Asked& asked, const data::MemoryDataset& store, data::PixelMemory memory) {
+double gather_rate(const Asked& asked, const data::Dataset& store, data::PixelMemory memory) {
   data::Loader loader(store, {.batch_size = static_cast<int>(asked.batch),
                               .threads = asked.loaders,
                               .memory = std::move(memory)});
@@ -88,20 +97,22 @@ bench::DeviceTensor crop_boxes(Context& ctx, const Asked& asked) {
 void run(const Asked& asked) {
   NAT_CHECK(asked.size >= kNetworkInput, ErrorKind::usage, "--size ", asked.size,
             " is smaller than the network's input of ", kNetworkInput);
-  NAT_CHECK(asked.pictures >= asked.batch, ErrorKind::usage, "--pictures ", asked.pictures,
-            " is less than one batch of ", asked.batch);
   const Device device = bench::device_of(asked.device);
   Context ctx(device, device == Device::cuda ? Math::bf16 : Math::f32);
-  const data::MemoryDataset store = make_store(asked);
-  const double gathered = gather_rate(asked, store, [&](std::size_t bytes) {
+  const auto store = make_store(asked);
+  NAT_CHECK(store->size() >= asked.batch, ErrorKind::usage, store->size(),
+            " pictures are less than one batch of ", asked.batch);
+  const double gathered = gather_rate(asked, *store, [&](std::size_t bytes) {
     auto memory = std::make_shared<HostBuffer>(device, bytes, "pictures of a batch");
     return std::shared_ptr<std::uint8_t[]>(memory, memory->as<std::uint8_t>());
   });
 
-  const Shape shape(asked.batch, asked.size, asked.size, asked.channels);
+  const Shape shape(asked.batch, asked.size, asked.size, store->shape().channels);
   const auto bytes = static_cast<std::size_t>(shape.elements());
   const HostBuffer host(device, bytes, "pictures of a batch");
-  std::memcpy(host.data(), store.pixels(), bytes);
+  for (std::int32_t id = 0; id < asked.batch; ++id) {
+    store->read(id, host.as<std::uint8_t>() + id * store->shape().bytes());
+  }
   const bench::DeviceTensor pixels(ctx, shape, DType::u8);
   const double carried = carry_rate(ctx, ConstView(host.data(), DType::u8, shape), pixels.view());
 
@@ -114,7 +125,7 @@ void run(const Asked& asked) {
 
   const double megabytes = static_cast<double>(shape.row()) / 1e6;
   std::printf("%s, batch %lld of %d x %d x %d bytes\n", bench::device_name(device).c_str(),
-              static_cast<long long>(asked.batch), asked.size, asked.size, asked.channels);
+              static_cast<long long>(asked.batch), asked.size, asked.size, store->shape().channels);
   const auto print = [&](const char* part, double rate) {
     std::printf("%-34s %10.0f pictures/s %8.2f GB/s\n", part, rate, rate * megabytes / 1e3);
   };
@@ -123,6 +134,7 @@ void run(const Asked& asked) {
   print("crop, mirror, normalise, Sobel", prepared);
   bench::write_json(asked.json, {{"bench", "input"},
                                  {"device", bench::device_name(device)},
+                                 {"data", asked.data},
                                  {"batch", asked.batch},
                                  {"bytes_of_picture", shape.row()},
                                  {"loaders", asked.loaders},
@@ -141,6 +153,7 @@ int main(int argc, char** argv) {
   app.add_option("--pictures", asked.pictures, "in the store")->check(CLI::PositiveNumber);
   app.add_option("--size", asked.size, "side of the stored pictures");
   app.add_option("--channels", asked.channels)->check(CLI::IsMember({1, 3}));
+  app.add_option("--data", asked.data, "pictures of a data set instead, resized to --size");
   app.add_option("--loaders", asked.loaders, "threads that gather")->check(CLI::PositiveNumber);
   app.add_option("--json", asked.json, "write all figures to this file");
   CLI11_PARSE(app, argc, argv);

@@ -31,6 +31,7 @@ struct Entry {
   std::int32_t label = -1;         // where there are labels
   std::vector<std::int8_t> flags;  // where there are flags
   PictureFile file;                // width 0: bad from the beginning, no pixels
+  PictureSize stored;              // of its pixels, zeros without
   std::uint64_t checksum = 0;      // of its pixels
   std::optional<std::string> bad;  // why it could not be read
 };
@@ -61,6 +62,7 @@ Json to_json(const Entry& entry) {
   const PictureFile& file = entry.file;
   Json line{{"path", path_to_json(entry.path)},
             {"file", {file.width, file.height, file.bytes, file.crc}},
+            {"size", {entry.stored.width, entry.stored.height}},
             {"checksum", entry.checksum}};
   if (entry.label >= 0) line["label"] = entry.label;
   if (!entry.flags.empty()) line["flags"] = entry.flags;
@@ -74,6 +76,8 @@ Entry entry_from(const Json& line) {
   entry.path = path_from_json(line.at("path"));
   entry.file = {file.at(0).get<int>(), file.at(1).get<int>(), file.at(2).get<std::int64_t>(),
                 file.at(3).get<std::uint32_t>()};
+  const Json& size = line.at("size");
+  entry.stored = {size.at(0).get<int>(), size.at(1).get<int>()};
   entry.checksum = line.at("checksum").get<std::uint64_t>();
   if (line.contains("label")) entry.label = line["label"].get<std::int32_t>();
   if (line.contains("flags")) entry.flags = line["flags"].get<std::vector<std::int8_t>>();
@@ -181,9 +185,12 @@ class Lines {
 
 // ---- places -------------------------------------------------------------------------------------
 
-std::int64_t pixel_bytes(const PictureFile& file, int short_side) {
-  if (file.width == 0) return 0;
-  const PictureSize size = resized_size({file.width, file.height}, short_side);
+// Of the pixels of a picture; zeros of one that has none.
+PictureSize stored_size(const PictureFile& file, int short_side) {
+  return file.width == 0 ? PictureSize() : resized_size({file.width, file.height}, short_side);
+}
+
+std::int64_t pixel_bytes(const PictureSize& size) {
   return std::int64_t{3} * size.width * size.height;
 }
 
@@ -204,7 +211,8 @@ bool is_possible(const Entry& entry, const Header& header) {
   const bool flags_fit = std::ssize(entry.flags) == (header.labels == kFlags ? classes : 0) &&
                          std::all_of(entry.flags.begin(), entry.flags.end(), is_flag);
   const bool bad_fits = entry.file.width > 0 || entry.bad.has_value();
-  return label_fits && flags_fit && bad_fits && is_possible(entry.file);
+  return label_fits && flags_fit && bad_fits && is_possible(entry.file) &&
+         entry.stored == stored_size(entry.file, header.short_side);
 }
 
 // ---- the data set -------------------------------------------------------------------------------
@@ -287,7 +295,7 @@ Contents read_contents(const std::string& path, const PackedFiles& files) {
     catalog.files.push_back(entry.file);
     contents.places.push_back({offset, entry.checksum});
     contents.bad.push_back(std::move(entry.bad));
-    offset += pixel_bytes(entry.file, header.short_side);
+    offset += pixel_bytes(entry.stored);
   }
   lines.check_end();
   const std::int64_t there = RandomAccessFile(files.pixels).size();
@@ -358,7 +366,7 @@ std::unique_ptr<Dataset> open_packed(const std::string& path, Split split,
 std::int64_t packed_bytes(const Dataset& pictures) {
   std::int64_t bytes = 0;
   for (const PictureFile& file : pictures.catalog().files) {
-    bytes += pixel_bytes(file, pictures.shape().height);
+    bytes += pixel_bytes(stored_size(file, pictures.shape().height));
   }
   return bytes;
 }
@@ -404,6 +412,7 @@ void write_packed_catalog(const Dataset& pictures, Split split,
                          .label = pictures.label(id),
                          .flags = {flags.begin(), flags.end()},
                          .file = catalog.files[i],
+                         .stored = stored_size(catalog.files[i], catalog.shape.height),
                          .checksum = checksums[i],
                          .bad = reasons[i]})
         .dump();

@@ -295,6 +295,7 @@ TEST_CASE("what no data set can be is refused, though the checksum agrees") {
   impossible("file", {0, 0, 20, 0});  // no picture, but not said to be bad
   impossible("file", {100000, 100000, 20, 0});
   impossible("file", {1, 51, 20, 0});
+  impossible("size", {12, 16});
   const auto header = [&](const char* key, const nlohmann::ordered_json& value) {
     return message([&](Lines& lines) { lines[0][key] = value; });
   };

@@ -42,11 +42,7 @@ bool is_packable(data::Format format) {
 }
 
 std::vector<Part> open_parts(const Asked& asked) {
-  NAT_CHECK(!asked.data.empty(), ErrorKind::usage, "--data is empty; give [folder:|voc:]PATH");
   const data::DatasetSpec spec = data::parse_spec(asked.data);
-  NAT_CHECK(is_packable(spec.format), ErrorKind::usage, "--data ", data::printable(asked.data),
-            ": pictures of ", name(spec.format),
-            " are stored without compression already; there is nothing to pack");
   std::vector<Part> parts;
   for (const data::Split split : {data::Split::train, data::Split::test}) {
     if (split == data::Split::test && !data::has_split(spec, split)) continue;
@@ -59,32 +55,46 @@ std::vector<Part> open_parts(const Asked& asked) {
   return parts;
 }
 
-// Inside the data it would be taken for a class of pictures.
-void require_outside(const Asked& asked) {
-  const fs::path source = fs::weakly_canonical(data::parse_spec(asked.data).path);
+void check(const Asked& asked) {
+  NAT_CHECK(!asked.data.empty(), ErrorKind::usage, "--data is empty; give [folder:|voc:]PATH");
+  NAT_CHECK(!asked.out.empty(), ErrorKind::usage, "--out is empty; give a folder");
+  require_threads(asked.threads);
+  require_range("max-bad-percent", asked.max_bad_percent, 0.0, 100.0);
+  require_range("stored-size", asked.stored_size, 1, data::kMaxPictureSize);
+  const data::DatasetSpec spec = data::parse_spec(asked.data);
+  NAT_CHECK(is_packable(spec.format), ErrorKind::usage, "--data ", data::printable(asked.data),
+            ": pictures of ", name(spec.format),
+            " are stored without compression already; there is nothing to pack");
+  // Inside the data the new folder would be taken for a class of pictures.
+  const fs::path source = fs::weakly_canonical(spec.path);
   const fs::path out = fs::weakly_canonical(asked.out);
   const auto [end, _] = std::mismatch(source.begin(), source.end(), out.begin(), out.end());
   NAT_CHECK(end != source.end(), ErrorKind::usage, "--out ", data::printable(asked.out),
             ": lies in the data set itself; choose a folder beside it");
 }
 
-void make_folder(const Asked& asked, const std::vector<Part>& parts) {
-  std::error_code error;
-  fs::create_directories(asked.out, error);
-  NAT_CHECK(!error, ErrorKind::io, data::printable(asked.out), ": cannot create the folder (",
-            error.message(), "); choose a folder that can be written to");
+void make_folder(const std::string& out) {
   for (const data::Split split : {data::Split::train, data::Split::test}) {
-    const std::string catalog = data::packed_files(asked.out, split).catalog;
-    NAT_CHECK(!data::exists(catalog), ErrorKind::usage, "--out ", data::printable(asked.out),
+    const std::string catalog = data::packed_files(out, split).catalog;
+    NAT_CHECK(!data::exists(catalog), ErrorKind::usage, "--out ", data::printable(out),
               ": already holds packed pictures (", data::printable(catalog),
               "); choose another folder or remove it");
   }
+  std::error_code error;
+  fs::create_directories(out, error);
+  NAT_CHECK(!error, ErrorKind::io, data::printable(out), ": cannot create the folder (",
+            error.message(), "); choose a folder that can be written to");
+}
+
+// Now, not after hours.
+void require_space(const std::string& out, const std::vector<Part>& parts) {
   std::int64_t bytes = 0;
   for (const Part& part : parts) bytes += data::packed_bytes(*part.pictures);
-  const fs::space_info space = fs::space(asked.out, error);
+  std::error_code error;
+  const fs::space_info space = fs::space(out, error);
   NAT_CHECK(
       error || space.available >= static_cast<std::uintmax_t>(bytes), ErrorKind::io,
-      data::printable(asked.out), ": ", bytes >> 20, " MiB are needed and ", space.available >> 20,
+      data::printable(out), ": ", bytes >> 20, " MiB are needed and ", space.available >> 20,
       " MiB are free; free some disk space, choose another folder or a smaller --stored-size");
 }
 
@@ -138,14 +148,11 @@ void print(const Asked& asked, const std::vector<Part>& parts) {
 }
 
 int pack(const Asked& asked) {
-  NAT_CHECK(!asked.out.empty(), ErrorKind::usage, "--out is empty; give a folder");
-  require_threads(asked.threads);
-  require_range("max-bad-percent", asked.max_bad_percent, 0.0, 100.0);
-  require_range("stored-size", asked.stored_size, 1, data::kMaxPictureSize);
+  check(asked);
+  make_folder(asked.out);
   StopSignals signals;
   const std::vector<Part> parts = open_parts(asked);
-  require_outside(asked);
-  make_folder(asked, parts);
+  require_space(asked.out, parts);
   try {
     for (const Part& part : parts) pack(part, asked, signals);
   } catch (const Stopped& stopped) {
