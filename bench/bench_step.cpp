@@ -1,15 +1,18 @@
-// How long does a whole training step take?
+// How long does a whole training step take? Or, with --work features, to look at pictures with a
+// trained network?
 //
 //   bench_step [--device cpu|cuda] [--network convnet|alexnet] [--batch N] [--dtype f32|tf32|bf16]
-//              [--work nat|model] [--steps N] [--warmup N] [--threads N] [--ceilings] [--json]
+//              [--work nat|model|features] [--steps N] [--warmup N] [--threads N] [--ceilings]
+//              [--json]
 //
 // --work nat is a step with everything (preprocessing, forward, exact assignment, loss, backward,
 // SGD) in which every step re-assigns, the dearest case; --work model leaves out what comes before
-// forward, and the assignment. Prints the median and the fastest step, pictures a second,
-// milliseconds by stage and peak memory. On CUDA the steps are timed as they train, recorded; the
-// stages come from a second run that waits for each. --ceilings measures the copy and product rates
-// of the device in the same run and prints the share of the roofline's floor and of the product
-// rate (MFU).
+// forward, and the assignment; --work features prepares pictures, takes them through the network as
+// evaluation does and brings the embedding to the host. Prints the median and the fastest step,
+// pictures a second, milliseconds by stage and peak memory. On CUDA the steps are timed as they
+// train, recorded; the stages come from a second run that waits for each. --ceilings measures the
+// copy and product rates of the device in the same run and prints the share of the roofline's floor
+// and of the product rate (MFU).
 //
 // --check DIR, instead, takes three model steps without dropout and writes what another program
 // needs to take the same ones: DIR/first.safetensors with parameters, images and targets,
@@ -165,6 +168,15 @@ Measured measure_model_step(Context& ctx, const Asked& asked, Sequential& net) {
   return measured;
 }
 
+Measured measure_feature_step(Context& ctx, const Asked& asked, Sequential& net) {
+  const bench::StoredPictures pictures(ctx.device, asked.stored());
+  bench::FeatureStep step(ctx, net, pictures);
+  Measured measured;
+  measured.arena_bytes = step.memory_plan().total();
+  measured.times = time_steps(ctx, asked, 1, [&] { step.run(ctx); });
+  return measured;
+}
+
 // ---- judged by what the device can do -----------------------------------------------------------
 
 // Shares of what the device reached in this run.
@@ -201,8 +213,9 @@ Measured measure_step(Context& ctx, const Asked& asked) {
     load_library_plans(ctx, asked.plans);
   }
   const Network network = make_network(ctx, asked, true);
-  Measured measured = asked.work == "model" ? measure_model_step(ctx, asked, *network.net)
-                                            : measure_nat_step(ctx, asked, *network.net);
+  Measured measured = asked.work == "model"      ? measure_model_step(ctx, asked, *network.net)
+                      : asked.work == "features" ? measure_feature_step(ctx, asked, *network.net)
+                                                 : measure_nat_step(ctx, asked, *network.net);
   std::sort(measured.times.steps.begin(), measured.times.steps.end());
   return measured;
 }
@@ -310,7 +323,7 @@ int main(int argc, char** argv) {
   Asked asked;
   bench::add_device(app, asked.device);
   app.add_option("--network", asked.network)->check(CLI::IsMember({"convnet", "alexnet"}));
-  app.add_option("--work", asked.work)->check(CLI::IsMember({"nat", "model"}));
+  app.add_option("--work", asked.work)->check(CLI::IsMember({"nat", "model", "features"}));
   app.add_option("--batch", asked.batch)->check(CLI::PositiveNumber);
   app.add_option("--dtype", asked.dtype)->check(CLI::IsMember({"f32", "tf32", "bf16"}));
   app.add_option("--steps", asked.steps)->check(CLI::PositiveNumber);
@@ -326,6 +339,8 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   return bench::guarded("bench_step", [&] {
     if (!asked.check.empty()) return take_three_steps(asked);
+    NAT_CHECK(!asked.ceilings || asked.work != "features", ErrorKind::usage,
+              "--ceilings judges training steps; leave it out with --work features");
     const nlohmann::json result = measure(asked);
     if (asked.json) {
       std::printf("%s\n", result.dump().c_str());

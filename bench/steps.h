@@ -1,8 +1,10 @@
-// The two steps that bench_step times.
+// The steps that bench_step times.
 //
 //   ModelStep   forward, loss, backward, SGD on pictures that are already prepared on the device
 //   NatStep     everything: pictures to the device, preprocessing, forward, exact assignment,
 //               loss, backward, SGD
+//   FeatureStep  no training: pictures to the device, preprocessing, forward with running
+//               statistics, and the embedding back to the host
 #pragma once
 
 #include <functional>
@@ -154,6 +156,32 @@ class NatStep {
   Targets targets_;
   Trainer trainer_;
   std::uint32_t step_ = 0;
+};
+
+class FeatureStep {
+ public:
+  FeatureStep(Context& ctx, Sequential& net, const StoredPictures& pictures)
+      : pictures_(pictures),
+        execution_(ctx, net, pictures.batch().pixels.shape[0], Mode::eval),
+        pixels_(ctx, pictures.batch().pixels.shape, DType::u8),
+        boxes_(ctx, pictures.batch().boxes.shape, DType::f32),
+        features_(static_cast<std::size_t>(execution_.output().shape.elements())) {}
+
+  void run(Context& ctx) {
+    copy_to_device(ctx, pictures_.batch().pixels, pixels_.view());
+    copy_to_device(ctx, pictures_.batch().boxes, boxes_.view());
+    preprocess(ctx, FrontEnd::sobel, pixels_.view(), boxes_.view(), execution_.input());
+    execution_.forward(ctx, Pass{.mode = Mode::eval});
+    copy_to_host(ctx, execution_.output(),
+                 View(features_.data(), DType::f32, execution_.output().shape));
+  }
+  const MemoryPlan& memory_plan() const { return execution_.memory_plan(); }
+
+ private:
+  const StoredPictures& pictures_;
+  Execution execution_;
+  DeviceTensor pixels_, boxes_;
+  std::vector<float> features_;
 };
 
 }  // namespace nat::bench
