@@ -61,6 +61,25 @@ class GzReader {
   std::unique_ptr<State> state_;
 };
 
+// Random access to a plain file of any size. Error{data} names the file.
+class PartReader {
+ public:
+  explicit PartReader(const std::string& path);
+  ~PartReader();
+  PartReader(const PartReader&) = delete;
+  PartReader& operator=(const PartReader&) = delete;
+
+  std::int64_t size() const;
+
+  // All of these bytes, which must lie inside the file. May be called from several threads.
+  void read(std::int64_t offset, void* out, std::size_t count) const;
+
+ private:
+  struct State;
+  std::string path_;
+  std::unique_ptr<State> state_;
+};
+
 // The text with control characters and bytes that are not UTF-8 written as \xNN.
 std::string printable(std::string_view text);
 
