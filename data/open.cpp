@@ -10,15 +10,17 @@
 #include "data/files.h"
 #include "data/idx.h"
 #include "data/image_folder.h"
+#include "data/stl10.h"
 #include "data/store.h"
+#include "data/tiny_imagenet.h"
 #include "data/voc.h"
 #include "kernels/check.h"
 
 namespace nat::data {
 namespace {
 
-constexpr std::array kFormats{Format::idx, Format::cifar10, Format::cifar100, Format::folder,
-                              Format::voc};
+constexpr std::array kFormats{Format::idx,    Format::cifar10, Format::cifar100,     Format::stl10,
+                              Format::folder, Format::voc,     Format::tiny_imagenet};
 
 // "mnist:PATH" is a mistyped format, "a/b:c" and "C" are not.
 std::string unknown_prefix(const std::string& text) {
@@ -30,6 +32,7 @@ std::string unknown_prefix(const std::string& text) {
 
 Format detect(const std::string& path) {
   if (is_file(path)) {
+    if (looks_like_stl10(path)) return Format::stl10;
     NAT_CHECK(looks_like_idx(path), ErrorKind::data, printable(path),
               ": is a file but not an IDX pictures file; give a folder of pictures");
     return Format::idx;
@@ -42,6 +45,8 @@ Format detect(const std::string& path) {
   }
   // open_cifar has the right message for the pickled version.
   if (looks_like_pickled_cifar(path)) return Format::cifar10;
+  if (looks_like_stl10(path)) return Format::stl10;
+  if (looks_like_tiny_imagenet(path)) return Format::tiny_imagenet;
   return looks_like_voc(path) ? Format::voc : Format::folder;
 }
 
@@ -51,10 +56,12 @@ bool fits_memory(const Dataset& pictures, const OpenOptions& options) {
   return pictures.size() * pictures.shape().bytes() <= options.memory_limit;
 }
 
-// Of either format, folder or voc.
+// Of a format with picture files.
 std::unique_ptr<Dataset> open_files(const DatasetSpec& spec, Split split, std::int64_t limit,
                                     const OpenOptions& options) {
-  const auto open = spec.format == Format::voc ? open_voc : open_image_folder;
+  const auto open = spec.format == Format::voc             ? open_voc
+                    : spec.format == Format::tiny_imagenet ? open_tiny_imagenet
+                                                           : open_image_folder;
   std::unique_ptr<Dataset> pictures = open(spec.path, split,
                                            {.picture_size = options.picture_size,
                                             .limit = limit,
@@ -78,10 +85,14 @@ const char* name(Format format) {
       return "cifar10";
     case Format::cifar100:
       return "cifar100";
+    case Format::stl10:
+      return "stl10";
     case Format::folder:
       return "folder";
     case Format::voc:
       return "voc";
+    case Format::tiny_imagenet:
+      return "tiny_imagenet";
   }
   return "";
 }
@@ -106,7 +117,8 @@ DatasetSpec parse_spec(const std::string& text) {
   }
   const std::string prefix = unknown_prefix(text);
   NAT_CHECK(prefix.empty(), ErrorKind::usage, "data set: unknown format '", printable(prefix),
-            "' in '", printable(text), "'; use idx:, cifar10:, cifar100:, folder: or voc:");
+            "' in '", printable(text),
+            "'; use idx:, cifar10:, cifar100:, stl10:, folder:, voc: or tiny_imagenet:");
   require(text);
   return {detect(text), text};
 }
@@ -127,10 +139,14 @@ bool has_split(const DatasetSpec& spec, Split split) {
     case Format::cifar10:
     case Format::cifar100:
       return cifar_has_split(spec.path, spec.format, split);
+    case Format::stl10:
+      return stl10_has_split(spec.path, split);
     case Format::folder:
       return image_folder_has_split(spec.path, split);
     case Format::voc:
       return voc_has_split(spec.path, split);
+    case Format::tiny_imagenet:
+      return tiny_imagenet_has_split(spec.path, split);
   }
   return false;
 }
@@ -149,8 +165,11 @@ std::unique_ptr<Dataset> open_dataset(const DatasetSpec& spec, Split split,
     case Format::cifar10:
     case Format::cifar100:
       return open_cifar(spec.path, spec.format, split, limit);
+    case Format::stl10:
+      return open_stl10(spec.path, split, limit, options.threads);
     case Format::folder:
     case Format::voc:
+    case Format::tiny_imagenet:
       break;
   }
   return open_files(spec, split, limit, options);

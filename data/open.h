@@ -14,10 +14,10 @@
 
 namespace nat::data {
 
-enum class Format { idx, cifar10, cifar100, folder, voc };
+enum class Format { idx, cifar10, cifar100, stl10, folder, voc, tiny_imagenet };
 enum class Split { train, test };
 
-const char* name(Format format);  // "idx", "cifar10", "cifar100", "folder", "voc"
+const char* name(Format format);  // "idx", "cifar10", ...: as it is written above
 const char* name(Split split);    // "train", "test"
 
 struct DatasetSpec {
@@ -25,9 +25,8 @@ struct DatasetSpec {
   std::string path;
 };
 
-// "idx:PATH", "cifar10:PATH", "cifar100:PATH", "folder:PATH", "voc:PATH", or "PATH" alone: then the
-// files found there tell the format. Error{data} when the path does not exist, Error{usage} for an
-// unknown prefix.
+// "idx:PATH" and so on for each format, or "PATH" alone: then the files found there tell the
+// format. Error{data} when the path does not exist, Error{usage} for an unknown prefix.
 DatasetSpec parse_spec(const std::string& text);
 std::string to_string(const DatasetSpec& spec);  // "idx:PATH"
 
@@ -35,16 +34,16 @@ std::string to_string(const DatasetSpec& spec);  // "idx:PATH"
 // of parse_spec.
 std::string absolute_spec(const std::string& text);
 
-// Where the pictures of a folder or of VOC live while training.
+// Where pictures in files of their own (folder, voc, tiny_imagenet) live while training.
 //   memory     decoded once when opened; each picture is the middle square of its resized whole
 //   disk       decoded each time it is read; crops may lie anywhere in the resized whole
 //   automatic  memory when all pictures fit into OpenOptions::memory_limit
-// IDX and CIFAR always live in memory.
+// Those of other formats always live in memory.
 enum class Keep { automatic, memory, disk };
 
 struct OpenOptions {
-  // Folders and VOC only: the short side of every picture is resized to this. 0 = their median
-  // short side, at most 256. IDX and CIFAR pictures keep the size they have.
+  // Pictures in files of their own: the short side is resized to this. 0 = their median short
+  // side, at most 256. Those of other formats keep the size they have.
   int picture_size = 0;
   // Keep this many pictures, evenly spaced within each class, or in all where a picture has no
   // label of its own (see evenly_spaced); ids are 0..limit-1.
@@ -53,13 +52,14 @@ struct OpenOptions {
   Keep keep = Keep::automatic;
   std::int64_t memory_limit = std::int64_t{2} << 30;  // bytes
   double max_bad_percent = 5;                         // more unreadable pictures are an error
-  // Folders and VOC only: pictures that went bad while the run used them (read_quarantined). They
+  // Pictures in files of their own that went bad while the run used them (read_quarantined). They
   // stay grey and count as the files they were, so that the run may go on.
   std::vector<Quarantined> quarantined = {};
 };
 
 // Whether the data set has this split. A folder without train/ and test/ (or val/) below it, and a
-// single IDX file, have only Split::train; VOC calls it trainval.
+// single IDX or STL-10 file, have only Split::train; VOC calls it trainval, Tiny ImageNet the other
+// one val.
 bool has_split(const DatasetSpec& spec, Split split);
 
 // Error{data} for whatever is wrong with the files, Error{usage} for a wrong option.

@@ -12,8 +12,9 @@ namespace nat::tools {
 namespace {
 
 void require_data(const std::string& path) {
-  NAT_CHECK(!path.empty(), ErrorKind::usage,
-            "--data is missing; give [idx:|cifar10:|cifar100:|folder:|voc:]PATH");
+  NAT_CHECK(
+      !path.empty(), ErrorKind::usage,
+      "--data is missing; give [idx:|cifar10:|cifar100:|stl10:|folder:|voc:|tiny_imagenet:]PATH");
 }
 
 // Who did not type the path is told where it stands.
