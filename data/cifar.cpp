@@ -1,7 +1,5 @@
 #include "data/cifar.h"
 
-#include <fstream>
-
 #include "data/files.h"
 #include "data/store.h"
 #include "kernels/check.h"
@@ -98,18 +96,6 @@ Bytes read_records(const std::string& folder, const std::vector<std::string>& fi
   return records;
 }
 
-// One name a line; numbers when the file is missing or incomplete.
-std::vector<std::string> class_names(const std::string& folder, const Layout& layout) {
-  std::ifstream in(join(folder, layout.names_file));
-  std::vector<std::string> names;
-  for (std::string line; std::getline(in, line);) {
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) names.push_back(printable(line));
-  }
-  if (static_cast<int>(names.size()) != layout.classes) return numbered_classes(layout.classes);
-  return names;
-}
-
 // Three planes to interleaved colours.
 void append_interleaved(const std::uint8_t* planes, Bytes& pixels) {
   for (int i = 0; i < kPlane; ++i) {
@@ -172,7 +158,7 @@ std::unique_ptr<Dataset> open_cifar(const std::string& path, Format format, Spli
   catalog.format = name(format);
   catalog.source = path;
   catalog.shape = {kSide, kSide, 3};
-  catalog.class_names = class_names(folder, layout);
+  catalog.class_names = listed_classes(join(folder, layout.names_file), layout.classes);
   catalog.records = evenly_spaced(n, limit, labels);
   catalog.size = static_cast<std::int64_t>(catalog.records.size());
   Bytes pixels;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <fstream>
 #include <numeric>
 
 #include "data/files.h"
@@ -117,6 +118,16 @@ std::vector<std::string> numbered_classes(int count) {
   std::vector<std::string> names;
   for (int i = 0; i < count; ++i) names.push_back(std::to_string(i));
   return names;
+}
+
+std::vector<std::string> listed_classes(const std::string& path, int count) {
+  std::ifstream in(path);
+  std::vector<std::string> names;
+  for (std::string line; std::getline(in, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (!line.empty()) names.push_back(printable(line));
+  }
+  return static_cast<int>(names.size()) == count ? names : numbered_classes(count);
 }
 
 void check_bad_share(const Dataset& dataset, double max_bad_percent) {

@@ -125,6 +125,10 @@ std::vector<std::int64_t> evenly_spaced(std::int64_t n, std::int64_t limit,
 // "0", "1", ... for formats without class names.
 std::vector<std::string> numbered_classes(int count);
 
+// The names in a text file, one a line; numbers when it is missing or does not hold `count` of
+// them.
+std::vector<std::string> listed_classes(const std::string& path, int count);
+
 // Stops when the share of bad pictures is above max_bad_percent, or when nothing usable is left.
 void check_bad_share(const Dataset& dataset, double max_bad_percent);
 

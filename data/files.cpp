@@ -37,6 +37,29 @@ class Descriptor {
   int value_;
 };
 
+// Of an open regular file. Error{data} with the reason alone.
+std::int64_t size_of_file(const Descriptor& file) {
+  NAT_CHECK(file.value() >= 0, ErrorKind::data, "cannot be opened (", std::strerror(errno), ")");
+  struct stat status {};
+  NAT_CHECK(::fstat(file.value(), &status) == 0, ErrorKind::data, "cannot be read (",
+            std::strerror(errno), ")");
+  NAT_CHECK(S_ISREG(status.st_mode), ErrorKind::data, "is not a regular file");
+  return status.st_size;
+}
+
+// All of these bytes. Error{data} with the reason alone.
+void read_part(const Descriptor& file, std::int64_t offset, std::uint8_t* out, std::size_t count) {
+  std::size_t filled = 0;
+  while (filled < count) {
+    const ssize_t got = ::pread(file.value(), out + filled, count - filled,
+                                offset + static_cast<std::int64_t>(filled));
+    if (got < 0 && errno == EINTR) continue;
+    NAT_CHECK(got >= 0, ErrorKind::data, "cannot be read (", std::strerror(errno), ")");
+    NAT_CHECK(got > 0, ErrorKind::data, "became shorter while it was read");
+    filled += static_cast<std::size_t>(got);
+  }
+}
+
 // Length of the UTF-8 character at the start of `text`, 0 when the bytes are not one.
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -127,24 +150,10 @@ std::string real_folder(const std::string& path) {
 
 FileStart read_start(const std::string& path, std::int64_t limit) {
   const Descriptor file(path);
-  NAT_CHECK(file.value() >= 0, ErrorKind::data, "cannot be opened (", std::strerror(errno), ")");
-  struct stat status {};
-  NAT_CHECK(::fstat(file.value(), &status) == 0, ErrorKind::data, "cannot be read (",
-            std::strerror(errno), ")");
-  NAT_CHECK(S_ISREG(status.st_mode), ErrorKind::data, "is not a regular file");
-
   FileStart start;
-  start.size = status.st_size;
+  start.size = size_of_file(file);
   start.bytes.resize(static_cast<std::size_t>(std::min(limit, start.size)));
-  std::size_t filled = 0;
-  while (filled < start.bytes.size()) {
-    const ssize_t got =
-        ::read(file.value(), start.bytes.data() + filled, start.bytes.size() - filled);
-    if (got < 0 && errno == EINTR) continue;
-    NAT_CHECK(got >= 0, ErrorKind::data, "cannot be read (", std::strerror(errno), ")");
-    NAT_CHECK(got > 0, ErrorKind::data, "became shorter while it was read");
-    filled += static_cast<std::size_t>(got);
-  }
+  read_part(file, 0, start.bytes.data(), start.bytes.size());
   return start;
 }
 
@@ -153,33 +162,6 @@ Bytes read_all(const std::string& path) {
   NAT_CHECK(whole.size <= kMaxFileBytes, ErrorKind::data, "has ", whole.size,
             " bytes, more than the limit of ", kMaxFileBytes);
   return std::move(whole.bytes);
-}
-
-RandomAccessFile::RandomAccessFile(const std::string& path)
-    : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-  struct stat status {};
-  const bool is_open = descriptor_ >= 0 && ::fstat(descriptor_, &status) == 0;
-  const char* reason = is_open ? "not a regular file" : std::strerror(errno);
-  if (!is_open || !S_ISREG(status.st_mode)) {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    throw Error(ErrorKind::data, str(printable(path), ": cannot be opened (", reason,
-                                     "); check the path and its permissions"));
-  }
-  size_ = status.st_size;
-}
-
-RandomAccessFile::~RandomAccessFile() { ::close(descriptor_); }
-
-void RandomAccessFile::read(std::int64_t offset, void* out, std::size_t count) const {
-  auto* bytes = static_cast<std::uint8_t*>(out);
-  for (std::size_t filled = 0; filled < count;) {
-    const ssize_t got = ::pread(descriptor_, bytes + filled, count - filled,
-                                offset + static_cast<std::int64_t>(filled));
-    if (got < 0 && errno == EINTR) continue;
-    NAT_CHECK(got >= 0, ErrorKind::data, "cannot be read (", std::strerror(errno), ")");
-    NAT_CHECK(got > 0, ErrorKind::data, "the file became shorter");
-    filled += static_cast<std::size_t>(got);
-  }
 }
 
 struct GzReader::State {
@@ -217,6 +199,35 @@ std::size_t GzReader::read(void* out, std::size_t count) {
     filled += static_cast<std::size_t>(got);
   }
   return filled;
+}
+
+struct PartReader::State {
+  explicit State(const std::string& path) : file(path) {}
+  Descriptor file;
+  std::int64_t size = 0;
+};
+
+PartReader::PartReader(const std::string& path)
+    : path_(path), state_(std::make_unique<State>(path)) {
+  try {
+    state_->size = size_of_file(state_->file);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::data,
+                str(printable(path), ": ", error.what(), "; check the path and its permissions"));
+  }
+}
+
+PartReader::~PartReader() = default;
+
+std::int64_t PartReader::size() const { return state_->size; }
+
+void PartReader::read(std::int64_t offset, void* out, std::size_t count) const {
+  try {
+    read_part(state_->file, offset, static_cast<std::uint8_t*>(out), count);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::data, str(printable(path_), ": ", error.what(),
+                                     "; check the disk or unpack the data set again"));
+  }
 }
 
 std::string printable(std::string_view text) {

@@ -43,23 +43,6 @@ struct FileStart {
 FileStart read_start(const std::string& path, std::int64_t limit);
 Bytes read_all(const std::string& path);
 
-// A regular file that is read at any place, by any number of threads. Error{data}: the constructor
-// names the file, read() gives the reason alone.
-class RandomAccessFile {
- public:
-  explicit RandomAccessFile(const std::string& path);
-  ~RandomAccessFile();
-  RandomAccessFile(const RandomAccessFile&) = delete;
-  RandomAccessFile& operator=(const RandomAccessFile&) = delete;
-
-  std::int64_t size() const { return size_; }  // when it was opened
-  void read(std::int64_t offset, void* out, std::size_t count) const;
-
- private:
-  int descriptor_ = -1;
-  std::int64_t size_ = 0;
-};
-
 // Sequential reader of a plain or gzip-compressed file.
 class GzReader {
  public:
@@ -71,6 +54,25 @@ class GzReader {
   // Reads up to `count` bytes; fewer only at the end of the data. Error{data} when the compressed
   // stream is damaged or cut off.
   std::size_t read(void* out, std::size_t count);
+
+ private:
+  struct State;
+  std::string path_;
+  std::unique_ptr<State> state_;
+};
+
+// Random access to a plain file of any size. Error{data} names the file.
+class PartReader {
+ public:
+  explicit PartReader(const std::string& path);
+  ~PartReader();
+  PartReader(const PartReader&) = delete;
+  PartReader& operator=(const PartReader&) = delete;
+
+  std::int64_t size() const;
+
+  // All of these bytes, which must lie inside the file. May be called from several threads.
+  void read(std::int64_t offset, void* out, std::size_t count) const;
 
  private:
   struct State;

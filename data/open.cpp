@@ -1,7 +1,6 @@
 #include "data/open.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -11,15 +10,92 @@
 #include "data/idx.h"
 #include "data/image_folder.h"
 #include "data/packed.h"
+#include "data/stl10.h"
 #include "data/store.h"
+#include "data/tiny_imagenet.h"
 #include "data/voc.h"
 #include "kernels/check.h"
 
 namespace nat::data {
 namespace {
 
-constexpr std::array kFormats{Format::idx,    Format::cifar10, Format::cifar100,
-                              Format::folder, Format::voc,     Format::packed};
+// ---- one row a format ---------------------------------------------------------------------------
+
+struct Reader {
+  Format format;
+  const char* name;
+  bool packable;
+  bool (*has_split)(const std::string& path, Split split);
+  std::unique_ptr<Dataset> (*open)(const std::string& path, Split split,
+                                   const OpenOptions& options);
+};
+
+std::int64_t limit_of(const OpenOptions& options) { return options.limit.value_or(-1); }
+
+template <Format format>
+bool cifar_split(const std::string& path, Split split) {
+  return cifar_has_split(path, format, split);
+}
+
+template <Format format>
+std::unique_ptr<Dataset> open_cifar_records(const std::string& path, Split split,
+                                            const OpenOptions& options) {
+  return open_cifar(path, format, split, limit_of(options));
+}
+
+std::unique_ptr<Dataset> open_idx_records(const std::string& path, Split split,
+                                          const OpenOptions& options) {
+  return open_idx(path, split, limit_of(options));
+}
+
+std::unique_ptr<Dataset> open_stl10_records(const std::string& path, Split split,
+                                            const OpenOptions& options) {
+  return open_stl10(path, split, limit_of(options), options.threads);
+}
+
+// ImageNet-like trees of big pictures stay on disk; what fits is decoded once.
+bool fits_memory(const Dataset& pictures, const OpenOptions& options) {
+  if (options.keep != Keep::automatic) return options.keep == Keep::memory;
+  return pictures.size() * pictures.shape().bytes() <= options.memory_limit;
+}
+
+// Pictures that are files of their own, or were before they were packed.
+template <auto open>
+std::unique_ptr<Dataset> open_files(const std::string& path, Split split,
+                                    const OpenOptions& options) {
+  std::unique_ptr<Dataset> pictures = open(path, split,
+                                           {.picture_size = options.picture_size,
+                                            .limit = limit_of(options),
+                                            .threads = options.threads,
+                                            .max_bad_percent = options.max_bad_percent,
+                                            .quarantined = options.quarantined});
+  check_bad_share(*pictures, options.max_bad_percent);
+  if (!fits_memory(*pictures, options)) return pictures;
+  std::unique_ptr<Dataset> stored = load_into_memory(*pictures, options.threads);
+  check_bad_share(*stored, options.max_bad_percent);
+  return stored;
+}
+
+constexpr Reader kReaders[] = {
+    {Format::idx, "idx", false, idx_has_split, open_idx_records},
+    {Format::cifar10, "cifar10", false, cifar_split<Format::cifar10>,
+     open_cifar_records<Format::cifar10>},
+    {Format::cifar100, "cifar100", false, cifar_split<Format::cifar100>,
+     open_cifar_records<Format::cifar100>},
+    {Format::stl10, "stl10", false, stl10_has_split, open_stl10_records},
+    {Format::folder, "folder", true, image_folder_has_split, open_files<open_image_folder>},
+    {Format::tiny_imagenet, "tiny_imagenet", true, tiny_imagenet_has_split,
+     open_files<open_tiny_imagenet>},
+    {Format::voc, "voc", true, voc_has_split, open_files<open_voc>},
+    {Format::packed, "packed", false, packed_has_split, open_files<open_packed>},
+};
+
+const Reader& reader_of(Format format) {
+  return *std::find_if(std::begin(kReaders), std::end(kReaders),
+                       [&](const Reader& reader) { return reader.format == format; });
+}
+
+// ---- which format -------------------------------------------------------------------------------
 
 // "mnist:PATH" is a mistyped format, "a/b:c" and "C" are not.
 std::string unknown_prefix(const std::string& text) {
@@ -31,6 +107,7 @@ std::string unknown_prefix(const std::string& text) {
 
 Format detect(const std::string& path) {
   if (is_file(path)) {
+    if (looks_like_stl10(path)) return Format::stl10;
     NAT_CHECK(looks_like_idx(path), ErrorKind::data, printable(path),
               ": is a file but not an IDX pictures file; give a folder of pictures");
     return Format::idx;
@@ -43,56 +120,26 @@ Format detect(const std::string& path) {
   }
   // open_cifar has the right message for the pickled version.
   if (looks_like_pickled_cifar(path)) return Format::cifar10;
+  if (looks_like_stl10(path)) return Format::stl10;
   if (looks_like_packed(path)) return Format::packed;
+  if (looks_like_tiny_imagenet(path)) return Format::tiny_imagenet;
   return looks_like_voc(path) ? Format::voc : Format::folder;
-}
-
-// ImageNet-like trees of big pictures stay on disk; what fits is decoded once.
-bool fits_memory(const Dataset& pictures, const OpenOptions& options) {
-  if (options.keep != Keep::automatic) return options.keep == Keep::memory;
-  return pictures.size() * pictures.shape().bytes() <= options.memory_limit;
-}
-
-// Of a format whose pictures are files of their own, or were.
-std::unique_ptr<Dataset> open_files(const DatasetSpec& spec, Split split, std::int64_t limit,
-                                    const OpenOptions& options) {
-  const auto open = spec.format == Format::voc      ? open_voc
-                    : spec.format == Format::packed ? open_packed
-                                                    : open_image_folder;
-  std::unique_ptr<Dataset> pictures = open(spec.path, split,
-                                           {.picture_size = options.picture_size,
-                                            .limit = limit,
-                                            .threads = options.threads,
-                                            .max_bad_percent = options.max_bad_percent,
-                                            .quarantined = options.quarantined});
-  check_bad_share(*pictures, options.max_bad_percent);
-  if (!fits_memory(*pictures, options)) return pictures;
-  std::unique_ptr<Dataset> stored = load_into_memory(*pictures, options.threads);
-  check_bad_share(*stored, options.max_bad_percent);
-  return stored;
 }
 
 }  // namespace
 
-const char* name(Format format) {
-  switch (format) {
-    case Format::idx:
-      return "idx";
-    case Format::cifar10:
-      return "cifar10";
-    case Format::cifar100:
-      return "cifar100";
-    case Format::folder:
-      return "folder";
-    case Format::voc:
-      return "voc";
-    case Format::packed:
-      return "packed";
-  }
-  return "";
-}
+const char* name(Format format) { return reader_of(format).name; }
+
+bool is_packable(Format format) { return reader_of(format).packable; }
 
 const char* name(Split split) { return split == Split::train ? "train" : "test"; }
+
+std::string spec_form() {
+  std::string prefixes;
+  for (const Reader& reader : kReaders)
+    prefixes += str(prefixes.empty() ? "" : "|", reader.name, ":");
+  return str("[", prefixes, "]PATH");
+}
 
 std::string to_string(const DatasetSpec& spec) { return str(name(spec.format), ":", spec.path); }
 
@@ -103,17 +150,16 @@ DatasetSpec parse_spec(const std::string& text) {
     NAT_CHECK(exists(path), ErrorKind::data, printable(path),
               ": no such file or folder; check the path of the data set");
   };
-  for (const Format format : kFormats) {
-    const std::string prefix = str(name(format), ":");
+  for (const Reader& reader : kReaders) {
+    const std::string prefix = str(reader.name, ":");
     if (!text.starts_with(prefix)) continue;
     const std::string path = text.substr(prefix.size());
     require(path);
-    return {format, path};
+    return {reader.format, path};
   }
   const std::string prefix = unknown_prefix(text);
   NAT_CHECK(prefix.empty(), ErrorKind::usage, "data set: unknown format '", printable(prefix),
-            "' in '", printable(text),
-            "'; use idx:, cifar10:, cifar100:, folder:, voc: or packed:");
+            "' in '", printable(text), "'; give ", spec_form());
   require(text);
   return {detect(text), text};
 }
@@ -128,42 +174,17 @@ std::string absolute_spec(const std::string& text) {
 }
 
 bool has_split(const DatasetSpec& spec, Split split) {
-  switch (spec.format) {
-    case Format::idx:
-      return idx_has_split(spec.path, split);
-    case Format::cifar10:
-    case Format::cifar100:
-      return cifar_has_split(spec.path, spec.format, split);
-    case Format::folder:
-      return image_folder_has_split(spec.path, split);
-    case Format::voc:
-      return voc_has_split(spec.path, split);
-    case Format::packed:
-      return packed_has_split(spec.path, split);
-  }
-  return false;
+  return reader_of(spec.format).has_split(spec.path, split);
 }
 
 std::unique_ptr<Dataset> open_dataset(const DatasetSpec& spec, Split split,
                                       const OpenOptions& options) {
-  const std::int64_t limit = options.limit.value_or(-1);
-  NAT_CHECK(!options.limit || limit >= 1, ErrorKind::usage, "limit: ", limit,
+  NAT_CHECK(!options.limit || *options.limit >= 1, ErrorKind::usage, "limit: ", limit_of(options),
             " pictures is not possible; give at least 1");
   NAT_CHECK(options.picture_size >= 0 && options.picture_size <= kMaxPictureSize, ErrorKind::usage,
             "picture size: ", options.picture_size, " is out of range; give 1 to ", kMaxPictureSize,
             ", or 0 to choose from the pictures");
-  switch (spec.format) {
-    case Format::idx:
-      return open_idx(spec.path, split, limit);
-    case Format::cifar10:
-    case Format::cifar100:
-      return open_cifar(spec.path, spec.format, split, limit);
-    case Format::folder:
-    case Format::voc:
-    case Format::packed:
-      break;
-  }
-  return open_files(spec, split, limit, options);
+  return reader_of(spec.format).open(spec.path, split, options);
 }
 
 }  // namespace nat::data

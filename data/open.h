@@ -14,37 +14,41 @@
 
 namespace nat::data {
 
-enum class Format { idx, cifar10, cifar100, folder, voc, packed };
+enum class Format { idx, cifar10, cifar100, stl10, folder, tiny_imagenet, voc, packed };
 enum class Split { train, test };
 
-const char* name(Format format);  // "idx", "cifar10", "cifar100", "folder", ...
+const char* name(Format format);  // "idx", "cifar10", ...: as it is written above
 const char* name(Split split);    // "train", "test"
+
+// Are its pictures files that are decoded, so that nat pack saves work?
+bool is_packable(Format format);
 
 struct DatasetSpec {
   Format format = Format::folder;
   std::string path;
 };
 
-// "idx:PATH" and so on for every format, or "PATH" alone: then the files found there tell the
+// "idx:PATH" and so on for each format, or "PATH" alone: then the files found there tell the
 // format. Error{data} when the path does not exist, Error{usage} for an unknown prefix.
 DatasetSpec parse_spec(const std::string& text);
 std::string to_string(const DatasetSpec& spec);  // "idx:PATH"
+std::string spec_form();                         // "[idx:|cifar10:|...]PATH", for messages
 
 // The same data set, prefix or none, by a path that does not depend on the current folder. Errors
 // of parse_spec.
 std::string absolute_spec(const std::string& text);
 
 // Where pictures that are files of their own, packed or not, live while training.
-//   memory     decoded once when opened; each picture is the middle square of its resized whole
-//   disk       read each time, and decoded if not packed; crops may lie anywhere in the resized
-//   whole automatic  memory when all pictures fit into OpenOptions::memory_limit
-// IDX and CIFAR always live in memory.
+//   memory     read once when opened; each picture is the middle square of its resized whole
+//   disk       read each time it is wanted; crops may lie anywhere in the resized whole
+//   automatic  memory when all pictures fit into OpenOptions::memory_limit
+// Those of other formats always live in memory.
 enum class Keep { automatic, memory, disk };
 
 struct OpenOptions {
-  // Picture files only: the short side of every picture is resized to this. 0 = their median
-  // short side, at most 256. IDX and CIFAR pictures keep the size they have, and so do packed ones,
-  // which are refused when it is another.
+  // Pictures in files of their own: the short side is resized to this. 0 = their median short
+  // side, at most 256. Packed ones have been resized, and are refused when it was to another size.
+  // Those of other formats keep the size they have.
   int picture_size = 0;
   // Keep this many pictures, evenly spaced within each class, or in all where a picture has no
   // label of its own (see evenly_spaced); ids are 0..limit-1.
@@ -53,13 +57,14 @@ struct OpenOptions {
   Keep keep = Keep::automatic;
   std::int64_t memory_limit = std::int64_t{2} << 30;  // bytes
   double max_bad_percent = 5;                         // more unreadable pictures are an error
-  // Picture files only: pictures that went bad while the run used them (read_quarantined). They
+  // Pictures in files of their own that went bad while the run used them (read_quarantined). They
   // stay grey and count as the files they were, so that the run may go on.
   std::vector<Quarantined> quarantined = {};
 };
 
 // Whether the data set has this split. A folder without train/ and test/ (or val/) below it, and a
-// single IDX file, have only Split::train; VOC calls it trainval.
+// single IDX or STL-10 file, have only Split::train; VOC calls it trainval, Tiny ImageNet the other
+// one val.
 bool has_split(const DatasetSpec& spec, Split split);
 
 // Error{data} for whatever is wrong with the files, Error{usage} for a wrong option.

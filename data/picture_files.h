@@ -1,5 +1,5 @@
-// Pictures in files of their own, whatever says which files they are: what folders of pictures and
-// VOC have in common.
+// Pictures in files of their own, whatever says which files they are: what folders of pictures,
+// VOC and Tiny ImageNet have in common.
 //
 // The header of every file is read when the data set is opened, the pixels when a picture is read.
 // What cannot be decoded is a bad picture with its reason.

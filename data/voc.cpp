@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "data/files.h"
+#include "data/text_file.h"
 #include "kernels/check.h"
 
 namespace nat::data {
@@ -48,64 +49,6 @@ const char* split_name(Split split) { return split == Split::train ? "trainval" 
 std::string list_path(const std::string& year, Split split) {
   return join(join(year, kLists), str(split_name(split), ".txt"));
 }
-
-// ---- text ---------------------------------------------------------------------------------------
-
-struct Line {
-  std::int64_t number = 0;  // from 1
-  std::string_view text;    // all of it
-  std::vector<std::string_view> words;
-};
-
-// Lines split at blanks, "\r" among them; lines without a word are left out.
-std::vector<Line> split_lines(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\f\v";
-  std::vector<Line> lines;
-  for (std::int64_t number = 1; !text.empty(); ++number) {
-    std::string_view rest = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(rest.size() + 1, text.size()));
-    Line line{number, rest, {}};
-    for (std::size_t begin = rest.find_first_not_of(kBlanks); begin != std::string_view::npos;
-         begin = rest.find_first_not_of(kBlanks)) {
-      rest.remove_prefix(begin);
-      line.words.push_back(rest.substr(0, rest.find_first_of(kBlanks)));
-      rest.remove_prefix(line.words.back().size());
-    }
-    if (!line.words.empty()) lines.push_back(std::move(line));
-  }
-  return lines;
-}
-
-// For messages; what is no text may have endless lines.
-std::string in_quotes(std::string_view text) {
-  constexpr std::size_t kMost = 60;
-  return str("'", printable(text.substr(0, kMost)), text.size() > kMost ? "...'" : "'");
-}
-
-class TextFile {
- public:
-  explicit TextFile(const std::string& path) : path_(path) {
-    try {
-      bytes_ = read_all(path);
-    } catch (const Error& error) {
-      throw Error(ErrorKind::data, str(printable(path), ": ", error.what(),
-                                       "; check its permissions or unpack the data set again"));
-    }
-    const auto* characters = reinterpret_cast<const char*>(bytes_.data());
-    lines_ = split_lines({characters, bytes_.size()});
-  }
-
-  TextFile(const TextFile&) = delete;  // the lines are views of bytes_
-  TextFile& operator=(const TextFile&) = delete;
-
-  const std::vector<Line>& lines() const { return lines_; }  // into the file, which must live
-  std::string at(std::int64_t line) const { return str(printable(path_), ":", line); }
-
- private:
-  std::string path_;
-  Bytes bytes_;
-  std::vector<Line> lines_;
-};
 
 // ---- ids ----------------------------------------------------------------------------------------
 

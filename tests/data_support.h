@@ -1,5 +1,5 @@
-// Small data sets that the data tests write for themselves: IDX, CIFAR, and picture files of known
-// pixels.
+// Small data sets that the data tests write for themselves: IDX, CIFAR, STL-10, and picture files
+// of known pixels.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -100,6 +100,17 @@ using Painter = std::function<Colour(int x, int y)>;
 
 inline Painter plain(const Colour& colour) {
   return [colour](int, int) { return colour; };
+}
+
+// 96x96 as STL-10 stores it: three planes, column by column.
+inline Bytes stl10_picture(const Painter& paint) {
+  Bytes planes;
+  for (std::size_t c = 0; c < 3; ++c) {
+    for (int x = 0; x < 96; ++x) {
+      for (int y = 0; y < 96; ++y) append(planes, {paint(x, y)[c]});
+    }
+  }
+  return planes;
 }
 
 inline Bytes ppm(int width, int height, const Painter& paint) {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
+#include "tests/data_support.h"
 #include "tests/tools_support.h"
 
 using namespace nat::tools;
@@ -45,6 +46,31 @@ std::string make_devkit(const Workspace& workspace) {
   write_split("trainval", 0, 256);
   write_split("test", 256, 100);
   return "voc:" + year;
+}
+
+// STL-10 of bars at random places: lying ones are of the first class, standing ones of the last.
+std::string make_stl10(const Workspace& workspace) {
+  const std::string folder = workspace.at("stl10_binary");
+  const auto write_part = [&](const std::string& part, int count) {
+    nat::data::Bytes pictures, labels;
+    for (int i = 0; i < count; ++i) {
+      const auto draw = nat::philox(count, nat::RandomStream::synthetic, 4, std::uint64_t(i));
+      const bool lying = (draw.value[0] & 1) != 0;
+      const int phase = static_cast<int>(draw.value[1] % 16);
+      const auto picture = nat::data::stl10_picture([&](int x, int y) {
+        const int level = (((lying ? y : x) + phase) & 8) != 0 ? 200 : 40;
+        return nat::data::Colour{level, level / 2, 255 - level};
+      });
+      pictures.insert(pictures.end(), picture.begin(), picture.end());
+      labels.push_back(lying ? 1 : 10);
+    }
+    workspace.write("stl10_binary/" + part + "_X.bin", pictures);
+    if (part != "unlabeled") workspace.write("stl10_binary/" + part + "_y.bin", labels);
+  };
+  write_part("unlabeled", 96);
+  write_part("train", 40);
+  write_part("test", 24);
+  return folder;
 }
 
 }  // namespace
@@ -150,6 +176,23 @@ TEST_CASE("the limit of a run is one of its own pictures, not of others that jud
   CHECK(nat::tools::nat(workspace, others).code == 0);
   check_refused(workspace, {"eval", "finetune", run, "--data", other, "--labels", "97"}, 2,
                 {"--labels 97", "96"});
+}
+
+TEST_CASE("a run on the unlabelled pictures of STL-10 is judged by the labelled ones") {
+  const Workspace workspace;
+  const std::string folder = make_stl10(workspace), run = workspace.at("run");
+  const auto unlabelled = small_run(folder + "/unlabeled_X.bin", run, {"--epochs", "1"});
+  const Outcome trained = nat::tools::nat(workspace, unlabelled);
+  REQUIRE_MESSAGE(trained.code == 0, trained.err);
+  check_refused(workspace, {"eval", "knn", run}, 3, {"no test pictures", "stl10:" + folder});
+  const Outcome judged = nat::tools::nat(
+      workspace, {"eval", "knn", run, "--data", "stl10:" + folder, "--layers", "conv", "--json"});
+  REQUIRE_MESSAGE(judged.code == 0, judged.err);
+  const auto json = nlohmann::json::parse(judged.out);
+  CHECK(json.at("judged").at("data") == "stl10:" + folder);
+  const auto& knn = json.at("conv").at("knn");
+  CHECK(knn.at("n_test") == 24);
+  CHECK(knn.at("trained").get<double>() > 0.8);  // two classes
 }
 
 TEST_CASE("ten views of a test picture are added up where crops are smaller than pictures") {

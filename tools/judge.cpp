@@ -193,7 +193,7 @@ void require_labels(const data::Dataset& pictures, const JudgeOptions& judging,
   }
   NAT_CHECK(pictures.labelled(), ErrorKind::data, "--data ", source,
             ": the pictures have no labels; judging features needs them (folders of classes, IDX, "
-            "CIFAR or VOC)");
+            "CIFAR, STL-10, VOC or Tiny ImageNet)");
   NAT_CHECK(pictures.classes() >= 2, ErrorKind::data, "--data ", source,
             ": all pictures are of one class; judging needs two or more");
 }
@@ -270,8 +270,9 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
               JudgeOptions& judging) {
   const std::string source =
       judging.data.empty() ? options.data : data::absolute_spec(judging.data);
-  const auto train = open_labelled(options, judging.labels, source);
+  // The test pictures first: the others may be many, and in vain where there are no test pictures.
   const auto test = open_data(options, data::Split::test, source);
+  const auto train = open_labelled(options, judging.labels, source);
   require_labels(*train, judging, source);
   require_labels(*test, judging, source);
   if (judging.probe) {

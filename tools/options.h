@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "data/open.h"
 #include "kernels/check.h"
 #include "nat/recipe.h"
 
@@ -33,11 +34,13 @@ struct Options : Recipe {
   std::string read_from;
 };
 
+inline const std::string kDataHelp = "training pictures: " + data::spec_form();
+
 // Calls visit(name, member, description) for every option, in the order of the printed header.
 template <class OptionsType, class Visit>
 void visit_options(OptionsType& o, Visit&& visit) {
   visit("preset", o.preset, "recipe: official, paper, cifar or fmnist");
-  visit("data", o.data, "training pictures: [idx:|cifar10:|cifar100:|folder:|voc:]PATH");
+  visit("data", o.data, kDataHelp.c_str());
   visit("out", o.out, "folder of the run");
   visit("limit", o.limit, "use this many pictures, evenly spaced over the classes; -1 = all");
   visit("seed", o.seed, "seed of every random number");

@@ -37,10 +37,6 @@ struct Stopped {
   int signal;
 };
 
-bool is_packable(data::Format format) {
-  return format == data::Format::folder || format == data::Format::voc;
-}
-
 std::vector<Part> open_parts(const Asked& asked) {
   const data::DatasetSpec spec = data::parse_spec(asked.data);
   std::vector<Part> parts;
@@ -56,14 +52,14 @@ std::vector<Part> open_parts(const Asked& asked) {
 }
 
 void check(const Asked& asked) {
-  NAT_CHECK(!asked.data.empty(), ErrorKind::usage, "--data is empty; give [folder:|voc:]PATH");
+  NAT_CHECK(!asked.data.empty(), ErrorKind::usage, "--data is empty; give the pictures");
   NAT_CHECK(!asked.out.empty(), ErrorKind::usage, "--out is empty; give a folder");
   require_threads(asked.threads);
   require_range("max-bad-percent", asked.max_bad_percent, 0.0, 100.0);
   require_range("stored-size", asked.stored_size, 1, data::kMaxPictureSize);
   const data::DatasetSpec spec = data::parse_spec(asked.data);
-  NAT_CHECK(is_packable(spec.format), ErrorKind::usage, "--data ", data::printable(asked.data),
-            ": pictures of ", name(spec.format),
+  NAT_CHECK(data::is_packable(spec.format), ErrorKind::usage, "--data ",
+            data::printable(asked.data), ": pictures of ", name(spec.format),
             " are stored without compression already; there is nothing to pack");
   // Inside the data the new folder would be taken for a class of pictures.
   const fs::path source = fs::weakly_canonical(spec.path);
@@ -169,7 +165,9 @@ Command pack_command(CLI::App& nat) {
   CLI::App* app = nat.add_subcommand(
       "pack", "decode and resize the pictures of a folder once, for training at full speed");
   const auto asked = std::make_shared<Asked>();
-  app->add_option("--data", asked->data, "the pictures: [folder:|voc:]PATH")->required();
+  app->add_option("--data", asked->data,
+                  "the pictures: a folder, or any format of picture files: [FORMAT:]PATH")
+      ->required();
   app->add_option("--out", asked->out, "the folder to make; train with --data packed:FOLDER")
       ->required();
   add_value(*app, "--stored-size", asked->stored_size,

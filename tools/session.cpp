@@ -12,8 +12,7 @@ namespace nat::tools {
 namespace {
 
 void require_data(const std::string& path) {
-  NAT_CHECK(!path.empty(), ErrorKind::usage,
-            "--data is missing; give [idx:|cifar10:|cifar100:|folder:|voc:]PATH");
+  NAT_CHECK(!path.empty(), ErrorKind::usage, "--data is missing; give ", data::spec_form());
 }
 
 // Who did not type the path is told where it stands.
