@@ -127,6 +127,17 @@ std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& ro
   return std::make_unique<PictureFiles>(std::move(found), root, std::move(bad), options);
 }
 
+std::unique_ptr<Dataset> open_single_files(const std::vector<std::string>& files,
+                                           int picture_size) {
+  constexpr double kAll = 100;
+  Catalog found;
+  found.format = "files";
+  found.source = files.front();
+  found.paths = files;
+  return open_picture_files(std::move(found), "",
+                            {.picture_size = picture_size, .max_bad_percent = kAll});
+}
+
 void require_same_classes(const std::string& source, const std::string& holders,
                           const std::vector<std::string>& train,
                           const std::vector<std::string>& test) {

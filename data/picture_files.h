@@ -30,6 +30,10 @@ struct PictureFileOptions {
 std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& root,
                                             const PictureFileOptions& options);
 
+// Just these files, in this order, without labels. Those that cannot be read are bad pictures,
+// however many. picture_size as above.
+std::unique_ptr<Dataset> open_single_files(const std::vector<std::string>& files, int picture_size);
+
 // Labels of the two splits mean the same only when their classes are the same; both lists are
 // sorted. `holders` says in the message what the classes are read from: "class folders".
 void require_same_classes(const std::string& source, const std::string& holders,

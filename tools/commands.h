@@ -22,6 +22,7 @@ Command embed_command(CLI::App& nat);
 Command export_command(CLI::App& nat);
 Command pack_command(CLI::App& nat);
 Command inspect_command(CLI::App& nat, const Options& defaults);
+Command neighbors_command(CLI::App& nat);
 Command report_command(CLI::App& nat);
 Command demo_command(CLI::App& nat);
 Command lap_command(CLI::App& nat);

@@ -68,6 +68,7 @@ int run(int argc, char** argv) {
                                          eval_command(app),
                                          embed_command(app),
                                          export_command(app),
+                                         neighbors_command(app),
                                          report_command(app),
                                          pack_command(app),
                                          inspect_command(app, defaults),

@@ -267,18 +267,6 @@ void add_filters(Context& ctx, const Network& network, report::ReportData& data)
                     : "First-layer filters, each stretched to its own range.";
 }
 
-report::LabelledPicture picture(const data::Dataset& pictures, std::int32_t id) {
-  const data::PictureShape& shape = pictures.shape();
-  report::LabelledPicture result;
-  result.picture = {shape.width, shape.height, shape.channels,
-                    std::vector<std::uint8_t>(static_cast<std::size_t>(shape.bytes()))};
-  pictures.read(id, result.picture.pixels.data());
-  if (pictures.labelled()) {
-    result.label = pictures.catalog().class_names[static_cast<std::size_t>(pictures.label(id))];
-  }
-  return result;
-}
-
 // Evenly spaced pictures of the bank and their nearest others by the embedding (paper figure 3).
 void add_neighbours(Context& ctx, const Options& options, Network& network,
                     const data::Dataset& bank, report::ReportData& data) {
@@ -297,11 +285,11 @@ void add_neighbours(Context& ctx, const Options& options, Network& network,
   for (std::int64_t q = 0; q < queries; ++q) {
     report::NeighbourRow row;
     const auto self = static_cast<std::int32_t>(chosen[static_cast<std::size_t>(q)]);
-    row.query = picture(bank, set.ids[static_cast<std::size_t>(self)]);
+    row.query = labelled_picture(bank, set.ids[static_cast<std::size_t>(self)]);
     for (int i = 0; i <= kNeighbours; ++i) {
       const std::int32_t index = found.indices_of(q)[static_cast<std::size_t>(i)];
       if (index == self || row.neighbours.size() == kNeighbours) continue;
-      row.neighbours.push_back(picture(bank, set.ids[static_cast<std::size_t>(index)]));
+      row.neighbours.push_back(labelled_picture(bank, set.ids[static_cast<std::size_t>(index)]));
       row.neighbours.back().similarity =
           static_cast<double>(found.similarities_of(q)[static_cast<std::size_t>(i)]);
     }
@@ -377,6 +365,18 @@ report::ReportData collect(const RunFolder& folder) {
 }
 
 }  // namespace
+
+report::LabelledPicture labelled_picture(const data::Dataset& pictures, std::int32_t id) {
+  const data::PictureShape& shape = pictures.shape();
+  report::LabelledPicture result;
+  result.picture = {shape.width, shape.height, shape.channels,
+                    std::vector<std::uint8_t>(static_cast<std::size_t>(shape.bytes()))};
+  pictures.read(id, result.picture.pixels.data());
+  if (pictures.labelled()) {
+    result.label = pictures.catalog().class_names[static_cast<std::size_t>(pictures.label(id))];
+  }
+  return result;
+}
 
 std::filesystem::path write_report(const RunFolder& folder) {
   const report::ReportData data = collect(folder);

@@ -1,6 +1,8 @@
 // Gathers what a run left behind into report.html.
 #pragma once
 
+#include "data/dataset.h"
+#include "tools/report/report_data.h"
 #include "tools/run_folder.h"
 
 namespace nat::tools {
@@ -8,5 +10,8 @@ namespace nat::tools {
 // Results appear when RUN/results.json exists ('nat eval all'), other judges where judgements.jsonl
 // names them, neighbours when the data is at hand. Returns the path of the page.
 std::filesystem::path write_report(const RunFolder& folder);
+
+// A stored picture and the name of its class, where it has one.
+report::LabelledPicture labelled_picture(const data::Dataset& pictures, std::int32_t id);
 
 }  // namespace nat::tools
