@@ -22,21 +22,6 @@ namespace fs = std::filesystem;
 // A picture file above this is not read into memory.
 constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 30;
 
-class Descriptor {
- public:
-  explicit Descriptor(const std::string& path)
-      : value_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  ~Descriptor() {
-    if (value_ >= 0) ::close(value_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int value() const { return value_; }
-
- private:
-  int value_;
-};
-
 // Length of the UTF-8 character at the start of `text`, 0 when the bytes are not one.
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -125,35 +110,58 @@ std::string real_folder(const std::string& path) {
   return real.string();
 }
 
-FileStart read_start(const std::string& path, std::int64_t limit) {
-  const Descriptor file(path);
-  NAT_CHECK(file.value() >= 0, ErrorKind::data, "cannot be opened (", std::strerror(errno), ")");
+OpenFile::Descriptor::Descriptor(const std::string& path)
+    : value(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
+
+OpenFile::Descriptor::~Descriptor() {
+  if (value >= 0) ::close(value);
+}
+
+OpenFile::OpenFile(const std::string& path) : descriptor_(path) {
+  NAT_CHECK(descriptor_.value >= 0, ErrorKind::data, "cannot be opened (", std::strerror(errno),
+            ")");
   struct stat status {};
-  NAT_CHECK(::fstat(file.value(), &status) == 0, ErrorKind::data, "cannot be read (",
+  NAT_CHECK(::fstat(descriptor_.value, &status) == 0, ErrorKind::data, "cannot be read (",
             std::strerror(errno), ")");
   NAT_CHECK(S_ISREG(status.st_mode), ErrorKind::data, "is not a regular file");
+  size_ = status.st_size;
+}
 
-  FileStart start;
-  start.size = status.st_size;
-  start.bytes.resize(static_cast<std::size_t>(std::min(limit, start.size)));
-  std::size_t filled = 0;
-  while (filled < start.bytes.size()) {
-    const ssize_t got =
-        ::read(file.value(), start.bytes.data() + filled, start.bytes.size() - filled);
+void OpenFile::read(std::int64_t offset, std::uint8_t* out, std::size_t count) const {
+  for (std::size_t filled = 0; filled < count;) {
+    const ssize_t got = ::pread(descriptor_.value, out + filled, count - filled,
+                                offset + static_cast<std::int64_t>(filled));
     if (got < 0 && errno == EINTR) continue;
     NAT_CHECK(got >= 0, ErrorKind::data, "cannot be read (", std::strerror(errno), ")");
     NAT_CHECK(got > 0, ErrorKind::data, "became shorter while it was read");
     filled += static_cast<std::size_t>(got);
   }
+}
+
+FileStart read_start(const FilePart& part, std::int64_t limit) {
+  const OpenFile file(part.path);
+  const std::int64_t most = file.size() - part.offset;
+  NAT_CHECK(part.offset <= file.size() && part.size <= most, ErrorKind::data, "lies behind the end",
+            " of ", printable(part.path), ", which became shorter");
+  FileStart start;
+  start.size = part.size < 0 ? most : part.size;
+  start.bytes.resize(static_cast<std::size_t>(std::min(limit, start.size)));
+  file.read(part.offset, start.bytes.data(), start.bytes.size());
   return start;
 }
 
-Bytes read_all(const std::string& path) {
-  FileStart whole = read_start(path, kMaxFileBytes);
+FileStart read_start(const std::string& path, std::int64_t limit) {
+  return read_start(FilePart{path}, limit);
+}
+
+Bytes read_all(const FilePart& part) {
+  FileStart whole = read_start(part, kMaxFileBytes);
   NAT_CHECK(whole.size <= kMaxFileBytes, ErrorKind::data, "has ", whole.size,
             " bytes, more than the limit of ", kMaxFileBytes);
   return std::move(whole.bytes);
 }
+
+Bytes read_all(const std::string& path) { return read_all(FilePart{path}); }
 
 struct GzReader::State {
   gzFile file = nullptr;

@@ -11,14 +11,16 @@
 #include "data/idx.h"
 #include "data/image_folder.h"
 #include "data/store.h"
+#include "data/tar_files.h"
+#include "data/tar_shards.h"
 #include "data/voc.h"
 #include "kernels/check.h"
 
 namespace nat::data {
 namespace {
 
-constexpr std::array kFormats{Format::idx, Format::cifar10, Format::cifar100, Format::folder,
-                              Format::voc};
+constexpr std::array kFormats{Format::idx,    Format::cifar10, Format::cifar100,
+                              Format::folder, Format::voc,     Format::tar};
 
 // "mnist:PATH" is a mistyped format, "a/b:c" and "C" are not.
 std::string unknown_prefix(const std::string& text) {
@@ -30,8 +32,10 @@ std::string unknown_prefix(const std::string& text) {
 
 Format detect(const std::string& path) {
   if (is_file(path)) {
-    NAT_CHECK(looks_like_idx(path), ErrorKind::data, printable(path),
-              ": is a file but not an IDX pictures file; give a folder of pictures");
+    if (looks_like_tar_files(path)) return Format::tar;
+    NAT_CHECK(
+        looks_like_idx(path), ErrorKind::data, printable(path),
+        ": is a file but not an IDX pictures file or a tar archive; give a folder of pictures");
     return Format::idx;
   }
   NAT_CHECK(is_folder(path), ErrorKind::data, printable(path),
@@ -42,7 +46,8 @@ Format detect(const std::string& path) {
   }
   // open_cifar has the right message for the pickled version.
   if (looks_like_pickled_cifar(path)) return Format::cifar10;
-  return looks_like_voc(path) ? Format::voc : Format::folder;
+  if (looks_like_voc(path)) return Format::voc;
+  return looks_like_tar_files(path) ? Format::tar : Format::folder;
 }
 
 // ImageNet-like trees of big pictures stay on disk; what fits is decoded once.
@@ -51,10 +56,12 @@ bool fits_memory(const Dataset& pictures, const OpenOptions& options) {
   return pictures.size() * pictures.shape().bytes() <= options.memory_limit;
 }
 
-// Of either format, folder or voc.
+// Of the formats folder, voc and tar.
 std::unique_ptr<Dataset> open_files(const DatasetSpec& spec, Split split, std::int64_t limit,
                                     const OpenOptions& options) {
-  const auto open = spec.format == Format::voc ? open_voc : open_image_folder;
+  const auto open = spec.format == Format::voc   ? open_voc
+                    : spec.format == Format::tar ? open_tar_shards
+                                                 : open_image_folder;
   std::unique_ptr<Dataset> pictures = open(spec.path, split,
                                            {.picture_size = options.picture_size,
                                             .limit = limit,
@@ -82,6 +89,8 @@ const char* name(Format format) {
       return "folder";
     case Format::voc:
       return "voc";
+    case Format::tar:
+      return "tar";
   }
   return "";
 }
@@ -94,7 +103,7 @@ DatasetSpec parse_spec(const std::string& text) {
   const auto require = [](const std::string& path) {
     NAT_CHECK(!path.empty(), ErrorKind::usage,
               "data set: the path is empty; give a folder or file");
-    NAT_CHECK(exists(path), ErrorKind::data, printable(path),
+    NAT_CHECK(exists(path) || is_tar_range(path), ErrorKind::data, printable(path),
               ": no such file or folder; check the path of the data set");
   };
   for (const Format format : kFormats) {
@@ -106,8 +115,9 @@ DatasetSpec parse_spec(const std::string& text) {
   }
   const std::string prefix = unknown_prefix(text);
   NAT_CHECK(prefix.empty(), ErrorKind::usage, "data set: unknown format '", printable(prefix),
-            "' in '", printable(text), "'; use idx:, cifar10:, cifar100:, folder: or voc:");
+            "' in '", printable(text), "'; use idx:, cifar10:, cifar100:, folder:, voc: or tar:");
   require(text);
+  if (is_tar_range(text)) return {Format::tar, text};
   return {detect(text), text};
 }
 
@@ -131,6 +141,8 @@ bool has_split(const DatasetSpec& spec, Split split) {
       return image_folder_has_split(spec.path, split);
     case Format::voc:
       return voc_has_split(spec.path, split);
+    case Format::tar:
+      return tar_shards_have_split(spec.path, split);
   }
   return false;
 }
@@ -151,6 +163,7 @@ std::unique_ptr<Dataset> open_dataset(const DatasetSpec& spec, Split split,
       return open_cifar(spec.path, spec.format, split, limit);
     case Format::folder:
     case Format::voc:
+    case Format::tar:
       break;
   }
   return open_files(spec, split, limit, options);

@@ -14,10 +14,10 @@
 
 namespace nat::data {
 
-enum class Format { idx, cifar10, cifar100, folder, voc };
+enum class Format { idx, cifar10, cifar100, folder, voc, tar };
 enum class Split { train, test };
 
-const char* name(Format format);  // "idx", "cifar10", "cifar100", "folder", "voc"
+const char* name(Format format);  // "idx", "cifar10", "cifar100", "folder", ...
 const char* name(Split split);    // "train", "test"
 
 struct DatasetSpec {
@@ -25,9 +25,9 @@ struct DatasetSpec {
   std::string path;
 };
 
-// "idx:PATH", "cifar10:PATH", "cifar100:PATH", "folder:PATH", "voc:PATH", or "PATH" alone: then the
-// files found there tell the format. Error{data} when the path does not exist, Error{usage} for an
-// unknown prefix.
+// "idx:PATH", "cifar10:PATH", "cifar100:PATH", "folder:PATH", "voc:PATH", "tar:PATH", or "PATH"
+// alone: then the files found there tell the format. PATH may be a range of archives
+// (tar_shards.h). Error{data} when the path does not exist, Error{usage} for an unknown prefix.
 DatasetSpec parse_spec(const std::string& text);
 std::string to_string(const DatasetSpec& spec);  // "idx:PATH"
 
@@ -35,7 +35,7 @@ std::string to_string(const DatasetSpec& spec);  // "idx:PATH"
 // of parse_spec.
 std::string absolute_spec(const std::string& text);
 
-// Where the pictures of a folder or of VOC live while training.
+// Where the pictures of a folder, of VOC or of archives live while training.
 //   memory     decoded once when opened; each picture is the middle square of its resized whole
 //   disk       decoded each time it is read; crops may lie anywhere in the resized whole
 //   automatic  memory when all pictures fit into OpenOptions::memory_limit
@@ -43,7 +43,7 @@ std::string absolute_spec(const std::string& text);
 enum class Keep { automatic, memory, disk };
 
 struct OpenOptions {
-  // Folders and VOC only: the short side of every picture is resized to this. 0 = their median
+  // Folders, VOC and tar only: the short side of every picture is resized to this. 0 = their median
   // short side, at most 256. IDX and CIFAR pictures keep the size they have.
   int picture_size = 0;
   // Keep this many pictures, evenly spaced within each class, or in all where a picture has no
@@ -53,8 +53,8 @@ struct OpenOptions {
   Keep keep = Keep::automatic;
   std::int64_t memory_limit = std::int64_t{2} << 30;  // bytes
   double max_bad_percent = 5;                         // more unreadable pictures are an error
-  // Folders and VOC only: pictures that went bad while the run used them (read_quarantined). They
-  // stay grey and count as the files they were, so that the run may go on.
+  // Folders, VOC and tar only: pictures that went bad while the run used them (read_quarantined).
+  // They stay grey and count as the files they were, so that the run may go on.
   std::vector<Quarantined> quarantined = {};
 };
 

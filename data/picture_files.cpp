@@ -1,6 +1,7 @@
 #include "data/picture_files.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <iterator>
 
@@ -13,6 +14,21 @@
 namespace nat::data {
 namespace {
 
+// ---- places
+// --------------------------------------------------------------------------------------
+
+// Where the bytes of a picture are: in the file root/paths[i], or in an archive.
+struct Places {
+  std::string root;
+  PictureParts in;  // empty where pictures are files of their own
+
+  FilePart of(const std::vector<std::string>& paths, std::size_t i) const {
+    if (in.archives.empty()) return {join(root, paths[i])};
+    const ArchivePart& part = in.parts[i];
+    return {in.archives[static_cast<std::size_t>(part.archive)], part.offset, part.size};
+  }
+};
+
 // ---- headers ------------------------------------------------------------------------------------
 
 // What the header pass learns of one file.
@@ -24,24 +40,24 @@ struct Header {
 constexpr std::int64_t kStartBytes = 4096;
 constexpr std::int64_t kLongStartBytes = std::int64_t{16} << 20;
 
-PictureSize size_at(const std::string& path, const FileStart& start) {
+PictureSize size_at(const FilePart& place, const FileStart& start) {
   try {
     return read_size(start.bytes);
   } catch (const Error&) {
     if (start.size <= kStartBytes) throw;
     // Long EXIF data or a colour profile in front of the size.
-    return read_size(read_start(path, kLongStartBytes).bytes);
+    return read_size(read_start(place, kLongStartBytes).bytes);
   }
 }
 
-Header read_header(const std::string& path) {
+Header read_header(const FilePart& place) {
   Header header;
   PictureFile& file = header.file;
   try {
-    const FileStart start = read_start(path, kStartBytes);
+    const FileStart start = read_start(place, kStartBytes);
     file.bytes = start.size;
     file.crc = crc32_of(start.bytes.data(), start.bytes.size());
-    const PictureSize size = size_at(path, start);
+    const PictureSize size = size_at(place, start);
     file.width = size.width;
     file.height = size.height;
   } catch (const Error& error) {
@@ -50,12 +66,12 @@ Header read_header(const std::string& path) {
   return header;
 }
 
-std::vector<Header> read_headers(const std::string& root, const std::vector<std::string>& paths,
+std::vector<Header> read_headers(const Places& places, const std::vector<std::string>& paths,
                                  int threads) {
   std::vector<Header> headers(paths.size());
   parallel_for(static_cast<std::int64_t>(paths.size()), threads, [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
-    headers[at] = read_header(join(root, paths[at]));
+    headers[at] = read_header(places.of(paths, at));
   });
   return headers;
 }
@@ -86,10 +102,10 @@ int typical_short_side(const std::vector<Header>& headers) {
 
 class PictureFiles : public Dataset {
  public:
-  PictureFiles(Catalog catalog, std::string root, std::vector<BadPicture> bad,
+  PictureFiles(Catalog catalog, Places places, std::vector<BadPicture> bad,
                const PictureFileOptions& options)
       : Dataset(std::move(catalog), std::move(bad)),
-        root_(std::move(root)),
+        places_(std::move(places)),
         max_bad_percent_(options.max_bad_percent) {
     for (const Quarantined& picture : options.quarantined) {
       if (picture.id < size()) quarantine(picture.id, picture.reason);
@@ -108,8 +124,8 @@ class PictureFiles : public Dataset {
     std::memset(out, kMidGrey, static_cast<std::size_t>(shape().bytes()));
     if (is_bad(id)) return;
     try {
-      const std::string& path = catalog().paths[static_cast<std::size_t>(id)];
-      const Picture picture = decode(read_all(join(root_, path)));
+      const FilePart place = places_.of(catalog().paths, static_cast<std::size_t>(id));
+      const Picture picture = decode(read_all(place));
       NAT_CHECK(picture.size == size_of(id), ErrorKind::data, "changed while it was in use");
       const int side = shape().height;
       resize_window(picture.pixels.get(), picture.size, resized_size(picture.size, side), left, top,
@@ -127,7 +143,7 @@ class PictureFiles : public Dataset {
     return {file.width, file.height};
   }
 
-  std::string root_;
+  Places places_;
   double max_bad_percent_;
 };
 
@@ -146,10 +162,11 @@ void keep_rows(const std::vector<std::int64_t>& kept, std::size_t width, std::ve
   values.erase(to, values.end());
 }
 
-void apply_limit(Catalog& found, std::int64_t limit) {
+void apply_limit(Catalog& found, Places& places, std::int64_t limit) {
   const auto n = static_cast<std::int64_t>(found.paths.size());
   const std::vector<std::int64_t> kept = evenly_spaced(n, limit, found.labels);
   keep_rows(kept, 1, found.paths);
+  keep_rows(kept, 1, places.in.parts);
   keep_rows(kept, 1, found.labels);
   keep_rows(kept, found.class_names.size(), found.flags);
 }
@@ -165,12 +182,9 @@ std::uint64_t content_hash(const std::vector<std::string>& paths,
   return hash.value();
 }
 
-}  // namespace
-
-std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& root,
-                                            const PictureFileOptions& options) {
-  apply_limit(found, options.limit);
-  std::vector<Header> headers = read_headers(root, found.paths, options.threads);
+std::unique_ptr<Dataset> open_at(Catalog found, Places places, const PictureFileOptions& options) {
+  apply_limit(found, places, options.limit);
+  std::vector<Header> headers = read_headers(places, found.paths, options.threads);
   recall(options.quarantined, headers);
   const int side = options.picture_size > 0 ? options.picture_size : typical_short_side(headers);
   found.shape = {side, side, 3};
@@ -185,7 +199,21 @@ std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& ro
       bad.push_back({static_cast<std::int32_t>(i), headers[i].failure});
     }
   }
-  return std::make_unique<PictureFiles>(std::move(found), root, std::move(bad), options);
+  return std::make_unique<PictureFiles>(std::move(found), std::move(places), std::move(bad),
+                                        options);
+}
+
+}  // namespace
+
+std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& root,
+                                            const PictureFileOptions& options) {
+  return open_at(std::move(found), {root, {}}, options);
+}
+
+std::unique_ptr<Dataset> open_picture_parts(Catalog found, PictureParts where,
+                                            const PictureFileOptions& options) {
+  assert(!where.archives.empty() && where.parts.size() == found.paths.size());
+  return open_at(std::move(found), {"", std::move(where)}, options);
 }
 
 void require_same_classes(const std::string& source, const std::string& holders,
