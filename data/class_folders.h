@@ -18,8 +18,7 @@ bool has_picture_name(const std::string& name);
 bool without_classes(const std::vector<std::string>& folders, bool has_pictures);
 
 // Which of the folders below a root, sorted by bytes, holds a split: "train" and "test", else
-// "val", where there are both, or "train" alone. Otherwise the root itself, "", is the training
-// set.
+// "val", where there are both, or "train" alone. Otherwise the root, "", is the training set.
 std::optional<std::string> split_folder(const std::vector<std::string>& folders, Split split);
 
 // A remark for every class without a picture.

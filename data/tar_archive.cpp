@@ -2,147 +2,23 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <cstring>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string_view>
-#include <tuple>
 #include <unordered_map>
 
 #include <sys/stat.h>
 
 #include "data/files.h"
+#include "data/tar_header.h"
 #include "kernels/check.h"
 
 namespace nat::data {
 namespace {
 
-constexpr std::int64_t kBlock = 512;
 constexpr std::size_t kMostName = 4096;                         // PATH_MAX
 constexpr std::int64_t kMostMetadata = std::int64_t{16} << 20;  // a long name, or pax records
-
-// ---- one header ---------------------------------------------------------------------------------
-
-// Octal digits between blanks. Empty when it is something else or more than 2^63 - 1.
-std::optional<std::int64_t> octal(std::string_view field) {
-  field = field.substr(0, field.find('\0'));
-  const std::size_t begin = std::min(field.find_first_not_of(' '), field.size());
-  field = field.substr(begin, field.find_last_not_of(' ') + 1 - begin);
-  std::int64_t value = 0;
-  if (field.empty()) return value;
-  const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), value, 8);
-  if (error != std::errc() || end != field.data() + field.size() || value < 0) return {};
-  return value;
-}
-
-// GNU's form of large sizes: big-endian bytes behind a first one of 0x80.
-std::optional<std::int64_t> base_256(std::string_view field) {
-  std::int64_t value = static_cast<unsigned char>(field.front()) & 0x7F;
-  for (const char c : field.substr(1)) {
-    if (value > std::numeric_limits<std::int64_t>::max() >> 8) return {};
-    value = value << 8 | static_cast<unsigned char>(c);
-  }
-  return value;
-}
-
-class Header {
- public:
-  explicit Header(const std::uint8_t* block)
-      : text_(reinterpret_cast<const char*>(block), kBlock) {}
-
-  bool is_zero() const { return text_.find_first_not_of('\0') == std::string_view::npos; }
-
-  // The sum of all bytes with blanks in place of the sum. Some old programs added signed bytes.
-  bool is_sound() const {
-    std::int64_t plain = 0, with_signs = 0;
-    for (std::size_t i = 0; i < text_.size(); ++i) {
-      const char c = i >= 148 && i < 156 ? ' ' : text_[i];
-      plain += static_cast<unsigned char>(c);
-      with_signs += static_cast<signed char>(c);
-    }
-    const std::optional<std::int64_t> sum = octal(text_.substr(148, 8));
-    return sum && (*sum == plain || *sum == with_signs);
-  }
-
-  char type() const { return text_[156]; }
-
-  std::optional<std::int64_t> size() const {
-    const std::string_view field = text_.substr(124, 12);
-    return (field.front() & 0x80) != 0 ? base_256(field) : octal(field);
-  }
-
-  std::string name() const {
-    const std::string_view prefix = is_ustar() ? text(345, 155) : "";
-    return prefix.empty() ? std::string(text(0, 100)) : str(prefix, "/", text(0, 100));
-  }
-
-  std::string target() const { return std::string(text(157, 100)); }
-
-  // Of a sparse file of GNU's format: does its map go on in the block behind the header?
-  bool has_more_map() const { return text_[482] != 0; }
-
- private:
-  std::string_view text(std::size_t offset, std::size_t size) const {
-    const std::string_view field = text_.substr(offset, size);
-    return field.substr(0, field.find('\0'));
-  }
-  // GNU's own magic is "ustar  ", and it has times where the prefix would be.
-  bool is_ustar() const { return text_.substr(257, 6) == std::string_view("ustar\0", 6); }
-
-  std::string_view text_;
-};
-
-// ---- pax ----------------------------------------------------------------------------------------
-
-// What headers of the kinds L, K, x and g say of the member behind them.
-struct Extra {
-  std::optional<std::string> name, target;
-  std::optional<std::int64_t> size;
-  bool is_sparse = false;
-};
-
-template <class Number>
-bool read_decimal(std::string_view text, Number& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
-// False when the value makes no sense. An empty one takes back what was said before.
-bool take_record(std::string_view key, std::string_view value, Extra& extra) {
-  const auto text = value.empty() ? std::nullopt : std::optional<std::string>(value);
-  if (key == "path") extra.name = text;
-  if (key == "linkpath") extra.target = text;
-  if (key.starts_with("GNU.sparse.")) extra.is_sparse = true;
-  if (key != "size") return true;
-  extra.size.reset();
-  if (value.empty()) return true;
-  return read_decimal(value, extra.size.emplace()) && *extra.size >= 0;
-}
-
-// False when they are damaged.
-bool take_records(std::string_view records, Extra& extra) {
-  while (!records.empty() && records.front() != '\0') {  // some programs pad with zeros
-    const std::size_t blank = records.find(' ');
-    std::size_t length = 0;
-    if (blank == std::string_view::npos || !read_decimal(records.substr(0, blank), length) ||
-        length > records.size() || length < blank + 2 || records[length - 1] != '\n') {
-      return false;
-    }
-    const std::string_view record = records.substr(blank + 1, length - blank - 2);
-    const std::size_t equals = record.find('=');
-    if (equals == std::string_view::npos ||
-        !take_record(record.substr(0, equals), record.substr(equals + 1), extra)) {
-      return false;
-    }
-    records.remove_prefix(length);
-  }
-  return true;
-}
-
-// ---- the scan -----------------------------------------------------------------------------------
 
 // Without empty parts and ".".
 std::string plain_name(std::string_view name) {
@@ -161,7 +37,7 @@ bool is_hidden(const std::string& name) {
   return name.starts_with('.') || name.find("/.") != std::string::npos;
 }
 
-std::int64_t padded(std::int64_t size) { return size + (kBlock - size % kBlock) % kBlock; }
+std::int64_t padded(std::int64_t size) { return size + (kTarBlock - size % kTarBlock) % kTarBlock; }
 
 // Members that are not read, or not as they stand there.
 struct Tally {
@@ -223,14 +99,14 @@ class Scanner {
 
   // The header at `offset`, whole in the file; valid until the next call. Small members lie so
   // close together that one read has the headers of several.
-  Header header_at(std::int64_t offset) {
-    constexpr std::int64_t kWindow = 8 * kBlock;
-    if (offset < window_begin_ || offset + kBlock > window_begin_ + std::ssize(window_)) {
+  TarHeader header_at(std::int64_t offset) {
+    constexpr std::int64_t kWindow = 8 * kTarBlock;
+    if (offset < window_begin_ || offset + kTarBlock > window_begin_ + std::ssize(window_)) {
       window_.resize(static_cast<std::size_t>(std::min(kWindow, file_.size() - offset)));
       window_begin_ = offset;
       read_at(offset, window_);
     }
-    return Header(window_.data() + (offset - window_begin_));
+    return TarHeader(window_.data() + (offset - window_begin_));
   }
 
   bool is_zero(std::int64_t offset, std::int64_t count) const {
@@ -241,7 +117,7 @@ class Scanner {
   // Does the archive that goes to `end` have no header at `offset`? `last` is the member before.
   bool is_end(std::int64_t offset, std::int64_t end, const std::string& last) {
     const std::int64_t left = end - offset;
-    if (left < kBlock) {
+    if (left < kTarBlock) {
       if (!is_zero(offset, left)) {
         fail("is cut off in the header behind member '", printable(last), "'");
       }
@@ -260,12 +136,12 @@ class Scanner {
 
   // The members of the archive at begin .. end of the file, as if they lay in `folder`.
   void scan(std::int64_t begin, std::int64_t end, const std::string& folder, bool is_outer) {
-    Extra always, next;
+    TarExtra always, next;
     std::string last = is_outer ? "" : folder + ".tar";  // for messages
     for (std::int64_t offset = begin; !is_end(offset, end, last);) {
-      const Header header = header_at(offset);
+      const TarHeader header = header_at(offset);
       if (!header.is_sound()) fail_without_header(offset, begin, last);
-      offset += kBlock;
+      offset += kTarBlock;
       const char type = header.type();
       if (type == 'g') {
         offset = take_extra(type, offset, end, header.size(), last, always);
@@ -285,14 +161,6 @@ class Scanner {
     fail(begin > 0 ? str(member, " ") : "", "is not a tar archive");
   }
 
-  static Extra overlaid(Extra below, const Extra& above) {
-    if (above.name) below.name = above.name;
-    if (above.target) below.target = above.target;
-    if (above.size) below.size = above.size;
-    below.is_sparse = below.is_sparse || above.is_sparse;
-    return below;
-  }
-
   // Of data that begins at `offset`, the place behind it.
   std::int64_t behind(std::int64_t offset, std::optional<std::int64_t> size, std::int64_t end,
                       const std::string& member) const {
@@ -307,7 +175,7 @@ class Scanner {
   // Reads what a header of type L, K, x or g stands for; returns the place behind it.
   std::int64_t take_extra(char type, std::int64_t offset, std::int64_t end,
                           std::optional<std::int64_t> size, const std::string& last,
-                          Extra& extra) const {
+                          TarExtra& extra) const {
     const std::int64_t next = behind(offset, size, end, last);
     if (*size > kMostMetadata) {
       fail("has ", *size, " bytes of names behind member '", printable(last), "'");
@@ -319,16 +187,15 @@ class Scanner {
     } else if (type == 'K') {
       extra.target = text.substr(0, text.find('\0'));
     } else {
-      if (!take_records(text, extra)) {
+      if (!take_pax_records(text, extra)) {
         fail("the pax header behind member '", printable(last), "' is damaged");
       }
     }
     return next;
   }
 
-  // Takes the member whose data would begin at `offset`, which is moved behind it. Returns its
-  // name.
-  std::string take_member(const Header& header, const Extra& extra, const std::string& folder,
+  // Takes the member whose data begins at `offset`, which is moved behind it; returns its name.
+  std::string take_member(const TarHeader& header, const TarExtra& extra, const std::string& folder,
                           bool is_outer, std::int64_t end, std::int64_t& offset) {
     const std::string raw = extra.name.value_or(header.name());
     if (raw.size() > kMostName) {
@@ -376,13 +243,13 @@ class Scanner {
   }
 
   // A sparse file has blocks of its map in front of its data.
-  std::int64_t behind_map(const Header& header, std::int64_t offset, std::int64_t end,
+  std::int64_t behind_map(const TarHeader& header, std::int64_t offset, std::int64_t end,
                           const std::string& member) {
     bool goes_on = header.has_more_map();
     while (goes_on) {
-      if (end - offset < kBlock) fail("is cut off in member '", printable(member), "'");
-      goes_on = bytes_at(offset, kBlock)[504] != 0;
-      offset += kBlock;
+      if (end - offset < kTarBlock) fail("is cut off in member '", printable(member), "'");
+      goes_on = bytes_at(offset, kTarBlock)[504] != 0;
+      offset += kTarBlock;
     }
     return offset;
   }
@@ -440,8 +307,8 @@ class Scanner {
 
 bool looks_like_tar(const std::string& path) {
   try {
-    const FileStart start = read_start(path, kBlock);
-    return std::ssize(start.bytes) == kBlock && Header(start.bytes.data()).is_sound();
+    const FileStart start = read_start(path, kTarBlock);
+    return std::ssize(start.bytes) == kTarBlock && TarHeader(start.bytes.data()).is_sound();
   } catch (const Error&) {
     return false;  // whoever opens it says why
   }

@@ -1,19 +1,15 @@
 // Which files a tar archive holds and where their bytes lie in it, without unpacking.
 //
-//   header    512 bytes: name 0..99, size 124..135 (octal, or base 256 with the top bit set),
-//             checksum 148..155, type 156, target of a link 157..256, magic 257..262, and with the
-//             magic "ustar\0" a prefix of the name 345..499
+//   header    512 bytes (tar_header.h)
 //   data      padded to 512 bytes, of files alone; two blocks of zeros end the archive
-//   types     '0' '\0' '7' file, '5' folder, '1' hard link, '2' symbolic link; 'L' 'K' (GNU) name
-//   and
-//             target, 'x' (pax) records "length key=value\n" for the next header, 'g' for all that
-//             follow; 'S' sparse (GNU)
+//   types     '0' '\0' '7' file, '5' folder, '1' hard link, '2' symbolic link, 'S' sparse file;
+//             'L' 'K' (GNU) name and target, 'x' (pax) records for the next header, 'g' for all
 //
-// That is v7, ustar, GNU and pax tar (POSIX.1-2001, pax; the manual of GNU tar, "Basic Tar
-// Format"). A hard link has the bytes of the member that it leads to. Of two members of the same
-// name the last one counts, in the place of the first. An archive inside the archive
-// (n01440764.tar, as ILSVRC2012_img_train.tar has them) is a folder of its name without .tar, one
-// level deep.
+// That is v7, ustar, GNU and pax tar. A hard link has the bytes of the member that it leads to;
+// symbolic links and sparse files are left out with a remark, hidden names (a part begins with a
+// dot) without one. Of two members of the same name the last one counts, in the place of the first.
+// An archive inside the archive (n01440764.tar, as ILSVRC2012_img_train.tar has them) is a folder
+// of its name without .tar, one level deep.
 #pragma once
 
 #include <cstdint>

@@ -23,8 +23,7 @@ struct TarFiles {
 // "a{000..146}b": names files that need not exist under this name.
 bool is_tar_range(const std::string& path);
 
-// A tar archive, compressed or not, or a folder that holds some beside neither folders nor
-// pictures.
+// A tar archive, compressed or not, or a folder that holds some and neither folders nor pictures.
 bool looks_like_tar_files(const std::string& path);
 
 // Nothing when the archives have names of splits, but none has that of this one. Error{data} when

@@ -1,7 +1,6 @@
 #include "data/tar_shards.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <charconv>
 #include <optional>
@@ -18,7 +17,8 @@
 namespace nat::data {
 namespace {
 
-// ---- what is in them ----------------------------------------------------------------------------
+// ---- what is in the archives
+// ----------------------------------------------------------------------
 
 struct Item {
   std::int32_t archive = 0;
@@ -191,32 +191,46 @@ class LabelReader {
   explicit LabelReader(const TarFiles& shards) : shards_(shards) {}
 
   std::int32_t read(const Item& item) {
-    constexpr std::int64_t kMost = 32;
-    const std::string where = str(printable(shards_.path(static_cast<std::size_t>(item.archive))),
-                                  ": label '", printable(item.member->name), "' ");
-    if (archive_ != item.archive) {
-      file_.emplace(shards_.path(static_cast<std::size_t>(item.archive)));
-      archive_ = item.archive;
-    }
-    char text[kMost];
-    const std::int64_t size = std::min(kMost, item.member->size);
-    file_->read(item.member->offset, reinterpret_cast<std::uint8_t*>(text),
-                static_cast<std::size_t>(size));
-    constexpr std::string_view kBlanks = " \t\r\n";
-    std::string_view word(text, static_cast<std::size_t>(size));
+    const std::string text = text_of(item);
+    constexpr const char* kBlanks = " \t\r\n";
+    std::string_view word = text;
     word.remove_prefix(std::min(word.find_first_not_of(kBlanks), word.size()));
     word = word.substr(0, word.find_last_not_of(kBlanks) + 1);
     constexpr std::int32_t kMostClasses = 1'000'000;
     std::int32_t label = -1;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), label);
-    NAT_CHECK(error == std::errc() && end == word.data() + word.size() && label >= 0 &&
-                  label < kMostClasses && item.member->size <= kMost,
-              ErrorKind::data, where, "is '", printable(word), "', not a number from 0 to ",
-              kMostClasses - 1, "; correct it and pack the archive again");
+    const bool is_number = error == std::errc() && end == word.data() + word.size();
+    if (!is_number || label < 0 || label >= kMostClasses || item.member->size > kMostBytes) {
+      fail(item, str("is '", printable(word), "', not a number from 0 to ", kMostClasses - 1));
+    }
     return label;
   }
 
  private:
+  static constexpr std::int64_t kMostBytes = 32;
+
+  [[noreturn]] void fail(const Item& item, const std::string& reason) const {
+    throw Error(
+        ErrorKind::data,
+        str(printable(shards_.path(static_cast<std::size_t>(item.archive))), ": label '",
+            printable(item.member->name), "' ", reason, "; correct it and pack the archive again"));
+  }
+
+  // The start of the member.
+  std::string text_of(const Item& item) {
+    std::string text(static_cast<std::size_t>(std::min(kMostBytes, item.member->size)), '\0');
+    try {
+      if (archive_ != item.archive) {
+        file_.emplace(shards_.path(static_cast<std::size_t>(item.archive)));
+        archive_ = item.archive;
+      }
+      file_->read(item.member->offset, reinterpret_cast<std::uint8_t*>(text.data()), text.size());
+    } catch (const Error& error) {
+      fail(item, error.what());
+    }
+    return text;
+  }
+
   const TarFiles& shards_;
   std::int32_t archive_ = -1;
   std::optional<OpenFile> file_;
@@ -233,9 +247,8 @@ Pictures in_samples(const Contents& contents, const TarFiles& shards) {
     }
     NAT_CHECK(sample.label != nullptr, ErrorKind::data,
               printable(shards.path(static_cast<std::size_t>(sample.archive))), ": sample '",
-              printable(sample.key),
-              "' has no .cls behind or in front of its picture, as others "
-              "have; pack all labels or none");
+              printable(sample.key), "' has no .cls beside its picture, as others have; pack all ",
+              "labels or none");
     if (sample.pictures > 1) ++with_several;
     found.items.push_back(*sample.picture);
     found.labels.push_back(reader.read(*sample.label));

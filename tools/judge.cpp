@@ -193,7 +193,7 @@ void require_labels(const data::Dataset& pictures, const JudgeOptions& judging,
   }
   NAT_CHECK(pictures.labelled(), ErrorKind::data, "--data ", source,
             ": the pictures have no labels; judging features needs them (folders of classes, IDX, "
-            "CIFAR or VOC)");
+            "CIFAR, VOC or shards with .cls)");
   NAT_CHECK(pictures.classes() >= 2, ErrorKind::data, "--data ", source,
             ": all pictures are of one class; judging needs two or more");
 }

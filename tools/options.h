@@ -37,7 +37,7 @@ struct Options : Recipe {
 template <class OptionsType, class Visit>
 void visit_options(OptionsType& o, Visit&& visit) {
   visit("preset", o.preset, "recipe: official, paper, cifar or fmnist");
-  visit("data", o.data, "training pictures: [idx:|cifar10:|cifar100:|folder:|voc:]PATH");
+  visit("data", o.data, "training pictures: [idx:|cifar10:|cifar100:|folder:|voc:|tar:]PATH");
   visit("out", o.out, "folder of the run");
   visit("limit", o.limit, "use this many pictures, evenly spaced over the classes; -1 = all");
   visit("seed", o.seed, "seed of every random number");

@@ -13,7 +13,7 @@ namespace {
 
 void require_data(const std::string& path) {
   NAT_CHECK(!path.empty(), ErrorKind::usage,
-            "--data is missing; give [idx:|cifar10:|cifar100:|folder:|voc:]PATH");
+            "--data is missing; give [idx:|cifar10:|cifar100:|folder:|voc:|tar:]PATH");
 }
 
 // Who did not type the path is told where it stands.
