@@ -17,8 +17,7 @@
 namespace nat::data {
 namespace {
 
-// ---- what is in the archives
-// ----------------------------------------------------------------------
+// ---- what is in the archives --------------------------------------------------------------------
 
 struct Item {
   std::int32_t archive = 0;
