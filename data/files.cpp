@@ -22,44 +22,6 @@ namespace fs = std::filesystem;
 // A picture file above this is not read into memory.
 constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 30;
 
-class Descriptor {
- public:
-  explicit Descriptor(const std::string& path)
-      : value_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  ~Descriptor() {
-    if (value_ >= 0) ::close(value_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int value() const { return value_; }
-
- private:
-  int value_;
-};
-
-// Of an open regular file. Error{data} with the reason alone.
-std::int64_t size_of_file(const Descriptor& file) {
-  NAT_CHECK(file.value() >= 0, ErrorKind::data, "cannot be opened (", std::strerror(errno), ")");
-  struct stat status {};
-  NAT_CHECK(::fstat(file.value(), &status) == 0, ErrorKind::data, "cannot be read (",
-            std::strerror(errno), ")");
-  NAT_CHECK(S_ISREG(status.st_mode), ErrorKind::data, "is not a regular file");
-  return status.st_size;
-}
-
-// All of these bytes. Error{data} with the reason alone.
-void read_part(const Descriptor& file, std::int64_t offset, std::uint8_t* out, std::size_t count) {
-  std::size_t filled = 0;
-  while (filled < count) {
-    const ssize_t got = ::pread(file.value(), out + filled, count - filled,
-                                offset + static_cast<std::int64_t>(filled));
-    if (got < 0 && errno == EINTR) continue;
-    NAT_CHECK(got >= 0, ErrorKind::data, "cannot be read (", std::strerror(errno), ")");
-    NAT_CHECK(got > 0, ErrorKind::data, "became shorter while it was read");
-    filled += static_cast<std::size_t>(got);
-  }
-}
-
 // Length of the UTF-8 character at the start of `text`, 0 when the bytes are not one.
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
@@ -148,21 +110,58 @@ std::string real_folder(const std::string& path) {
   return real.string();
 }
 
-FileStart read_start(const std::string& path, std::int64_t limit) {
-  const Descriptor file(path);
+OpenFile::Descriptor::Descriptor(const std::string& path)
+    : value(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
+
+OpenFile::Descriptor::~Descriptor() {
+  if (value >= 0) ::close(value);
+}
+
+OpenFile::OpenFile(const std::string& path) : descriptor_(path) {
+  NAT_CHECK(descriptor_.value >= 0, ErrorKind::data, "cannot be opened (", std::strerror(errno),
+            ")");
+  struct stat status {};
+  NAT_CHECK(::fstat(descriptor_.value, &status) == 0, ErrorKind::data, "cannot be read (",
+            std::strerror(errno), ")");
+  NAT_CHECK(S_ISREG(status.st_mode), ErrorKind::data, "is not a regular file");
+  size_ = status.st_size;
+}
+
+void OpenFile::read(std::int64_t offset, std::uint8_t* out, std::size_t count) const {
+  for (std::size_t filled = 0; filled < count;) {
+    const ssize_t got = ::pread(descriptor_.value, out + filled, count - filled,
+                                offset + static_cast<std::int64_t>(filled));
+    if (got < 0 && errno == EINTR) continue;
+    NAT_CHECK(got >= 0, ErrorKind::data, "cannot be read (", std::strerror(errno), ")");
+    NAT_CHECK(got > 0, ErrorKind::data, "became shorter while it was read");
+    filled += static_cast<std::size_t>(got);
+  }
+}
+
+FileStart read_start(const FilePart& part, std::int64_t limit) {
+  const OpenFile file(part.path);
+  const std::int64_t most = file.size() - part.offset;
+  NAT_CHECK(part.offset <= file.size() && part.size <= most, ErrorKind::data, "lies behind the end",
+            " of ", printable(part.path), ", which became shorter");
   FileStart start;
-  start.size = size_of_file(file);
+  start.size = part.size < 0 ? most : part.size;
   start.bytes.resize(static_cast<std::size_t>(std::min(limit, start.size)));
-  read_part(file, 0, start.bytes.data(), start.bytes.size());
+  file.read(part.offset, start.bytes.data(), start.bytes.size());
   return start;
 }
 
-Bytes read_all(const std::string& path) {
-  FileStart whole = read_start(path, kMaxFileBytes);
+FileStart read_start(const std::string& path, std::int64_t limit) {
+  return read_start(FilePart{path}, limit);
+}
+
+Bytes read_all(const FilePart& part) {
+  FileStart whole = read_start(part, kMaxFileBytes);
   NAT_CHECK(whole.size <= kMaxFileBytes, ErrorKind::data, "has ", whole.size,
             " bytes, more than the limit of ", kMaxFileBytes);
   return std::move(whole.bytes);
 }
+
+Bytes read_all(const std::string& path) { return read_all(FilePart{path}); }
 
 struct GzReader::State {
   gzFile file = nullptr;
@@ -201,29 +200,15 @@ std::size_t GzReader::read(void* out, std::size_t count) {
   return filled;
 }
 
-struct PartReader::State {
-  explicit State(const std::string& path) : file(path) {}
-  Descriptor file;
-  std::int64_t size = 0;
-};
-
-PartReader::PartReader(const std::string& path)
-    : path_(path), state_(std::make_unique<State>(path)) {
-  try {
-    state_->size = size_of_file(state_->file);
-  } catch (const Error& error) {
-    throw Error(ErrorKind::data,
-                str(printable(path), ": ", error.what(), "; check the path and its permissions"));
-  }
+NamedFile::NamedFile(const std::string& path) try : path_(path), file_(path) {
+} catch (const Error& error) {
+  throw Error(ErrorKind::data,
+              str(printable(path), ": ", error.what(), "; check the path and its permissions"));
 }
 
-PartReader::~PartReader() = default;
-
-std::int64_t PartReader::size() const { return state_->size; }
-
-void PartReader::read(std::int64_t offset, void* out, std::size_t count) const {
+void NamedFile::read(std::int64_t offset, void* out, std::size_t count) const {
   try {
-    read_part(state_->file, offset, static_cast<std::uint8_t*>(out), count);
+    file_.read(offset, static_cast<std::uint8_t*>(out), count);
   } catch (const Error& error) {
     throw Error(ErrorKind::data, str(printable(path_), ": ", error.what(),
                                      "; check the disk or unpack the data set again"));

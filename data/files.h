@@ -34,13 +34,57 @@ FolderIdentity folder_identity(const std::string& path);
 // The absolute path of a folder without links and dots. Error{data} when it cannot be opened.
 std::string real_folder(const std::string& path);
 
-// The first `limit` bytes of a regular file and its full size. Error{data} with the reason alone
-// (the caller knows the name).
+// A regular file that is open for reading, by several threads if need be. Error{data} with the
+// reason alone (the caller knows the name).
+class OpenFile {
+ public:
+  explicit OpenFile(const std::string& path);
+
+  std::int64_t size() const { return size_; }  // when it was opened
+  // Exactly `count` bytes from `offset` on.
+  void read(std::int64_t offset, std::uint8_t* out, std::size_t count) const;
+
+ private:
+  struct Descriptor {
+    explicit Descriptor(const std::string& path);
+    ~Descriptor();
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    int value;
+  };
+
+  Descriptor descriptor_;
+  std::int64_t size_ = 0;
+};
+
+// The same, but errors name the file and say what to do.
+class NamedFile {
+ public:
+  explicit NamedFile(const std::string& path);
+
+  std::int64_t size() const { return file_.size(); }
+  void read(std::int64_t offset, void* out, std::size_t count) const;
+
+ private:
+  std::string path_;
+  OpenFile file_;
+};
+
+// A whole file, or `size` bytes in it (a member of an archive).
+struct FilePart {
+  std::string path;
+  std::int64_t offset = 0;
+  std::int64_t size = -1;  // < 0: all from offset on
+};
+
+// The first `limit` bytes of a file or part and its full size. Errors as OpenFile.
 struct FileStart {
   Bytes bytes;
   std::int64_t size = 0;
 };
+FileStart read_start(const FilePart& part, std::int64_t limit);
 FileStart read_start(const std::string& path, std::int64_t limit);
+Bytes read_all(const FilePart& part);
 Bytes read_all(const std::string& path);
 
 // Sequential reader of a plain or gzip-compressed file.
@@ -54,25 +98,6 @@ class GzReader {
   // Reads up to `count` bytes; fewer only at the end of the data. Error{data} when the compressed
   // stream is damaged or cut off.
   std::size_t read(void* out, std::size_t count);
-
- private:
-  struct State;
-  std::string path_;
-  std::unique_ptr<State> state_;
-};
-
-// Random access to a plain file of any size. Error{data} names the file.
-class PartReader {
- public:
-  explicit PartReader(const std::string& path);
-  ~PartReader();
-  PartReader(const PartReader&) = delete;
-  PartReader& operator=(const PartReader&) = delete;
-
-  std::int64_t size() const;
-
-  // All of these bytes, which must lie inside the file. May be called from several threads.
-  void read(std::int64_t offset, void* out, std::size_t count) const;
 
  private:
   struct State;

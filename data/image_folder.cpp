@@ -1,10 +1,9 @@
 #include "data/image_folder.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <set>
 
+#include "data/class_folders.h"
 #include "data/files.h"
 #include "kernels/check.h"
 
@@ -12,16 +11,6 @@ namespace nat::data {
 namespace {
 
 // ---- the walk -----------------------------------------------------------------------------------
-
-bool has_picture_name(const std::string& name) {
-  static constexpr std::array kEndings{".jpg", ".jpeg", ".png",  ".bmp", ".ppm",
-                                       ".pgm", ".tif",  ".tiff", ".webp"};
-  const auto dot = name.rfind('.');
-  if (dot == std::string::npos) return false;
-  std::string ending = name.substr(dot);
-  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return std::find(kEndings.begin(), kEndings.end(), ending) != kEndings.end();
-}
 
 // What a walk found, in the order of ids.
 struct Scan {
@@ -70,8 +59,8 @@ class Walk {
 };
 
 bool is_flat(const Listing& root) {
-  return root.folders.empty() ||
-         std::any_of(root.files.begin(), root.files.end(), has_picture_name);
+  return without_classes(root.folders,
+                         std::any_of(root.files.begin(), root.files.end(), has_picture_name));
 }
 
 Scan scan(const std::string& root) {
@@ -94,16 +83,9 @@ Scan scan(const std::string& root) {
 
 // The folder below `path` that holds a split; "" when there is none.
 std::string split_root(const std::string& path, Split split) {
-  const Listing top = list_folder(path);
-  const auto has = [&](const char* folder) {
-    return std::binary_search(top.folders.begin(), top.folders.end(), folder);
-  };
-  const char* test = has("test") ? "test" : has("val") ? "val" : nullptr;
-  // A class may be called "train" (it is one in VOC): beside other classes it is no split.
-  const bool splits = has("train") && (test != nullptr || top.folders.size() == 1);
-  if (!splits) return split == Split::train ? path : "";
-  if (split == Split::train) return join(path, "train");
-  return test != nullptr ? join(path, test) : "";
+  const std::optional<std::string> folder = split_folder(list_folder(path).folders, split);
+  if (!folder) return "";
+  return folder->empty() ? path : join(path, *folder);
 }
 
 // Labels of the two splits mean the same only when the class folders are the same.
@@ -122,12 +104,7 @@ std::vector<std::string> remarks_on(const Scan& found) {
                           "' is left out: its pictures are in the data set already",
                           count == 1 ? "" : str(" (one of ", count, " such folders)")));
   }
-  std::vector<std::int64_t> members(found.class_names.size());
-  for (const std::int32_t label : found.labels) ++members[static_cast<std::size_t>(label)];
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    if (members[i] > 0) continue;
-    remarks.push_back(str("class '", printable(found.class_names[i]), "' has no pictures"));
-  }
+  note_empty_classes(found.labels, found.class_names, remarks);
   return remarks;
 }
 

@@ -12,6 +12,8 @@
 #include "data/packed.h"
 #include "data/stl10.h"
 #include "data/store.h"
+#include "data/tar_files.h"
+#include "data/tar_shards.h"
 #include "data/tiny_imagenet.h"
 #include "data/voc.h"
 #include "kernels/check.h"
@@ -87,6 +89,7 @@ constexpr Reader kReaders[] = {
     {Format::tiny_imagenet, "tiny_imagenet", true, tiny_imagenet_has_split,
      open_files<open_tiny_imagenet>},
     {Format::voc, "voc", true, voc_has_split, open_files<open_voc>},
+    {Format::tar, "tar", true, tar_shards_have_split, open_files<open_tar_shards>},
     {Format::packed, "packed", false, packed_has_split, open_files<open_packed>},
 };
 
@@ -108,8 +111,10 @@ std::string unknown_prefix(const std::string& text) {
 Format detect(const std::string& path) {
   if (is_file(path)) {
     if (looks_like_stl10(path)) return Format::stl10;
-    NAT_CHECK(looks_like_idx(path), ErrorKind::data, printable(path),
-              ": is a file but not an IDX pictures file; give a folder of pictures");
+    if (looks_like_tar_files(path)) return Format::tar;
+    NAT_CHECK(
+        looks_like_idx(path), ErrorKind::data, printable(path),
+        ": is a file but not an IDX pictures file or a tar archive; give a folder of pictures");
     return Format::idx;
   }
   NAT_CHECK(is_folder(path), ErrorKind::data, printable(path),
@@ -123,7 +128,8 @@ Format detect(const std::string& path) {
   if (looks_like_stl10(path)) return Format::stl10;
   if (looks_like_packed(path)) return Format::packed;
   if (looks_like_tiny_imagenet(path)) return Format::tiny_imagenet;
-  return looks_like_voc(path) ? Format::voc : Format::folder;
+  if (looks_like_voc(path)) return Format::voc;
+  return looks_like_tar_files(path) ? Format::tar : Format::folder;
 }
 
 }  // namespace
@@ -147,7 +153,7 @@ DatasetSpec parse_spec(const std::string& text) {
   const auto require = [](const std::string& path) {
     NAT_CHECK(!path.empty(), ErrorKind::usage,
               "data set: the path is empty; give a folder or file");
-    NAT_CHECK(exists(path), ErrorKind::data, printable(path),
+    NAT_CHECK(exists(path) || is_tar_range(path), ErrorKind::data, printable(path),
               ": no such file or folder; check the path of the data set");
   };
   for (const Reader& reader : kReaders) {
@@ -161,6 +167,7 @@ DatasetSpec parse_spec(const std::string& text) {
   NAT_CHECK(prefix.empty(), ErrorKind::usage, "data set: unknown format '", printable(prefix),
             "' in '", printable(text), "'; give ", spec_form());
   require(text);
+  if (is_tar_range(text)) return {Format::tar, text};
   return {detect(text), text};
 }
 

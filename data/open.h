@@ -14,7 +14,7 @@
 
 namespace nat::data {
 
-enum class Format { idx, cifar10, cifar100, stl10, folder, tiny_imagenet, voc, packed };
+enum class Format { idx, cifar10, cifar100, stl10, folder, tiny_imagenet, voc, tar, packed };
 enum class Split { train, test };
 
 const char* name(Format format);  // "idx", "cifar10", ...: as it is written above
@@ -29,7 +29,8 @@ struct DatasetSpec {
 };
 
 // "idx:PATH" and so on for each format, or "PATH" alone: then the files found there tell the
-// format. Error{data} when the path does not exist, Error{usage} for an unknown prefix.
+// format. PATH may be a range of archives (tar_shards.h). Error{data} when the path does not exist,
+// Error{usage} for an unknown prefix.
 DatasetSpec parse_spec(const std::string& text);
 std::string to_string(const DatasetSpec& spec);  // "idx:PATH"
 std::string spec_form();                         // "[idx:|cifar10:|...]PATH", for messages
@@ -38,7 +39,7 @@ std::string spec_form();                         // "[idx:|cifar10:|...]PATH", f
 // of parse_spec.
 std::string absolute_spec(const std::string& text);
 
-// Where pictures that are files of their own, packed or not, live while training.
+// Where pictures that are files of their own, or in archives, or packed ones, live while training.
 //   memory     read once when opened; each picture is the middle square of its resized whole
 //   disk       read each time it is wanted; crops may lie anywhere in the resized whole
 //   automatic  memory when all pictures fit into OpenOptions::memory_limit

@@ -260,7 +260,7 @@ class PackedPictures : public ScaledPictures {
   }
 
   std::vector<Place> places_;
-  PartReader pixels_;
+  NamedFile pixels_;
 };
 
 struct Contents {
@@ -298,7 +298,7 @@ Contents read_contents(const std::string& path, const PackedFiles& files) {
     offset += pixel_bytes(entry.stored);
   }
   lines.check_end();
-  const std::int64_t there = PartReader(files.pixels).size();
+  const std::int64_t there = NamedFile(files.pixels).size();
   NAT_CHECK(there == offset && there == header.bytes, ErrorKind::data, printable(files.pixels),
             ": has ", there, " bytes, not the ", header.bytes, " that ", printable(files.catalog),
             " names", kAdvice);

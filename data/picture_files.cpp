@@ -1,6 +1,7 @@
 #include "data/picture_files.h"
 
 #include <algorithm>
+#include <cassert>
 #include <iterator>
 
 #include "data/decode.h"
@@ -13,6 +14,28 @@
 namespace nat::data {
 namespace {
 
+// ---- places -------------------------------------------------------------------------------------
+
+// Where the bytes of a picture are: in the file root/paths[i], or in an archive.
+struct Places {
+  std::string root;
+  PictureParts in;  // empty where pictures are files of their own
+
+  FilePart of(const std::vector<std::string>& paths, std::size_t i) const {
+    if (in.archives.empty()) return {join(root, paths[i])};
+    const ArchivePart& part = in.parts[i];
+    return {in.archives[static_cast<std::size_t>(part.archive)], part.offset, part.size};
+  }
+
+  // Those of the pictures at these positions, ascending.
+  void keep(const std::vector<std::int64_t>& kept) {
+    if (in.archives.empty()) return;
+    std::vector<ArchivePart> parts;
+    for (const std::int64_t i : kept) parts.push_back(in.parts[static_cast<std::size_t>(i)]);
+    in.parts = std::move(parts);
+  }
+};
+
 // ---- headers ------------------------------------------------------------------------------------
 
 // What the header pass learns of one file.
@@ -24,24 +47,24 @@ struct Header {
 constexpr std::int64_t kStartBytes = 4096;
 constexpr std::int64_t kLongStartBytes = std::int64_t{16} << 20;
 
-PictureSize size_at(const std::string& path, const FileStart& start) {
+PictureSize size_at(const FilePart& place, const FileStart& start) {
   try {
     return read_size(start.bytes);
   } catch (const Error&) {
     if (start.size <= kStartBytes) throw;
     // Long EXIF data or a colour profile in front of the size.
-    return read_size(read_start(path, kLongStartBytes).bytes);
+    return read_size(read_start(place, kLongStartBytes).bytes);
   }
 }
 
-Header read_header(const std::string& path) {
+Header read_header(const FilePart& place) {
   Header header;
   PictureFile& file = header.file;
   try {
-    const FileStart start = read_start(path, kStartBytes);
+    const FileStart start = read_start(place, kStartBytes);
     file.bytes = start.size;
     file.crc = crc32_of(start.bytes.data(), start.bytes.size());
-    const PictureSize size = size_at(path, start);
+    const PictureSize size = size_at(place, start);
     file.width = size.width;
     file.height = size.height;
   } catch (const Error& error) {
@@ -50,12 +73,12 @@ Header read_header(const std::string& path) {
   return header;
 }
 
-std::vector<Header> read_headers(const std::string& root, const std::vector<std::string>& paths,
+std::vector<Header> read_headers(const Places& places, const std::vector<std::string>& paths,
                                  int threads) {
   std::vector<Header> headers(paths.size());
   parallel_for(static_cast<std::int64_t>(paths.size()), threads, [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
-    headers[at] = read_header(join(root, paths[at]));
+    headers[at] = read_header(places.of(paths, at));
   });
   return headers;
 }
@@ -86,30 +109,27 @@ int typical_short_side(const std::vector<Header>& headers) {
 
 class PictureFiles : public ScaledPictures {
  public:
-  PictureFiles(Catalog catalog, std::string root, std::vector<BadPicture> bad,
+  PictureFiles(Catalog catalog, Places places, std::vector<BadPicture> bad,
                const PictureFileOptions& options)
       : ScaledPictures(std::move(catalog), std::move(bad), options.quarantined,
                        options.max_bad_percent),
-        root_(std::move(root)) {}
+        places_(std::move(places)) {}
 
  private:
   void load(std::int32_t id, const Window& window, std::uint8_t* out) const override {
-    const std::string& path = catalog().paths[static_cast<std::size_t>(id)];
-    const Picture picture = decode(read_all(join(root_, path)));
+    const Picture picture =
+        decode(read_all(places_.of(catalog().paths, static_cast<std::size_t>(id))));
     NAT_CHECK(picture.size == file_size(id), ErrorKind::data, "changed while it was in use");
     resize_window(picture.pixels.get(), picture.size, resized_size(picture.size, shape().height),
                   window, out);
   }
 
-  std::string root_;
+  Places places_;
 };
 
-}  // namespace
-
-std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& root,
-                                            const PictureFileOptions& options) {
-  keep_limited(found, options.limit);
-  std::vector<Header> headers = read_headers(root, found.paths, options.threads);
+std::unique_ptr<Dataset> open_at(Catalog found, Places places, const PictureFileOptions& options) {
+  places.keep(keep_limited(found, options.limit));
+  std::vector<Header> headers = read_headers(places, found.paths, options.threads);
   recall(options.quarantined, headers);
   const int side = options.picture_size > 0 ? options.picture_size : typical_short_side(headers);
   found.shape = {side, side, 3};
@@ -124,7 +144,21 @@ std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& ro
     }
   }
   found.content = content_hash(found);
-  return std::make_unique<PictureFiles>(std::move(found), root, std::move(bad), options);
+  return std::make_unique<PictureFiles>(std::move(found), std::move(places), std::move(bad),
+                                        options);
+}
+
+}  // namespace
+
+std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& root,
+                                            const PictureFileOptions& options) {
+  return open_at(std::move(found), {root, {}}, options);
+}
+
+std::unique_ptr<Dataset> open_picture_parts(Catalog found, PictureParts where,
+                                            const PictureFileOptions& options) {
+  assert(!where.archives.empty() && where.parts.size() == found.paths.size());
+  return open_at(std::move(found), {"", std::move(where)}, options);
 }
 
 std::unique_ptr<Dataset> open_single_files(const std::vector<std::string>& files,

@@ -1,8 +1,8 @@
-// Pictures in files of their own, whatever says which files they are: what folders of pictures,
-// VOC and Tiny ImageNet have in common.
+// Pictures in files of their own or in archives, whatever says which files they are: what folders
+// of pictures, VOC, Tiny ImageNet and tar archives have in common.
 //
-// The header of every file is read when the data set is opened, the pixels when a picture is read.
-// What cannot be decoded is a bad picture with its reason.
+// The header of every picture file is read when the data set is opened, the pixels when a picture
+// is read. What cannot be decoded is a bad picture with its reason.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,19 @@ struct PictureFileOptions {
 // below `root` and, where there are any, its label or flags. The limit is applied here; shape,
 // size, files and content follow from the files.
 std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& root,
+                                            const PictureFileOptions& options);
+
+// The same where picture i is not a file but parts[i], bytes in the middle of one of the archives.
+// An archive is opened for each picture that is read, so their number is not limited.
+struct ArchivePart {
+  std::int32_t archive = 0;  // in archives
+  std::int64_t offset = 0, size = 0;
+};
+struct PictureParts {
+  std::vector<std::string> archives;
+  std::vector<ArchivePart> parts;  // of every picture, in the order of ids
+};
+std::unique_ptr<Dataset> open_picture_parts(Catalog found, PictureParts where,
                                             const PictureFileOptions& options);
 
 // Just these files, in this order, without labels. Those that cannot be read are bad pictures,

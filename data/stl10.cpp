@@ -84,7 +84,7 @@ constexpr int kPlane = kSide * kSide;
 constexpr int kPictureBytes = 3 * kPlane;
 constexpr int kClasses = 10;
 
-std::int64_t count_pictures(const PartReader& file, const std::string& path) {
+std::int64_t count_pictures(const NamedFile& file, const std::string& path) {
   const std::int64_t n = file.size() / kPictureBytes, left_over = file.size() % kPictureBytes;
   NAT_CHECK(file.size() > 0, ErrorKind::data, printable(path),
             ": is empty; download the data set again");
@@ -97,7 +97,7 @@ std::int64_t count_pictures(const PartReader& file, const std::string& path) {
 }
 
 std::vector<std::int32_t> read_labels(const SplitFiles& files, std::int64_t pictures) {
-  const PartReader file(files.labels);
+  const NamedFile file(files.labels);
   NAT_CHECK(file.size() == pictures, ErrorKind::data, printable(files.labels), ": holds ",
             file.size(), " labels but ", printable(files.pictures), " holds ", pictures,
             " pictures; use two files of the same set");
@@ -123,7 +123,7 @@ void interleave(const std::uint8_t* planes, std::uint8_t* pixels) {
 }
 
 // The pictures at these positions, one after the other. No other is read, and none is held twice.
-Bytes read_pictures(const PartReader& file, const std::vector<std::int64_t>& records, int threads) {
+Bytes read_pictures(const NamedFile& file, const std::vector<std::int64_t>& records, int threads) {
   Bytes pixels(records.size() * kPictureBytes);
   parallel_for(std::ssize(records), threads, [&](std::int64_t i) {
     std::uint8_t planes[kPictureBytes];
@@ -149,7 +149,7 @@ bool stl10_has_split(const std::string& path, Split split) {
 std::unique_ptr<Dataset> open_stl10(const std::string& path, Split split, std::int64_t limit,
                                     int threads) {
   const SplitFiles files = split_files(path, split);
-  const PartReader file(files.pictures);
+  const NamedFile file(files.pictures);
   const std::int64_t n = count_pictures(file, files.pictures);
 
   Catalog catalog;

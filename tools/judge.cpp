@@ -192,8 +192,8 @@ void require_labels(const data::Dataset& pictures, const JudgeOptions& judging,
     return;
   }
   NAT_CHECK(pictures.labelled(), ErrorKind::data, "--data ", source,
-            ": the pictures have no labels; judging features needs them (folders of classes, IDX, "
-            "CIFAR, STL-10, VOC or Tiny ImageNet)");
+            ": the pictures have no labels; judging features needs them (folders of classes, "
+            "shards with .cls, IDX, CIFAR, STL-10, Tiny ImageNet or VOC)");
   NAT_CHECK(pictures.classes() >= 2, ErrorKind::data, "--data ", source,
             ": all pictures are of one class; judging needs two or more");
 }

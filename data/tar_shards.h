@@ -1,0 +1,35 @@
+// Pictures in tar archives, which stay packed.
+//
+//   NAME.tar                         one archive
+//   DIR/train-{000000..000146}.tar   a range of archives, zeros in front as the numbers have here
+//   FOLDER                           the .tar files in it, sorted by bytes
+//
+// Without members *.cls an archive is a packed folder of pictures: classes, labels, ids and names
+// are those that image_folder.h finds where it is unpacked, one archive after the other. Folders
+// that all members share are passed ("tar cf x.tar PICTURES" packs one), unless the archive has its
+// root "./" as a member ("tar cf x.tar -C PICTURES ."). Archives in an archive are class folders.
+//
+// With members *.cls they are shards of WebDataset. Members that follow each other and agree up to
+// the first dot behind the last slash are one sample: a picture, named like those of a folder, and
+// *.cls, its label as a decimal number, which all samples have. Ids go by position. What else a
+// sample has, and names that begin with "__", are ignored.
+//
+// Splits of a FOLDER: its folders train and test or val, if they hold the archives; else archives
+// with the words train and test, val or validation in their names ("img_train-000.tar"; a word is a
+// run of letters). Otherwise, as of an image folder, folders train and test or val in the archives.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "data/open.h"
+#include "data/picture_files.h"
+
+namespace nat::data {
+
+bool tar_shards_have_split(const std::string& path, Split split);
+
+std::unique_ptr<Dataset> open_tar_shards(const std::string& path, Split split,
+                                         const PictureFileOptions& options);
+
+}  // namespace nat::data
