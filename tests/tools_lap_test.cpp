@@ -155,9 +155,9 @@ TEST_CASE("an .npy file may hold any type, byte order and order of axes") {
        big_endian(npy<std::uint16_t>(shape, ">u2", by_columns, "True"), 2, n * n)},
   };
   const std::string file = workspace.at("a.npy"), out = workspace.at("assignment.txt");
-  for (const auto& [what, bytes] : files) {
-    CAPTURE(what);
-    write_file(file, bytes);
+  for (const auto& what_and_bytes : files) {
+    CAPTURE(what_and_bytes.first);
+    write_file(file, what_and_bytes.second);
     CHECK(lap(workspace, {file, "--max"}).at("value") == largest_sum(n, values));
     // The value alone would be that of the transposed matrix, too.
     CHECK(lap(workspace, {file, "--out", out}).at("value") == smallest_sum(n, values));
