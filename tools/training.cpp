@@ -418,6 +418,7 @@ void Training::save() {
   Checkpoint checkpoint;
   put_parameters(*ctx_, network_.net->parameters(), checkpoint);
   check_finite(checkpoint);  // the loss of the last step was that of the parameters before it
+  trainer_->check_features(*ctx_);
   const std::vector<std::int32_t> permutation = targets_.permutation(*ctx_);
   checkpoint.put("nat.permutation", DType::i32, {static_cast<std::int64_t>(permutation.size())},
                  permutation.data());
