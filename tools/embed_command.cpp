@@ -139,7 +139,7 @@ int embed(const Asked& asked) {
   } else {
     save_safetensors(asked, options, *pictures, set, step);
   }
-  data::write_pictures(*pictures, set.ids, rows_file(asked.output));
+  write_durably(rows_file(asked.output), data::picture_lines(*pictures, set.ids));
   print(asked.output, std::ssize(set.ids), asked.json);
   return 0;
 }

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "data/manifest.h"
+#include "engine/durable_file.h"
 #include "engine/parameter_file.h"
 #include "kernels/cpu_info.h"
 #include "nat/evaluate/knn.h"
@@ -188,14 +189,14 @@ void Training::begin_folder() {
   metrics_.truncate_to({});
   timing_.truncate_to({});
   events_.clear();
-  data::write_manifest(*pictures_, folder_.file("manifest.jsonl"));
+  write_durably(folder_.file("manifest.jsonl"), data::manifest_lines(*pictures_));
   list_bad_pictures();
   folder_.write_config(options_);
 }
 
 void Training::list_bad_pictures() {
   listed_bad_ = pictures_->bad_count();  // first: loaders may find one more at any moment
-  data::write_bad_pictures(*pictures_, folder_.file(kBadPictures));
+  write_durably(folder_.file(kBadPictures), data::bad_picture_lines(*pictures_));
 }
 
 // At once: a run that is killed may go on only without the pictures that it has listed.
