@@ -100,6 +100,48 @@ TEST_CASE("the demo takes the place of the one before only when it can begin") {
   }
 }
 
+TEST_CASE("a run that goes on clears away what killed writers left, and nothing else") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace, 64, 32), run = workspace.at("run");
+  const std::vector<std::string> own = {"config.toml.tmp",           "config.toml.1.tmp",
+                                        "manifest.jsonl.tmp",        "results.json.tmp",
+                                        "bad_images.jsonl.tmp",      "judgements.jsonl.12.tmp",
+                                        "report.html.tmp",           "figures/results.svg.tmp",
+                                        "figures/curve-2.svg.1.tmp", "figures/filters.png.tmp"};
+  const std::vector<std::string> foreign = {"notes.tmp",         "config.toml.bak",
+                                            "config.toml.x.tmp", "my-report.html.tmp",
+                                            "report.html.tmp~",  "figures/curve-mine.svg.tmp",
+                                            "figures/mine.tmp",  "runs/config.toml.tmp"};
+  const auto write = [&] {
+    for (const auto* names : {&own, &foreign}) {
+      for (const std::string& name : *names) write_file(run + "/" + name, "half");
+    }
+  };
+  const auto check_cleared = [&] {
+    for (const std::string& name : own) {
+      CAPTURE(name);
+      CHECK_FALSE(fs::exists(run + "/" + name));
+    }
+    for (const std::string& name : foreign) {
+      CAPTURE(name);
+      CHECK(read_file(run + "/" + name) == "half");
+    }
+  };
+  write();
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--stop-after-steps", "1"})).code == 75);
+  check_cleared();
+  write();
+  REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);  // owns nothing
+  CHECK(fs::exists(run + "/config.toml.tmp"));
+  REQUIRE(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "1"}).code == 75);
+  check_cleared();
+  // So nothing may be written there.
+  for (const char* name : {"/config.toml.tmp", "/report.html.3.tmp"}) {
+    check_refused(workspace, {"embed", run, "--output", run + name}, 2,
+                  {name, "belongs to the run"});
+  }
+}
+
 TEST_CASE("no command believes a recipe that was edited after training") {
   const Workspace workspace;
   const std::string data = make_data(workspace, 64, 32), run = workspace.at("run");
