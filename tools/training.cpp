@@ -342,15 +342,20 @@ void Training::finish_epoch() {
   const double trained = seconds_now();
   const double learning_rate = schedule_.at(step_ - 1, options_.epochs * steps_per_epoch());
   const MetricsRow metrics = write_metrics(epoch_, learning_rate);
+  const MetricsRow timing = write_timing(epoch_, trained);
   const std::int64_t epoch = epoch_;
   previous_loss_ = sums_.loss / sums_.images;
   sums_ = {};
   ++epoch_;
   step_in_epoch_ = 0;
+  const double judged = seconds_now();
   save();
-  events_.append(epoch, metrics, write_timing(epoch, trained));
+  saving_ = seconds_now() - judged;
+  events_.append(epoch, metrics, timing);
 }
 
+// Before the checkpoint of the epoch, as its metrics are: a run that goes on behind that checkpoint
+// has both rows, whenever it was killed. So the time of the checkpoint stands in the next row.
 MetricsRow Training::write_timing(std::int64_t epoch, double trained) {
   const StageSeconds now = trainer_->seconds(), then = stages_at_start_;
   const double seconds = trained - epoch_began_;
@@ -366,7 +371,7 @@ MetricsRow Training::write_timing(std::int64_t epoch, double trained) {
                           {"backward", now.backward - then.backward},
                           {"update", now.update - then.update},
                           {"recorded", now.recorded - then.recorded},
-                          {"judging_and_checkpoints", seconds_now() - trained}};
+                          {"judging_and_checkpoints", saving_ + seconds_now() - trained}};
   timing_.append(row);
   return row;
 }
@@ -426,6 +431,7 @@ void Training::save() {
   checkpoint.put("nat.epoch_sums", DType::f64, {sizeof(EpochSums) / sizeof(double)}, &sums_);
   checkpoint.put("nat.previous_loss", DType::f64, {1}, &previous_loss_);
   metrics_.flush();
+  timing_.flush();
   checkpoint.metadata = {{"format", "nat-1"},
                          {"step", std::to_string(step_)},
                          {"epoch", std::to_string(epoch_)},
@@ -496,8 +502,8 @@ void Training::read_counters(const Checkpoint& checkpoint) {
             " steps; remove it to go on from the one before");
 }
 
-// Epochs that are trained once more get a row once more. The checkpoint cannot know the size of
-// this log, because the row of an epoch holds the time of its checkpoint.
+// Epochs that are trained once more get a row once more. No checkpoint holds the size of this log:
+// runs that are equal in all but the time they took have equal checkpoints.
 void Training::forget_later_timing() {
   const std::vector<MetricsRow> rows = read_csv(folder_.file("timing.csv"));
   const auto later = std::find_if(rows.begin(), rows.end(), [this](const MetricsRow& row) {
