@@ -9,9 +9,6 @@
 #include "kernels/check.h"
 
 namespace nat::data {
-namespace {
-
-// ---- the walk -----------------------------------------------------------------------------------
 
 bool has_picture_name(const std::string& name) {
   static constexpr std::array kEndings{".jpg", ".jpeg", ".png",  ".bmp", ".ppm",
@@ -22,6 +19,10 @@ bool has_picture_name(const std::string& name) {
   for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return std::find(kEndings.begin(), kEndings.end(), ending) != kEndings.end();
 }
+
+namespace {
+
+// ---- the walk -----------------------------------------------------------------------------------
 
 // What a walk found, in the order of ids.
 struct Scan {

@@ -20,6 +20,8 @@
 
 namespace nat::data {
 
+bool has_picture_name(const std::string& name);
+
 bool image_folder_has_split(const std::string& path, Split split);
 
 std::unique_ptr<Dataset> open_image_folder(const std::string& path, Split split,

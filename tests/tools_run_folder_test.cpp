@@ -283,3 +283,51 @@ TEST_CASE("every row of embedded features names its picture") {
   CHECK(read_file(run + "/config.toml") == config);
   CHECK(nat::tools::nat(workspace, {"embed", run, "--output", run + "/features"}).code == 0);
 }
+
+TEST_CASE("nothing is written over the pictures of a run, or those that embed reads") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), records = make_data(workspace, 64, 8);
+  const std::string run = workspace.at("run"), link = workspace.at("link");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
+  const std::string picture = data + "/train/dark/0.pgm", tested = data + "/test/light/1.pgm";
+  const std::string images = records + "/train-images-idx3-ubyte";
+  const std::vector<std::string> precious = {picture, tested, images};
+  std::vector<std::string> before;
+  for (const std::string& file : precious) before.push_back(read_file(file));
+
+  const auto refused = [&](const std::string& command, const std::string& output,
+                           const std::string& named, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = {command, run, "--output", output};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    CAPTURE(output);
+    check_refused(workspace, arguments, 2,
+                  {"--output " + named + ": that is a file of the pictures"});
+  };
+  for (const char* command : {"embed", "export"}) {
+    for (const std::string& file : {picture, tested}) refused(command, file, file);
+    fs::create_symlink(picture, link);
+    refused(command, link, link);
+    fs::remove(link);
+    fs::create_hard_link(picture, link);
+    refused(command, link, link);
+    fs::remove(link);
+  }
+  refused("embed", images, images, {"--data", records});
+  // The list beside the features.
+  fs::create_symlink(images, workspace.at("features.jsonl"));
+  refused("embed", workspace.at("features"), workspace.at("features.jsonl"), {"--data", records});
+  for (std::size_t i = 0; i < precious.size(); ++i) CHECK(read_file(precious[i]) == before[i]);
+
+  // Beside the pictures there is room, as often as one likes, and where they are gone nothing to
+  // spoil.
+  for (int i = 0; i < 2; ++i) {
+    for (const char* command : {"embed", "export"}) {
+      CHECK(
+          nat::tools::nat(workspace, {command, run, "--output", data + "/train/dark/mine"}).code ==
+          0);
+    }
+  }
+  fs::rename(data, workspace.at("away"));
+  CHECK(nat::tools::nat(workspace, {"export", run, "--output", workspace.at("mine")}).code == 0);
+  CHECK(nat::tools::nat(workspace, {"export", run, "--output", workspace.at("mine")}).code == 0);
+}
