@@ -12,6 +12,7 @@
 #include "engine/durable_file.h"
 #include "tools/commands.h"
 #include "tools/judge.h"
+#include "tools/left_out.h"
 #include "tools/output_file.h"
 #include "tools/session.h"
 
@@ -126,6 +127,7 @@ int embed(const Asked& asked) {
   const auto split = asked.split == "train" ? data::Split::train : data::Split::test;
   if (!asked.data.empty()) options.limit = -1;  // it is one of the run's own pictures
   const auto pictures = open_data(options, split, asked.data);
+  std::fputs(remark_lines(*pictures).c_str(), stderr);
   std::int64_t step = 0;
   Network network = load_trained(*ctx, folder, options, pictures->shape(), &step);
   const FeatureSet set = extract_features(*ctx, options, network, *pictures, asked.taps);

@@ -234,7 +234,7 @@ std::string Training::summary() const {
         << " pictures cannot be read and are left out: " << folder_.file(kBadPictures).string()
         << '\n';
   }
-  for (const std::string& remark : few_remarks(*pictures_)) out << "remark: " << remark << '\n';
+  out << remark_lines(*pictures_);
   if (options_.crop == "shift" && !shift_has_room(options_, *pictures_)) {
     out << "crop shift has no room: pictures of " << sides(pictures_->shape())
         << " pixels are used whole\n";
