@@ -282,6 +282,7 @@ std::vector<std::filesystem::path> newest_first(const std::filesystem::path& fol
   }
   std::sort(found.rbegin(), found.rend());
   std::vector<std::filesystem::path> files;
+  files.reserve(found.size());
   for (auto& [step, file] : found) files.push_back(std::move(file));
   return files;
 }

@@ -360,18 +360,18 @@ MetricsRow Training::write_timing(std::int64_t epoch, double trained) {
   const StageSeconds now = trainer_->seconds(), then = stages_at_start_;
   const double seconds = trained - epoch_began_;
   const auto images = static_cast<double>((step_ - epoch_began_step_) * options_.batch);
-  const MetricsRow row = {{"epoch", static_cast<double>(epoch)},
-                          {"seconds", seconds},
-                          {"images_per_second", images / seconds},
-                          {"data_wait", loader_->data_wait_seconds()},
-                          {"preprocess", now.preprocess - then.preprocess},
-                          {"forward", now.forward - then.forward},
-                          {"assign", now.assign - then.assign},
-                          {"head", now.head - then.head},
-                          {"backward", now.backward - then.backward},
-                          {"update", now.update - then.update},
-                          {"recorded", now.recorded - then.recorded},
-                          {"judging_and_checkpoints", saving_ + seconds_now() - trained}};
+  MetricsRow row = {{"epoch", static_cast<double>(epoch)},
+                    {"seconds", seconds},
+                    {"images_per_second", images / seconds},
+                    {"data_wait", loader_->data_wait_seconds()},
+                    {"preprocess", now.preprocess - then.preprocess},
+                    {"forward", now.forward - then.forward},
+                    {"assign", now.assign - then.assign},
+                    {"head", now.head - then.head},
+                    {"backward", now.backward - then.backward},
+                    {"update", now.update - then.update},
+                    {"recorded", now.recorded - then.recorded},
+                    {"judging_and_checkpoints", saving_ + seconds_now() - trained}};
   timing_.append(row);
   return row;
 }
