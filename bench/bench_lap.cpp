@@ -237,12 +237,11 @@ class Problem {
   }
 
   void compare_munkres(nlohmann::json& row) const {
-    const auto [low, high] = std::minmax_element(scores_.begin(), scores_.end());
-    const double scale = kLapLevels / (double{*high} - double{*low});
+    const auto range = std::minmax_element(scores_.begin(), scores_.end());
+    const double low{*range.first}, high{*range.second}, scale = kLapLevels / (high - low);
     std::vector<std::int64_t> quanta(scores_.size());
-    std::transform(scores_.begin(), scores_.end(), quanta.begin(), [&](float score) {
-      return std::llround((double{score} - double{*low}) * scale);
-    });
+    std::transform(scores_.begin(), scores_.end(), quanta.begin(),
+                   [&](float score) { return std::llround((double{score} - low) * scale); });
     std::vector<std::int32_t> columns;
     row["munkres_least_ms"] =
         timer_

@@ -139,6 +139,17 @@ bool cifar_has_split(const std::string& path, Format format, Split split) {
   return !folder.empty() && !split_files(folder, format, split).empty();
 }
 
+std::vector<std::string> cifar_files(const std::string& path, Format format) {
+  const std::string folder = find_folder(path, format);
+  std::vector<std::string> files{join(folder, layout_of(format).names_file)};
+  for (const Split split : {Split::train, Split::test}) {
+    for (const std::string& file : split_files(folder, format, split)) {
+      files.push_back(join(folder, file));
+    }
+  }
+  return files;
+}
+
 std::unique_ptr<Dataset> open_cifar(const std::string& path, Format format, Split split,
                                     std::int64_t limit) {
   const std::string folder = find_folder(path, format);

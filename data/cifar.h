@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "data/open.h"
 
@@ -22,6 +23,9 @@ namespace nat::data {
 bool looks_like_cifar(const std::string& path, Format format);
 bool looks_like_pickled_cifar(const std::string& path);
 bool cifar_has_split(const std::string& path, Format format, Split split);
+
+// The files of both splits that are there.
+std::vector<std::string> cifar_files(const std::string& path, Format format);
 
 // format: Format::cifar10 or Format::cifar100. limit < 0: all pictures.
 std::unique_ptr<Dataset> open_cifar(const std::string& path, Format format, Split split,

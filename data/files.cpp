@@ -167,6 +167,15 @@ struct GzReader::State {
   gzFile file = nullptr;
 };
 
+GzReader::GzReader(int descriptor, std::string name)
+    : path_(std::move(name)), state_(std::make_unique<State>()) {
+  state_->file = gzdopen(descriptor, "rb");
+  if (state_->file == nullptr) ::close(descriptor);
+  NAT_CHECK(state_->file != nullptr, ErrorKind::memory, printable(path_),
+            ": no memory for a stream; close other programs");
+  gzbuffer(state_->file, 1u << 18);
+}
+
 GzReader::GzReader(const std::string& path) : path_(path), state_(std::make_unique<State>()) {
   NAT_CHECK(is_file(path), ErrorKind::data, printable(path),
             ": no such file; check the path or download the data set again");

@@ -91,6 +91,8 @@ Bytes read_all(const std::string& path);
 class GzReader {
  public:
   explicit GzReader(const std::string& path);
+  // Takes over an open descriptor, of a pipe for instance; messages call it `name`.
+  GzReader(int descriptor, std::string name);
   ~GzReader();
   GzReader(const GzReader&) = delete;
   GzReader& operator=(const GzReader&) = delete;

@@ -150,6 +150,17 @@ bool idx_has_split(const std::string& path, Split split) {
   return !images_file(path, split).empty();
 }
 
+std::vector<std::string> idx_files(const std::string& path) {
+  std::vector<std::string> files;
+  for (const Split split : {Split::train, Split::test}) {
+    const std::string images = images_file(path, split);
+    if (images.empty()) continue;
+    files.push_back(images);
+    if (const std::string labels = labels_file(images); !labels.empty()) files.push_back(labels);
+  }
+  return files;
+}
+
 std::unique_ptr<Dataset> open_idx(const std::string& path, Split split, std::int64_t limit) {
   const std::string images = images_file(path, split);
   NAT_CHECK(!images.empty(), ErrorKind::data, printable(path), ": no ", name(split),

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "data/open.h"
 
@@ -18,6 +19,9 @@ namespace nat::data {
 
 bool looks_like_idx(const std::string& path);
 bool idx_has_split(const std::string& path, Split split);
+
+// The files of both splits that are there.
+std::vector<std::string> idx_files(const std::string& path);
 
 // limit < 0: all pictures.
 std::unique_ptr<Dataset> open_idx(const std::string& path, Split split, std::int64_t limit);

@@ -10,8 +10,6 @@
 namespace nat::data {
 namespace {
 
-// ---- the walk -----------------------------------------------------------------------------------
-
 // What a walk found, in the order of ids.
 struct Scan {
   std::vector<std::string> paths;  // relative to the root

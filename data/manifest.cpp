@@ -1,9 +1,6 @@
 #include "data/manifest.h"
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <filesystem>
 #include <fstream>
 
 #include <nlohmann/json.hpp>
@@ -15,64 +12,6 @@ namespace nat::data {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-namespace fs = std::filesystem;
-
-// What a name stands for. It need not exist.
-std::string behind_links(const std::string& name) {
-  constexpr int kMostLinks = 40;  // as the kernel counts; what is left after them is a circle
-  fs::path path = name;
-  std::error_code ignored;
-  for (int i = 0; i < kMostLinks && fs::is_symlink(path, ignored); ++i) {
-    path = path.parent_path() / fs::read_symlink(path, ignored);
-  }
-  return path.string();
-}
-
-std::string free_name_beside(const std::string& path) {
-  std::string name = path + ".tmp";
-  std::error_code ignored;
-  for (int i = 1; fs::exists(fs::symlink_status(name, ignored)); ++i) {
-    name = str(path, ".", i, ".tmp");
-  }
-  return name;
-}
-
-// Lines that appear under `path` all at once, when the writer commits them. A link stays, and what
-// it points to is replaced.
-class LineWriter {
- public:
-  explicit LineWriter(const std::string& path)
-      : path_(behind_links(path)), temporary_(free_name_beside(path_)) {
-    NAT_CHECK(is_file(path_) || !exists(path_), ErrorKind::io, printable(path_),
-              ": is not a regular file; give the name of a file");
-    out_.open(temporary_, std::ios::binary);
-    check(out_.is_open());
-  }
-  ~LineWriter() {
-    if (!committed_) std::remove(temporary_.c_str());
-  }
-  LineWriter(const LineWriter&) = delete;
-  LineWriter& operator=(const LineWriter&) = delete;
-
-  void write(const Json& line) { out_ << line.dump() << '\n'; }
-
-  void commit() {
-    out_.close();
-    check(!out_.fail() && std::rename(temporary_.c_str(), path_.c_str()) == 0);
-    committed_ = true;
-  }
-
- private:
-  void check(bool good) const {
-    NAT_CHECK(good, ErrorKind::io, printable(path_), ": cannot be written (", std::strerror(errno),
-              "); check the free space and the permissions of the folder");
-  }
-
-  std::string path_, temporary_;
-  std::ofstream out_;
-  bool committed_ = false;
-};
 
 Json to_json(const PictureFile& file) {
   return {{"width", file.width}, {"height", file.height}, {"bytes", file.bytes}, {"crc", file.crc}};
@@ -110,32 +49,32 @@ Json to_json(const Dataset& dataset, std::int32_t id) {
   return line;
 }
 
+std::string line_of(const Json& json) { return json.dump() + '\n'; }
+
 }  // namespace
 
-void write_manifest(const Dataset& dataset, const std::string& path) {
+std::string manifest_lines(const Dataset& dataset) {
   const Catalog& catalog = dataset.catalog();
-  LineWriter out(path);
-  out.write({{"format", catalog.format},
-             {"source", printable(catalog.source)},
-             {"pictures", catalog.size},
-             {"height", catalog.shape.height},
-             {"width", catalog.shape.width},
-             {"channels", catalog.shape.channels},
-             {"classes", catalog.class_names},
-             {"fingerprint", fingerprint_text(dataset.fingerprint())}});
-  for (std::int32_t id = 0; id < catalog.size; ++id) out.write(to_json(dataset, id));
-  out.commit();
+  std::string lines = line_of({{"format", catalog.format},
+                               {"source", printable(catalog.source)},
+                               {"pictures", catalog.size},
+                               {"height", catalog.shape.height},
+                               {"width", catalog.shape.width},
+                               {"channels", catalog.shape.channels},
+                               {"classes", catalog.class_names},
+                               {"fingerprint", fingerprint_text(dataset.fingerprint())}});
+  for (std::int32_t id = 0; id < catalog.size; ++id) lines += line_of(to_json(dataset, id));
+  return lines;
 }
 
-void write_pictures(const Dataset& dataset, const std::vector<std::int32_t>& ids,
-                    const std::string& path) {
-  LineWriter out(path);
-  for (const std::int32_t id : ids) out.write(to_json(dataset, id));
-  out.commit();
+std::string picture_lines(const Dataset& dataset, const std::vector<std::int32_t>& ids) {
+  std::string lines;
+  for (const std::int32_t id : ids) lines += line_of(to_json(dataset, id));
+  return lines;
 }
 
-void write_bad_pictures(const Dataset& dataset, const std::string& path) {
-  LineWriter out(path);
+std::string bad_picture_lines(const Dataset& dataset) {
+  std::string lines;
   for (const BadPicture& picture : dataset.bad_pictures()) {
     Json line{{"id", picture.id},
               {"name", dataset.name(picture.id)},
@@ -143,9 +82,9 @@ void write_bad_pictures(const Dataset& dataset, const std::string& path) {
     if (dataset.is_usable(picture.id)) {
       line["file"] = to_json(dataset.catalog().files[static_cast<std::size_t>(picture.id)]);
     }
-    out.write(line);
+    lines += line_of(line);
   }
-  out.commit();
+  return lines;
 }
 
 std::vector<Quarantined> read_quarantined(const std::string& path) {

@@ -6,7 +6,8 @@
 //   bad_images.jsonl  one line a picture that cannot be read: id, name, reason; and file (width,
 //                     height, bytes, crc of its start when the run began) when it went bad later
 //
-// Both replace an older file in one step. Names are printable: odd bytes are written \xNN.
+// This room makes their text and reads them back; whoever owns the run folder writes them. Names
+// are printable: odd bytes are written \xNN.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +18,10 @@
 
 namespace nat::data {
 
-void write_manifest(const Dataset& dataset, const std::string& path);
+std::string manifest_lines(const Dataset& dataset);
 // The lines of these pictures alone, in this order, without a header line.
-void write_pictures(const Dataset& dataset, const std::vector<std::int32_t>& ids,
-                    const std::string& path);
-void write_bad_pictures(const Dataset& dataset, const std::string& path);
+std::string picture_lines(const Dataset& dataset, const std::vector<std::int32_t>& ids);
+std::string bad_picture_lines(const Dataset& dataset);
 
 // The pictures that bad_images.jsonl says went bad after the run began, for
 // OpenOptions::quarantined. Error{checkpoint} when the file is missing or damaged.

@@ -282,6 +282,7 @@ std::vector<std::filesystem::path> newest_first(const std::filesystem::path& fol
   }
   std::sort(found.rbegin(), found.rend());
   std::vector<std::filesystem::path> files;
+  files.reserve(found.size());
   for (auto& [step, file] : found) files.push_back(std::move(file));
   return files;
 }
@@ -423,10 +424,8 @@ int prune(const std::filesystem::path& folder, int keep, std::int64_t newest,
     ++removed;
   }
   for (const std::filesystem::path& file : list(folder)) {
-    const std::string name = file.filename().string();
-    const std::size_t end = name.find(kExtension);  // .tmp or .1.tmp follows (DurableFile)
-    if (end == std::string::npos || !ends_with(name, kTemporarySuffix)) continue;
-    if (step_of(name.substr(0, end + kExtension.size()), prefix) >= 0) ::unlink(file.c_str());
+    const std::string target = target_of_temporary(file.filename().string());
+    if (step_of(target, prefix) >= 0) ::unlink(file.c_str());
   }
   return removed;
 }

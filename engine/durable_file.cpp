@@ -90,15 +90,32 @@ int open_stream(const std::filesystem::path& path) {
   return descriptor;
 }
 
-// Makes a file under a name that nobody has: TARGET.tmp, TARGET.1.tmp, ...
+// 0, or errno. Where a file system has no locks, nobody can hold one.
+int lock(int descriptor, int operation) {
+  while (::flock(descriptor, operation) != 0) {
+    if (errno != EINTR) return errno;
+  }
+  return 0;
+}
+
+bool has_name(int descriptor) {
+  struct stat status {};
+  return ::fstat(descriptor, &status) != 0 || status.st_nlink > 0;
+}
+
+// Makes a file under a name that nobody has: TARGET.tmp, TARGET.1.tmp, ... It is locked as long as
+// the descriptor is open: so remove_abandoned tells it from what a killed process left.
 int create_beside(const std::filesystem::path& target, std::filesystem::path& temporary) {
   for (int i = 0;; ++i) {
     temporary = target;
     if (i > 0) temporary += "." + std::to_string(i);
     temporary += kTemporarySuffix;
     const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor >= 0) return descriptor;
-    if (errno != EEXIST) throw_io_error(target, "create", errno);
+    if (descriptor < 0 && errno != EEXIST) throw_io_error(target, "create", errno);
+    if (descriptor < 0) continue;
+    lock(descriptor, LOCK_EX);
+    if (has_name(descriptor)) return descriptor;
+    ::close(descriptor);  // remove_abandoned came before the lock
   }
 }
 
@@ -119,7 +136,7 @@ class Appended {
   Appended(const std::filesystem::path& path, int more_flags)
       : path_(path), descriptor_(::open(path.c_str(), kFlags | more_flags, 0666)) {
     if (descriptor_ < 0) throw_io_error(path_, "open", errno);
-    while (::flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) continue;
+    lock(descriptor_, LOCK_EX);
   }
   ~Appended() { ::close(descriptor_); }
   Appended(const Appended&) = delete;
@@ -194,8 +211,8 @@ DurableFile::DurableFile(std::filesystem::path target) : target_(behind_links(st
 }
 
 DurableFile::~DurableFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());  // while it is locked, so surely ours
   if (descriptor_ >= 0) ::close(descriptor_);
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 void DurableFile::write(const void* data, std::size_t bytes) {
@@ -204,14 +221,18 @@ void DurableFile::write(const void* data, std::size_t bytes) {
 
 void DurableFile::commit() {
   const bool is_file = !temporary_.empty();
-  // A failed fsync is never repeated: the kernel reports lost pages only once.
-  if (is_file && ::fsync(descriptor_) != 0) throw_io_error(target_, "sync", errno);
+  if (is_file) {
+    // A failed fsync is never repeated: the kernel reports lost pages only once.
+    if (::fsync(descriptor_) != 0) throw_io_error(target_, "sync", errno);
+    // Before the lock goes with the descriptor.
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
+      throw_io_error(target_, "rename", errno);
+    }
+    temporary_.clear();
+  }
   const int descriptor = std::exchange(descriptor_, -1);
   if (::close(descriptor) != 0) throw_io_error(target_, "close", errno);
-  if (!is_file) return;
-  if (::rename(temporary_.c_str(), target_.c_str()) != 0) throw_io_error(target_, "rename", errno);
-  temporary_.clear();
-  sync_folder(folder_of(target_));
+  if (is_file) sync_folder(folder_of(target_));
 }
 
 void write_durably(const std::filesystem::path& target, std::string_view content) {
@@ -227,6 +248,23 @@ void require_writable(const std::filesystem::path& target) {
   } else if (::access(path.c_str(), W_OK) != 0) {
     throw_io_error(path, "write", errno);
   }
+}
+
+std::string target_of_temporary(std::string_view name) {
+  if (!name.ends_with(kTemporarySuffix)) return "";
+  name.remove_suffix(kTemporarySuffix.size());
+  const std::size_t digits = name.find_last_not_of("0123456789") + 1;
+  const bool is_numbered = digits < name.size() && digits > 0 && name[digits - 1] == '.';
+  return std::string(is_numbered ? name.substr(0, digits - 1) : name);
+}
+
+void remove_abandoned(const std::filesystem::path& temporary) {
+  const int descriptor = ::open(temporary.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) return;
+  struct stat status {};
+  const bool is_file = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+  if (is_file && lock(descriptor, LOCK_EX | LOCK_NB) == 0) ::unlink(temporary.c_str());
+  ::close(descriptor);
 }
 
 void append_durably(const std::filesystem::path& target, std::string_view line) {

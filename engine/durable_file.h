@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 namespace nat {
@@ -43,6 +44,14 @@ void write_durably(const std::filesystem::path& target, std::string_view content
 // Throws now what writing `target` would throw later, after the work: no folder, no permission.
 // Does not open a pipe, which would wait for its reader.
 void require_writable(const std::filesystem::path& target);
+
+// Which file a temporary one of this name is for: a.txt, of a.txt.tmp and of a.txt.1.tmp. Empty for
+// every other name.
+std::string target_of_temporary(std::string_view name);
+
+// Removes the temporary file of a process that was killed. Stays, without an error: one that is
+// still written, what is no file, and everything where the file system has no locks.
+void remove_abandoned(const std::filesystem::path& temporary);
 
 // Adds `line` and a newline to the end of a file, which is made where there is none, and returns
 // once they are on disk. What is there stays, but for a last line without newline: its writer was

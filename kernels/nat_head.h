@@ -10,6 +10,9 @@
 // targets are known, so the fused pass also exists in two halves: normalize_rows, then nat_loss.
 // The results are identical.
 //
+// NaN and infinity stay visible: where x holds either, z and the loss of its row are NaN. Squares
+// of f32 are summed in double and cannot overflow; rows of f64 longer than 1e154 become z = 0.
+//
 // Shapes: x, z, targets, dx (n, d); inv_norm, loss (n). dtypes: f32, or all f64. dx may be the
 // memory of x. Rows are independent; a row is summed in a fixed order. Cost: nat_head reads x and
 // targets once and writes z and dx once.

@@ -232,6 +232,22 @@ StepReport Trainer::finish(Context& ctx) {
   return report;
 }
 
+void Trainer::check_features(Context& ctx) {
+  if (pools_ == 0) return;  // no step yet
+  const View total(&result_.as<Result>()->loss_sum, DType::f32, Shape(1));
+  const StageSeconds of_steps = seconds_;
+  take_batch(ctx, order_.part);
+  features(ctx, {.mode = Mode::eval});
+  row_dot(ctx, batch_.z, batch_.z, loss_);  // 1 for a unit row, NaN where u holds what is no number
+  sum(ctx, loss_, total);
+  copy_to_host(ctx, result_, host_result_);
+  synchronize(ctx);
+  seconds_ = of_steps;
+  NAT_CHECK(std::isfinite(host_result_.as<Result>()->loss_sum), ErrorKind::not_finite,
+            "after step ", order_.step + 1, " the features hold NaN or infinity",
+            "; begin a new run with a lower --lr");
+}
+
 // Adds the time since the last lap to one stage. Where work is only enqueued that means waiting for
 // it, which a recorded step must not do.
 void Trainer::lap(Context& ctx, double& stage) {

@@ -98,6 +98,11 @@ class Trainer {
   // Waits for the step. Error(not_finite) when the loss is NaN or infinite; parameters are then
   // still those of the step before.
   StepReport finish(Context& ctx);
+  // Looks at the batch of the last step once more, with the network as that step left it and the
+  // running statistics. Error(not_finite) when a feature is NaN or infinite. No loss shows that:
+  // that of the step was of the parameters before it, and of the statistics of its own batch.
+  // Trains nothing and counts no seconds, but waits for the device: for whoever saves the network.
+  void check_features(Context& ctx);
 
   std::int64_t parts() const { return parts_; }  // batches of a pool
   const StageSeconds& seconds() const { return seconds_; }

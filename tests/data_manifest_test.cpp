@@ -1,7 +1,5 @@
 #include <doctest/doctest.h>
-#include <sys/resource.h>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -53,8 +51,8 @@ TEST_CASE("the manifest of a folder names every id, bad and odd names included")
   folder.write("set/cat/b.ppm", "broken");
   folder.write("set/dog/c.ppm", ppm(2, 2, plain({4, 5, 6})));
   const auto pictures = open_path(folder.at("set"), {.max_bad_percent = 50});
-  write_manifest(*pictures, folder.at("manifest.jsonl"));
-  write_bad_pictures(*pictures, folder.at("bad_images.jsonl"));
+  folder.write("manifest.jsonl", manifest_lines(*pictures));
+  folder.write("bad_images.jsonl", bad_picture_lines(*pictures));
 
   const std::vector<Json> lines = read_lines(folder.at("manifest.jsonl"));
   REQUIRE(lines.size() == 4);
@@ -65,7 +63,7 @@ TEST_CASE("the manifest of a folder names every id, bad and odd names included")
   CHECK(lines[1] == Json{{"id", 0}, {"path", "cat/a\\x0a\\xff.ppm"}, {"label", 0}});
   CHECK(lines[3] == Json{{"id", 2}, {"path", "dog/c.ppm"}, {"label", 1}});
 
-  write_pictures(*pictures, {2, 0}, folder.at("some.jsonl"));
+  folder.write("some.jsonl", picture_lines(*pictures, {2, 0}));
   CHECK(read_lines(folder.at("some.jsonl")) == std::vector<Json>{lines[3], lines[1]});
 
   const std::vector<Json> bad = read_lines(folder.at("bad_images.jsonl"));
@@ -73,7 +71,6 @@ TEST_CASE("the manifest of a folder names every id, bad and odd names included")
   CHECK(bad[0]["id"] == 1);
   CHECK(bad[0]["name"] == "cat/b.ppm");
   CHECK_CONTAINS(bad[0]["reason"].get<std::string>(), "not a known picture");
-  CHECK_FALSE(std::filesystem::exists(folder.at("manifest.jsonl.tmp")));
 }
 
 TEST_CASE(
@@ -81,7 +78,7 @@ TEST_CASE(
   const TemporaryFolder folder;
   folder.write("train-images-idx3-ubyte", idx_bytes({4, 1, 1}, {1, 2, 3, 4}));
   const auto pictures = open_path(folder.path(), {.limit = 2});
-  write_manifest(*pictures, folder.at("manifest.jsonl"));
+  folder.write("manifest.jsonl", manifest_lines(*pictures));
   const std::vector<Json> lines = read_lines(folder.at("manifest.jsonl"));
   REQUIRE(lines.size() == 3);
   CHECK(lines[2] == Json{{"id", 1}, {"record", 2}});
@@ -92,7 +89,7 @@ TEST_CASE("data that changed since the manifest was written are refused") {
   const std::string manifest = folder.at("manifest.jsonl");
   folder.write("set/a.ppm", ppm(2, 2, plain({1, 2, 3})));
   folder.write("set/b.ppm", ppm(2, 2, plain({4, 5, 6})));
-  write_manifest(*open_path(folder.at("set")), manifest);
+  test::write_file(manifest, manifest_lines(*open_path(folder.at("set"))));
   check_same_data(*open_path(folder.at("set")), manifest);
   const ManifestHeader header = read_manifest_header(manifest);
   CHECK(header.format == "folder");
@@ -113,14 +110,14 @@ TEST_CASE("a picture that went bad while it was read is no change of the data; a
   const std::string manifest = folder.at("manifest.jsonl"), list = folder.at("bad_images.jsonl");
   const OpenOptions options{.keep = Keep::disk, .max_bad_percent = 50};
   const auto began = open_path(folder.at("set"), options);
-  write_manifest(*began, manifest);
+  test::write_file(manifest, manifest_lines(*began));
   folder.write(path(3), "bad while the run reads it");
   const auto side = static_cast<std::size_t>(began->shape().height);
   const Bytes grey(side * side * 3, 128);
   Bytes pixels(grey.size());
   began->read(3, pixels.data());
   CHECK(pixels == grey);
-  write_bad_pictures(*began, list);
+  test::write_file(list, bad_picture_lines(*began));
 
   const auto reopen = [&] {
     OpenOptions again = options;
@@ -141,9 +138,7 @@ TEST_CASE("a picture that went bad while it was read is no change of the data; a
     CHECK(pixels == grey);
     resumed->read(5, pixels.data());
     CHECK(pixels[0] == 200);
-    const std::string before = test::read_file(list);
-    write_bad_pictures(*resumed, list);
-    CHECK(test::read_file(list) == before);
+    CHECK(test::read_file(list) == bad_picture_lines(*resumed));
   }
   const auto refused = [&] {
     CHECK_CONTAINS(message_of(ErrorKind::data, [&] { check_same_data(*reopen(), manifest); }),
@@ -185,53 +180,6 @@ TEST_CASE("a missing or damaged manifest is an unusable run folder") {
     CHECK_CONTAINS(message_of(ErrorKind::checkpoint,
                               [&] { read_manifest_header(folder.at("manifest.jsonl")); }),
                    "not the header of a manifest");
-  }
-}
-
-TEST_CASE("a manifest that cannot be written is an IO error and leaves the old one") {
-  const TemporaryFolder folder;
-  folder.write("set/a.ppm", ppm(2, 2, plain({1, 2, 3})));
-  const auto pictures = open_path(folder.at("set"));
-  CHECK_CONTAINS(message_of(ErrorKind::io,
-                            [&] { write_manifest(*pictures, folder.at("none/manifest.jsonl")); }),
-                 "cannot be written");
-  folder.write("manifest.jsonl", "old");
-  folder.write("manifest.jsonl.tmp", "of somebody else");
-  std::signal(SIGXFSZ, SIG_IGN);  // so that write() reports the error, as on a full disk
-  rlimit before{};
-  getrlimit(RLIMIT_FSIZE, &before);
-  const rlimit full{10, before.rlim_max};
-  setrlimit(RLIMIT_FSIZE, &full);
-  const std::string message =
-      message_of(ErrorKind::io, [&] { write_manifest(*pictures, folder.at("manifest.jsonl")); });
-  setrlimit(RLIMIT_FSIZE, &before);
-  CHECK_CONTAINS(message, "File too large");
-  CHECK(test::read_file(folder.at("manifest.jsonl")) == "old");
-  CHECK(test::read_file(folder.at("manifest.jsonl.tmp")) == "of somebody else");
-  CHECK_FALSE(std::filesystem::exists(folder.at("manifest.jsonl.1.tmp")));
-}
-
-TEST_CASE("a list of pictures goes through links, and replaces files only") {
-  const TemporaryFolder folder;
-  folder.write("set/a.ppm", ppm(2, 2, plain({1, 2, 3})));
-  const auto pictures = open_path(folder.at("set"));
-  const std::string link = folder.at("link");
-  for (const bool exists : {false, true}) {
-    CAPTURE(exists);
-    std::filesystem::remove(link);
-    std::filesystem::remove(folder.at("there.jsonl"));
-    if (exists) folder.write("there.jsonl", "old");
-    std::filesystem::create_symlink("there.jsonl", link);
-    write_pictures(*pictures, {0}, link);
-    CHECK(std::filesystem::is_symlink(link));
-    CHECK(read_lines(folder.at("there.jsonl")).size() == 1);
-  }
-  for (const char* target : {"/dev/null", "set"}) {
-    std::filesystem::remove(link);
-    std::filesystem::create_symlink(target, link);
-    CHECK_CONTAINS(message_of(ErrorKind::io, [&] { write_pictures(*pictures, {0}, link); }),
-                   "not a regular file");
-    CHECK(std::filesystem::is_symlink(link));
   }
 }
 

@@ -160,7 +160,7 @@ TEST_CASE("a manifest of the folder is one of its packed pictures") {
   const TemporaryFolder folder;
   write_pictures(folder, "pictures");
   pack(folder.at("pictures"), Split::train, folder.at("packed"));
-  write_manifest(*open_path(folder.at("pictures")), folder.at("manifest.jsonl"));
+  folder.write("manifest.jsonl", manifest_lines(*open_path(folder.at("pictures"))));
   check_same_data(*open_path(folder.at("packed")), folder.at("manifest.jsonl"));
 }
 

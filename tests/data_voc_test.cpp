@@ -396,7 +396,7 @@ TEST_CASE("the manifest names the classes that a picture shows for certain") {
   const TemporaryFolder folder;
   write_year(folder, "year");
   const auto pictures = open_path(folder.at("year"));
-  write_manifest(*pictures, folder.at("manifest.jsonl"));
+  folder.write("manifest.jsonl", manifest_lines(*pictures));
   std::ifstream in(folder.at("manifest.jsonl"));
   std::vector<Json> lines;
   for (std::string line; std::getline(in, line);) lines.push_back(Json::parse(line));
@@ -423,10 +423,10 @@ TEST_CASE("a picture that a run gave up stays grey with its flags when the run g
   write_many(folder, 8, 2);
   const OpenOptions options{.keep = Keep::disk, .max_bad_percent = 50};
   const auto began = open_path(folder.at("year"), Split::train, options);
-  write_manifest(*began, folder.at("manifest.jsonl"));
+  folder.write("manifest.jsonl", manifest_lines(*began));
   folder.write("year/JPEGImages/104.jpg", "no picture any more");
   CHECK(all_pixels(*began)[4 * 192] == 128);
-  write_bad_pictures(*began, folder.at("bad_images.jsonl"));
+  folder.write("bad_images.jsonl", bad_picture_lines(*began));
 
   folder.write("year/JPEGImages/104.jpg", gray_jpeg({7, 7}));
   OpenOptions again = options;

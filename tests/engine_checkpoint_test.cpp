@@ -113,7 +113,9 @@ TEST_CASE("the file follows the safetensors format") {
   CHECK(header["conv1.weight"]["dtype"] == "F32");
   CHECK(header["conv1.weight"]["shape"] == nlohmann::json({1, 3, 2, 1}));
   std::uint64_t covered = 0;
-  for (const auto& [name, entry] : header.items()) {
+  for (const auto& item : header.items()) {
+    const std::string& name = item.key();
+    const nlohmann::json& entry = item.value();
     if (name == "__metadata__") continue;
     CAPTURE(name);
     const std::uint64_t begin = entry["data_offsets"][0], end = entry["data_offsets"][1];

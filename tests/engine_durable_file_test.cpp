@@ -54,6 +54,41 @@ TEST_CASE("a file has its old content until commit, and keeps it without") {
   CHECK(entries(folder.path()) == 1);
 }
 
+TEST_CASE("a temporary name says which file it is for, and no other name does") {
+  const std::pair<const char*, const char*> names[] = {
+      {"a.txt.tmp", "a.txt"}, {"a.txt.1.tmp", "a.txt"}, {"a.txt.12.tmp", "a.txt"},
+      {"a.tmp.tmp", "a.tmp"}, {"a12.tmp", "a12"},       {"a.1x.tmp", "a.1x"},
+      {"a.txt", ""},          {"a.tmp.txt", ""},        {"tmp", ""},
+      {".tmp", ""},           {"12.tmp", "12"},         {"", ""}};
+  for (const auto& name : names) {
+    CAPTURE(name.first);
+    CHECK(nat::target_of_temporary(name.first) == name.second);
+  }
+}
+
+TEST_CASE("only the temporary files of processes that are gone are removed") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.at("a.txt"), abandoned = folder.write("a.txt.tmp", "half");
+  DurableFile file(path);
+  const fs::path written = folder.at("a.txt.1.tmp");
+  REQUIRE(fs::exists(written));
+  fs::create_directory(folder.at("folder.tmp"));
+  fs::create_symlink("a.txt.tmp", folder.at("link.tmp"));
+  REQUIRE(mkfifo(folder.at("pipe.tmp").c_str(), 0600) == 0);
+  for (const char* name : {"folder.tmp", "link.tmp", "pipe.tmp", "none.tmp"}) {
+    nat::remove_abandoned(folder.at(name));
+  }
+  CHECK(entries(folder.path()) == 5);
+  nat::remove_abandoned(written);
+  CHECK(fs::exists(written));
+  nat::remove_abandoned(abandoned);
+  CHECK_FALSE(fs::exists(abandoned));
+  file.write("new", 3);
+  file.commit();
+  CHECK(read_file(path) == "new");
+  CHECK(entries(folder.path()) == 4);
+}
+
 TEST_CASE("what a link points to is written, whether it exists or not, and the link stays") {
   for (const bool exists : {true, false}) {
     CAPTURE(exists);

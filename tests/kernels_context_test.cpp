@@ -155,7 +155,7 @@ TEST_CASE("copies want the same shape, dtype and block on both sides") {
 
 TEST_CASE("devices and modes that are not in the build are refused") {
   CHECK_THROWS_AS(Context(Device::cpu, Math::tf32), Error);
-  if (!kHasCudaKernels) CHECK_THROWS_AS(Context(Device::cuda), Error);
+  if (!kHasCudaKernels) CHECK_THROWS_AS(Context{Device::cuda}, Error);
 }
 
 TEST_CASE("rows are a part of a view") {

@@ -171,16 +171,22 @@ void check_linear(DType x_dtype, DType y_dtype) {
   const bool bf16 = x_dtype == DType::bf16 || y_dtype == DType::bf16;
   Context ctx(kDevice, bf16 ? Math::bf16 : Math::f32);
   // Around the number of rows at which the product is turned over, odd sizes, and single ones.
-  for (const auto& [n, in, out] :
-       {std::tuple(1, 1, 1), std::tuple(1, 37, 29), std::tuple(3, 257, 130),
-        std::tuple(127, 33, 65), std::tuple(128, 64, 32), std::tuple(129, 33, 65),
-        std::tuple(200, 48, 1)}) {
+  struct Sizes {
+    int n, in, out;
+  };
+  for (const Sizes& size : {Sizes{1, 1, 1},
+                            {1, 37, 29},
+                            {3, 257, 130},
+                            {127, 33, 65},
+                            {128, 64, 32},
+                            {129, 33, 65},
+                            {200, 48, 1}}) {
     CAPTURE(name(x_dtype));
     CAPTURE(name(y_dtype));
-    CAPTURE(n);
-    CAPTURE(in);
-    CAPTURE(out);
-    Linear layer(n, in, out, x_dtype, y_dtype);
+    CAPTURE(size.n);
+    CAPTURE(size.in);
+    CAPTURE(size.out);
+    Linear layer(size.n, size.in, size.out, x_dtype, y_dtype);
     check_forward(ctx, layer);
     check_backward(ctx, layer);
     CHECK(layer.x.canaries_intact());

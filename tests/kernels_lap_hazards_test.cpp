@@ -342,7 +342,7 @@ TEST_CASE("a recorded solution follows the scores") {
   LapTester tester;
   Context& ctx = tester.ctx;
   const std::size_t n = 37;
-  const Shape square(37, 37), row(37);
+  const Shape square(37, 37);
   const Buffer input(ctx.device, n * n * sizeof(float), "scores");
   const Buffer report(ctx.device, sizeof(LapReport), "report");
   const View scores(input.data(), DType::f32, square);

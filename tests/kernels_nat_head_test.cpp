@@ -257,14 +257,18 @@ TEST_CASE("a zero row gives z = 0, the loss of its target and a finite gradient"
   check_against_reference(1, x, targets);
 }
 
-TEST_CASE("a NaN stays in its row and is seen in the loss") {
-  Tensor x(Shape(3, 40), DType::f32);
-  x.fill_uniform(27, -1, 1);
-  x.set(50, std::nan(""));
-  const Head head = Head::fused(1, x, unit_rows(7, 3, 40));
-  CHECK(std::isfinite(head.loss.get(0)));
-  CHECK(std::isnan(head.loss.get(1)));
-  CHECK(std::isfinite(head.loss.get(2)));
+TEST_CASE("NaN and infinity stay in their row and are seen in z and in the loss") {
+  for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    CAPTURE(bad);
+    Tensor x(Shape(3, 40), DType::f32);
+    x.fill_uniform(27, -1, 1);
+    x.set(50, bad);
+    const Head head = Head::fused(1, x, unit_rows(7, 3, 40));
+    CHECK(std::isnan(head.z.get(50)));
+    CHECK(std::isfinite(head.loss.get(0)));
+    CHECK(std::isnan(head.loss.get(1)));
+    CHECK(std::isfinite(head.loss.get(2)));
+  }
 }
 
 TEST_CASE("one thread and two threads give the same bits") {

@@ -176,18 +176,18 @@ TEST_CASE("the linear judge pools large activations to at most 9,600 numbers") {
     std::int64_t values;
   };
   // The five of AlexNet, the largest of the convnet at double width, and a hidden layer.
-  for (const auto& [features, pool, values] : {Case{Shape(1, 27, 27, 96), 3, 7776},
-                                               {Shape(1, 13, 13, 256), 2, 9216},
-                                               {Shape(1, 13, 13, 384), 3, 6144},
-                                               {Shape(1, 6, 6, 256), 0, 9216},
-                                               {Shape(1, 16, 16, 64), 2, 4096},
-                                               {Shape(1, 14, 14, 32), 0, 6272},
-                                               {Shape(1, 4096), 0, 4096},
-                                               {Shape(1, 1, 1, 10000), 0, 10000}}) {
-    CAPTURE(to_string(features));
-    CHECK(linear_probe_pool(features) == pool);
-    CHECK(linear_probe_inputs(features) == values);
-    const auto head = linear_probe_head(ctx, features, 10);
-    CHECK(parameter_count(*head) == 2 * features.channels() + 10 * values + 10);
+  for (const Case& c : {Case{Shape(1, 27, 27, 96), 3, 7776},
+                        {Shape(1, 13, 13, 256), 2, 9216},
+                        {Shape(1, 13, 13, 384), 3, 6144},
+                        {Shape(1, 6, 6, 256), 0, 9216},
+                        {Shape(1, 16, 16, 64), 2, 4096},
+                        {Shape(1, 14, 14, 32), 0, 6272},
+                        {Shape(1, 4096), 0, 4096},
+                        {Shape(1, 1, 1, 10000), 0, 10000}}) {
+    CAPTURE(to_string(c.features));
+    CHECK(linear_probe_pool(c.features) == c.pool);
+    CHECK(linear_probe_inputs(c.features) == c.values);
+    const auto head = linear_probe_head(ctx, c.features, 10);
+    CHECK(parameter_count(*head) == 2 * c.features.channels() + 10 * c.values + 10);
   }
 }

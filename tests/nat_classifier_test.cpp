@@ -129,10 +129,11 @@ double square_loss(const double* y, std::int64_t own, double* dy) {
 }  // namespace
 
 TEST_CASE("one step is that of regression by the loss, which it returns") {
-  for (const auto& [kind, reference] : {std::pair{ClassifierLoss::softmax, &softmax_loss},
-                                        {ClassifierLoss::square, &square_loss},
-                                        {ClassifierLoss::logistic, &logistic_loss}}) {
-    CAPTURE(static_cast<int>(kind));
+  for (const auto& loss_and_reference : {std::pair{ClassifierLoss::softmax, &softmax_loss},
+                                         {ClassifierLoss::square, &square_loss},
+                                         {ClassifierLoss::logistic, &logistic_loss}}) {
+    const auto& [kind, reference] = loss_and_reference;
+    CAPTURE(static_cast<int>(loss_and_reference.first));
     Context ctx(kDevice);
     Sequential head = linear_head(ctx);
     initialize(ctx, Init::torch7, 3, head.parameters());

@@ -142,11 +142,11 @@ TEST_CASE("what is not a permutation of the images is refused and changes nothin
       {{0, 1, 1, 3}, "the checkpoint gives target 1 to two images" + damaged},
       {{0, 1, 2, 4}, "the checkpoint names target 4, which does not exist" + damaged},
       {{0, -1, 2, 3}, "the checkpoint names target -1, which does not exist" + damaged}};
-  for (const auto& [wrong, words] : wrongs) {
-    CAPTURE(words);
+  for (const auto& wrong : wrongs) {
+    CAPTURE(wrong.second);
     const std::string message =
-        message_of(ErrorKind::checkpoint, [&, &ids = wrong] { held.restore(ids); });
-    CHECK(message.find(words) != std::string::npos);
+        message_of(ErrorKind::checkpoint, [&] { held.restore(wrong.first); });
+    CHECK(message.find(wrong.second) != std::string::npos);
     CHECK(held.state() == Ids{3, 1, 0, 2});
   }
 }

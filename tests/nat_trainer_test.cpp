@@ -10,6 +10,7 @@
 
 #include "engine/init.h"
 #include "nat/trainer.h"
+#include "tests/error_message.h"
 #include "tests/opcases/device.h"
 #include "tests/reference/lap.h"
 #include "tests/tiny_network.h"
@@ -179,6 +180,48 @@ TEST_CASE("an absurd learning rate ends in an error that keeps the parameters of
   CHECK(stopped);
   const auto after = run.copy_of(run.net.parameters().values());
   CHECK(std::memcmp(before.data(), after.data(), before.size() * sizeof(float)) == 0);
+}
+
+TEST_CASE(
+    "features that the last update has made infinite are found, though its loss was a number") {
+  constexpr std::int64_t kImages = 32;
+  const TinyPictures pictures(kImages);
+  Run run(kImages, kImages, 16);
+  run.trainer.check_features(run.ctx);  // nothing to look at yet
+  run.step(pictures.batch(0, kImages), {.learning_rate = 1e20});
+  CHECK(message_of(ErrorKind::not_finite, [&] { run.trainer.check_features(run.ctx); }) ==
+        "after step 1 the features hold NaN or infinity; begin a new run with a lower --lr");
+}
+
+TEST_CASE("looking at the features between two steps changes nothing") {
+  constexpr std::int64_t kImages = 64, kBatch = 32;
+  const TinyPictures pictures(kImages);
+  for (const std::int64_t pool : {kBatch, kImages}) {
+    CAPTURE(pool);
+    const TrainerOptions options{.sgd = {.momentum = 0.9f}, .pool = pool};
+    Run alone(kImages, kBatch, 16, 1, options, 0.3f), looked(kImages, kBatch, 16, 1, options, 0.3f);
+    for (std::uint32_t step = 0; step < 8; ++step) {
+      const auto parts = static_cast<std::uint32_t>(alone.trainer.parts());
+      const Trainer::Order order{
+          .step = step, .part = step % parts, .reassign = true, .learning_rate = 0.05};
+      StepReport reports[2];
+      for (Run* run : {&alone, &looked}) {
+        if (order.part == 0) run->trainer.load(run->ctx, pictures.batch(0, pool));
+        run->trainer.begin(run->ctx, order);
+        reports[run == &looked] = run->trainer.finish(run->ctx);
+      }
+      const StageSeconds before = looked.trainer.seconds();
+      looked.trainer.check_features(looked.ctx);
+      CHECK(looked.trainer.seconds().total() == before.total());
+      CHECK(reports[0].loss == reports[1].loss);
+      CHECK(reports[0].moved == reports[1].moved);
+    }
+    CHECK(looked.permutation() == alone.permutation());
+    CHECK(looked.copy_of(looked.net.parameters().values()) ==
+          alone.copy_of(alone.net.parameters().values()));
+    CHECK(looked.copy_of(looked.net.parameters().statistic_values()) ==
+          alone.copy_of(alone.net.parameters().statistic_values()));
+  }
 }
 
 TEST_CASE("loading the next batch beside a step changes nothing") {

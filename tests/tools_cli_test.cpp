@@ -398,6 +398,20 @@ TEST_CASE("a loss that is not finite stops with exit code 5 and keeps the checkp
   CHECK(outcome.err.find("-nan") == std::string::npos);
 }
 
+TEST_CASE("features that are not finite stop with exit code 5 though every loss was a number") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace, 64), run = workspace.at("run");
+  const std::vector<std::string> diverging = {"--lr",           "1e6",     "--loss",   "sum",
+                                              "--weight-decay", "1",       "--epochs", "1",
+                                              "--schedule",     "constant"};
+  const Outcome outcome = nat::tools::nat(workspace, small_run(data, run, diverging));
+  CAPTURE(outcome.err);
+  CHECK(outcome.code == 5);
+  CHECK(outcome.err.find("\nnat: after step 2 the features hold NaN or infinity; begin a new run "
+                         "with a lower --lr\n") != std::string::npos);
+  CHECK(std::filesystem::is_empty(run + "/checkpoints"));
+}
+
 TEST_CASE("a folder that cannot be written is refused with exit code 8") {
   const Workspace workspace;
   const std::string data = make_data(workspace);

@@ -151,11 +151,11 @@ std::vector<std::string> constant_names(const OnnxModel& model) {
 }  // namespace
 
 TEST_CASE("an exported network computes the engine's features at every tap, for every front end") {
-  for (const auto& [front, channels] :
-       {std::pair{FrontEnd::sobel, 3}, std::pair{FrontEnd::sobel, 1}, std::pair{FrontEnd::clean, 3},
-        std::pair{FrontEnd::high_pass, 3}}) {
-    CAPTURE(static_cast<int>(front));
-    CAPTURE(channels);
+  for (const auto& kind : {std::pair{FrontEnd::sobel, 3}, std::pair{FrontEnd::sobel, 1},
+                           std::pair{FrontEnd::clean, 3}, std::pair{FrontEnd::high_pass, 3}}) {
+    const auto& [front, channels] = kind;
+    CAPTURE(static_cast<int>(kind.first));
+    CAPTURE(kind.second);
     Trained trained(front, channels);
     const std::vector<std::uint8_t> pixels = make_pictures(channels);
     const OnnxModel model = trained.model(kEveryTap);

@@ -81,22 +81,23 @@ TEST_CASE("every judge leaves a line with what it printed and what it was told")
        R"("weight-decay":0.0,"views":2})"},
       {"all", {}, "{}"}};
   std::vector<std::string> before;
-  for (const auto& [how, more, options] : cases) {
-    CAPTURE(how);
-    std::vector<std::string> as_json = more;
+  for (const Case& asked : cases) {
+    CAPTURE(asked.how);
+    std::vector<std::string> as_json = asked.more;
     as_json.push_back("--json");
-    const std::string printed = judged(trained.workspace, run, how, as_json);
-    CHECK(std::filesystem::exists(run + "/results.json") == (how == "all"));
+    const std::string printed = judged(trained.workspace, run, asked.how, as_json);
+    CHECK(std::filesystem::exists(run + "/results.json") == (asked.how == "all"));
 
     const std::vector<std::string> lines = lines_of(run);
     REQUIRE(lines.size() == before.size() + 1);
     CHECK(std::equal(before.begin(), before.end(), lines.begin()));
     before = lines;
     const Json line = Json::parse(lines.back());
-    CHECK(line.at("judge") == how);
-    CHECK(line.at("options").dump() == options);
+    CHECK(line.at("judge") == asked.how);
+    CHECK(line.at("options").dump() == asked.options);
     CHECK(line.at("results").dump(2) + "\n" == printed);
-    CHECK(line.contains("remark") == (how == "all" || how == "linear"));  // no 1,000 labels
+    CHECK(line.contains("remark") ==
+          (asked.how == "all" || asked.how == "linear"));  // no 1,000 labels
   }
   CHECK(Json::parse(before.back()).at("remark").get<std::string>().find("linear_1k is left out") ==
         0);

@@ -229,9 +229,10 @@ TEST_CASE("pictures with several labels are judged by the mean of average precis
   const Outcome trained = nat::tools::nat(workspace, small_run(devkit, run));
   REQUIRE_MESSAGE(trained.code == 0, trained.err);
   CHECK(trained.out.find("judge it with 'nat eval mlp " + run + "'") != std::string::npos);
-  for (const auto& [how, place] :
+  for (const auto& judge :
        {std::pair{"mlp", "conv"}, {"layers", "conv2"}, {"finetune", "network"}}) {
-    CAPTURE(how);
+    const auto& [how, place] = judge;
+    CAPTURE(judge.first);
     const Outcome outcome =
         nat::tools::nat(workspace, {"eval", how, run, "--epochs", "20", "--json"});
     REQUIRE_MESSAGE(outcome.code == 0, outcome.err);

@@ -1,7 +1,9 @@
 // nat lap: every format of input, values against other solvers, and what it refuses.
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <bit>
+#include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -83,6 +85,25 @@ nlohmann::json lap(const Workspace& workspace, std::vector<std::string> argument
   return nlohmann::json::parse(outcome.out);
 }
 
+// A command of the shell, in a process of its own.
+Outcome shell(const Workspace& workspace, const std::string& command) {
+  const std::string out = workspace.at("shell.out"), err = workspace.at("shell.err");
+  const int status = std::system(("(" + command + ") >" + out + " 2>" + err).c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
+}
+
+// The matrix by way of a pipe.
+nlohmann::json lap_of(const Workspace& workspace, const std::string& bytes,
+                      const std::vector<std::string>& arguments) {
+  const std::string file = workspace.at("piped");
+  write_file(file, bytes);
+  std::string command = "cat " + file + " | " + nat_program() + " lap --json";
+  for (const std::string& argument : arguments) command += " " + argument;
+  const Outcome outcome = shell(workspace, command);
+  REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+  return nlohmann::json::parse(outcome.out);
+}
+
 std::int64_t largest_sum(std::size_t n, const std::vector<std::int64_t>& values) {
   return nat::reference::best_by_augmenting_paths(n, values);
 }
@@ -155,9 +176,9 @@ TEST_CASE("an .npy file may hold any type, byte order and order of axes") {
        big_endian(npy<std::uint16_t>(shape, ">u2", by_columns, "True"), 2, n * n)},
   };
   const std::string file = workspace.at("a.npy"), out = workspace.at("assignment.txt");
-  for (const auto& [what, bytes] : files) {
-    CAPTURE(what);
-    write_file(file, bytes);
+  for (const auto& what_and_bytes : files) {
+    CAPTURE(what_and_bytes.first);
+    write_file(file, what_and_bytes.second);
     CHECK(lap(workspace, {file, "--max"}).at("value") == largest_sum(n, values));
     // The value alone would be that of the transposed matrix, too.
     CHECK(lap(workspace, {file, "--out", out}).at("value") == smallest_sum(n, values));
@@ -341,7 +362,8 @@ TEST_CASE("what is no square matrix of numbers is refused in one line with exit 
       {"whole.txt", "1\n-18446744073709551617\n", {"line 2", "-18446744073709551617", "2^53"}},
       {"half.npy", npy<double>("(2.5, 2.5)", "<f8", four), {"2.5 x 2.5", "number of rows"}},
       {"short.txt", "3\n1 2 3\n4 5 6\n", {"announces 3 rows", "9", "6"}},
-      {"long.txt", "1\n1 2\n", {"announces 1 rows", "2"}},
+      {"long.txt", "1\n1 2\n", {"announces 1 rows", "has more"}},
+      {"tall.csv", "1,2\n3,4\n5,6\n", {"more than 2 rows of 2", "square"}},
       {"matrix.txt", "0.5 2\n3 4\n", {"0.5", "OR-Library", ".npy"}},
       {"prose.txt", "assign these\n", {"line 1", "'assign'"}},
       {"binary.dat", std::string("\x89PNG\r\n\x1a\n\0\0", 10), {"line 1", "is not a number"}},
@@ -394,6 +416,79 @@ TEST_CASE("what is no square matrix of numbers is refused in one line with exit 
                 {"nowhere.csv: no such file; give a square matrix"});
 }
 
+TEST_CASE("a matrix may come through a pipe, in every format") {
+  const Workspace workspace;
+  const std::size_t n = 200;  // more than a pipe holds at once
+  const std::vector<std::int64_t> values = random_matrix(n, 6, 1000);
+  write_gzip(workspace.at("packed"), csv(n, values));
+  const std::pair<const char*, std::string> inputs[] = {
+      {"csv", csv(n, values)},
+      {"OR-Library", orlib(n, values)},
+      {"npy", npy<double>("(200, 200)", "<f8", values)},
+      {"gzip", read_file(workspace.at("packed"))}};
+  const std::string pipe = workspace.at("pipe"), stdin_link = workspace.at("stdin");
+  REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+  std::filesystem::create_symlink("/dev/stdin", stdin_link);
+  for (const auto& input : inputs) {
+    CAPTURE(input.first);
+    for (const std::string& name : {std::string("-"), std::string("/dev/stdin"), stdin_link}) {
+      CAPTURE(name);
+      const nlohmann::json json = lap_of(workspace, input.second, {name});
+      CHECK(json.at("value") == smallest_sum(n, values));
+      CHECK(json.at("file") == name);
+    }
+    const Outcome outcome =
+        shell(workspace, "timeout 60 sh -c 'cat " + workspace.at("piped") + " >" + pipe + "' & " +
+                             nat_program() + " lap --json --max " + pipe);
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    CHECK(nlohmann::json::parse(outcome.out).at("value") == largest_sum(n, values));
+  }
+}
+
+TEST_CASE("OR-Library text may be a single line, longer than a row may be") {
+  const Workspace workspace;
+  const std::size_t n = 300;
+  std::string line = "300";
+  // Numbers of 200 digits: 18 MB, more than 512 bytes for each of 32,768 numbers.
+  const std::string one = "0." + std::string(197, '0') + "1",
+                    two = "0." + std::string(197, '0') + "2";
+  for (std::size_t k = 0; k < n * n; ++k) line += " " + (k / n == k % n ? one : two);
+  write_file(workspace.at("line.txt"), line);
+  CHECK(lap(workspace, {workspace.at("line.txt")}).at("value").get<double>() ==
+        doctest::Approx(300e-198).epsilon(1e-12));
+}
+
+TEST_CASE("a pipe that does not end, or holds no matrix, is refused before memory is full") {
+  const Workspace workspace;
+  const auto refused = [&](const std::string& endless, const std::vector<std::string>& words) {
+    CAPTURE(endless);
+    const Outcome outcome = shell(workspace, endless + " | (ulimit -v 2000000; exec " +
+                                                 nat_program() + " lap - --threads 1)");
+    CAPTURE(outcome.err);
+    CHECK(outcome.code == 3);
+    CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+    for (const std::string& word : words) {
+      CAPTURE(word);
+      CHECK(outcome.err.find(word) != std::string::npos);
+    }
+  };
+  refused("yes 1,2", {"standard input: more than 2 rows of 2"});
+  refused("yes 3", {"announces 3 rows", "has more"});
+  refused("yes", {"line 1", "'y' is not a number"});
+  refused("cat /dev/zero", {"line 1: '\\x00", "is not a number"});
+  refused("tr '\\0' , </dev/zero", {"line 1 does not end after 16777216"});
+  const std::string file = workspace.at("long.npy");
+  write_file(file, npy<double>("(2, 2)", "<f8", {1, 2, 3, 4}));
+  refused("cat " + file + " /dev/zero", {"4 numbers of 8 bytes", "33 bytes or more"});
+  write_file(file, npy<double>("(32768, 32768)", "<f8", {1, 2, 3, 4}));  // 8 GiB
+  refused("cat " + file, {"has 32 bytes"});
+  refused("true", {"is empty"});
+  check_refused(workspace, {"lap", workspace.path()}, 3, {"is a folder"});
+  const Outcome closed = shell(workspace, nat_program() + " lap - <&-");
+  CHECK(closed.code == 3);
+  CHECK(closed.err.find("standard input: is empty") != std::string::npos);
+}
+
 TEST_CASE("wrong arguments are exit code 2, a result that cannot be written is 8") {
   const Workspace workspace;
   const std::string file = workspace.at("a.csv");
@@ -406,6 +501,9 @@ TEST_CASE("wrong arguments are exit code 2, a result that cannot be written is 8
   for (const std::string& out : {file, workspace.at("link")}) {
     check_refused(workspace, {"lap", file, "--out", out}, 2, {"--out", out, "the matrix itself"});
   }
+  const Outcome redirected = shell(workspace, nat_program() + " lap - --out " + file + " <" + file);
+  CHECK(redirected.code == 2);
+  CHECK(redirected.err.find("the matrix itself") != std::string::npos);
   CHECK(read_file(file) == "1,2\n3,4\n");
   const std::string other = workspace.at("out.tmp");
   write_file(other, "precious");

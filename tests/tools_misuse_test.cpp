@@ -58,7 +58,7 @@ TEST_CASE("pictures that cannot be read are counted, listed and left out of ever
   CHECK(nlohmann::json::parse(embedded.out).at("pictures").get<int>() == 80);
 }
 
-TEST_CASE("train and eval tell what is odd about a folder of pictures") {
+TEST_CASE("whoever opens a folder of pictures tells what is odd about it") {
   const Workspace workspace;
   const std::string data = make_folder(workspace), run = workspace.at("run");
   std::filesystem::create_directory_symlink("../striped", data + "/train/dark/more");
@@ -85,6 +85,18 @@ TEST_CASE("train and eval tell what is odd about a folder of pictures") {
   CHECK(judged.err.find("training pictures: class 'none0' has no pictures") != std::string::npos);
   CHECK(judged.err.find("training pictures: 'dark/more' is left out") != std::string::npos);
   CHECK(judged.err.find("test pictures: class 'none0' has no pictures") != std::string::npos);
+
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"embed", run, "--output", workspace.at("f")}, {"report", run}}) {
+    CAPTURE(command.front());
+    const Outcome outcome = nat::tools::nat(workspace, command);
+    CHECK(outcome.code == 0);
+    CHECK(outcome.err.starts_with("remark: "));
+    CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 2);
+    CHECK(outcome.err.find("remark: 'dark/more' is left out") != std::string::npos);
+    CHECK(outcome.err.find("remark: class 'none0' has no pictures\n") != std::string::npos);
+    CHECK(outcome.out.find("remark") == std::string::npos);
+  }
 }
 
 TEST_CASE("--knn-every refuses what it cannot judge by before an epoch is trained") {

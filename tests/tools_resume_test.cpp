@@ -35,6 +35,14 @@ std::string make_devkit(const Workspace& workspace) {
   return workspace.at("VOCdevkit");
 }
 
+std::vector<double> timed_epochs(const std::string& run) {
+  std::vector<double> epochs;
+  for (const nat::MetricsRow& row : nat::read_csv(run + "/timing.csv")) {
+    epochs.push_back(row.at("epoch"));
+  }
+  return epochs;
+}
+
 }  // namespace
 
 TEST_CASE("a run killed at 20 random moments equals the uninterrupted run byte for byte") {
@@ -70,6 +78,7 @@ TEST_CASE("a run killed at 20 random moments equals the uninterrupted run byte f
   } else {
     outcome = nat::tools::nat(workspace, {"resume", run});
   }
+  CHECK(timed_epochs(run) == std::vector<double>{0, 1, 2, 3});
   REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
   check_same_end(run, undisturbed);
 }
@@ -177,6 +186,20 @@ TEST_CASE("a run that falls back to an older checkpoint times no epoch twice") {
   std::filesystem::remove_all(run + "/checkpoints");
   CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "20"}).code == 75);
   CHECK(epochs("/timing.csv") == "0");
+  check_events(run);
+}
+
+TEST_CASE("the timing of an epoch is written before its checkpoint, so none is ever missing") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  constexpr rlim_t kNoCheckpoint = 100000;  // bytes: the logs and the manifest fit
+  const Outcome full = Process(workspace, small_run(data, run), kNoCheckpoint).wait();
+  CAPTURE(full.err);
+  REQUIRE(full.code == 8);
+  REQUIRE(full.err.find("checkpoints/step-000000016") != std::string::npos);
+  CHECK(timed_epochs(run) == std::vector<double>{0});
+  REQUIRE(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  CHECK(timed_epochs(run) == std::vector<double>{0, 1, 2, 3});
   check_events(run);
 }
 

@@ -57,8 +57,9 @@ TEST_CASE("forward products of AlexNet's layers, MFLOP a picture") {
   const std::map<std::string, double> expected = {
       {"conv1", 140.6}, {"conv2", 895.8}, {"conv3", 299.0}, {"conv4", 448.6},
       {"conv5", 299.0}, {"fc6", 75.5},    {"fc7", 33.6},    {"fc8", 16.8}};
-  for (const auto& [layer, mflop] : expected) {
-    CAPTURE(layer);
+  for (const auto& of_layer : expected) {
+    const auto& [layer, mflop] = of_layer;
+    CAPTURE(of_layer.first);
     const double forward = operations.at(layer + " forward").flops;
     check_printed(forward / 1e6, mflop, 0.1);
     CHECK(operations.at(layer + " backward weights").flops == forward);
@@ -97,9 +98,9 @@ TEST_CASE("megabytes of every operation of AlexNet at batch 256 in bf16") {
                                                   {"loss", 4},
                                                   {"scores", 2},
                                                   {"update", 800}};
-  for (const auto& [name, megabytes] : expected) {
-    CAPTURE(name);
-    check_printed(operations.at(name).bytes / 1e6, megabytes, 1);
+  for (const auto& traffic : expected) {
+    CAPTURE(traffic.first);
+    check_printed(operations.at(traffic.first).bytes / 1e6, traffic.second, 1);
   }
 }
 

@@ -100,6 +100,48 @@ TEST_CASE("the demo takes the place of the one before only when it can begin") {
   }
 }
 
+TEST_CASE("a run that goes on clears away what killed writers left, and nothing else") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace, 64, 32), run = workspace.at("run");
+  const std::vector<std::string> own = {"config.toml.tmp",           "config.toml.1.tmp",
+                                        "manifest.jsonl.tmp",        "results.json.tmp",
+                                        "bad_images.jsonl.tmp",      "judgements.jsonl.12.tmp",
+                                        "report.html.tmp",           "figures/results.svg.tmp",
+                                        "figures/curve-2.svg.1.tmp", "figures/filters.png.tmp"};
+  const std::vector<std::string> foreign = {"notes.tmp",         "config.toml.bak",
+                                            "config.toml.x.tmp", "my-report.html.tmp",
+                                            "report.html.tmp~",  "figures/curve-mine.svg.tmp",
+                                            "figures/mine.tmp",  "runs/config.toml.tmp"};
+  const auto write = [&] {
+    for (const auto* names : {&own, &foreign}) {
+      for (const std::string& name : *names) write_file(run + "/" + name, "half");
+    }
+  };
+  const auto check_cleared = [&] {
+    for (const std::string& name : own) {
+      CAPTURE(name);
+      CHECK_FALSE(fs::exists(run + "/" + name));
+    }
+    for (const std::string& name : foreign) {
+      CAPTURE(name);
+      CHECK(read_file(run + "/" + name) == "half");
+    }
+  };
+  write();
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--stop-after-steps", "1"})).code == 75);
+  check_cleared();
+  write();
+  REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);  // owns nothing
+  CHECK(fs::exists(run + "/config.toml.tmp"));
+  REQUIRE(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "1"}).code == 75);
+  check_cleared();
+  // So nothing may be written there.
+  for (const char* name : {"/config.toml.tmp", "/report.html.3.tmp"}) {
+    check_refused(workspace, {"embed", run, "--output", run + name}, 2,
+                  {name, "belongs to the run"});
+  }
+}
+
 TEST_CASE("no command believes a recipe that was edited after training") {
   const Workspace workspace;
   const std::string data = make_data(workspace, 64, 32), run = workspace.at("run");
@@ -240,4 +282,52 @@ TEST_CASE("every row of embedded features names its picture") {
   }
   CHECK(read_file(run + "/config.toml") == config);
   CHECK(nat::tools::nat(workspace, {"embed", run, "--output", run + "/features"}).code == 0);
+}
+
+TEST_CASE("nothing is written over the pictures of a run, or those that embed reads") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), records = make_data(workspace, 64, 8);
+  const std::string run = workspace.at("run"), link = workspace.at("link");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
+  const std::string picture = data + "/train/dark/0.pgm", tested = data + "/test/light/1.pgm";
+  const std::string images = records + "/train-images-idx3-ubyte";
+  const std::vector<std::string> precious = {picture, tested, images};
+  std::vector<std::string> before;
+  for (const std::string& file : precious) before.push_back(read_file(file));
+
+  const auto refused = [&](const std::string& command, const std::string& output,
+                           const std::string& named, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = {command, run, "--output", output};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    CAPTURE(output);
+    check_refused(workspace, arguments, 2,
+                  {"--output " + named + ": that is a file of the pictures"});
+  };
+  for (const char* command : {"embed", "export"}) {
+    for (const std::string& file : {picture, tested}) refused(command, file, file);
+    fs::create_symlink(picture, link);
+    refused(command, link, link);
+    fs::remove(link);
+    fs::create_hard_link(picture, link);
+    refused(command, link, link);
+    fs::remove(link);
+  }
+  refused("embed", images, images, {"--data", records});
+  // The list beside the features.
+  fs::create_symlink(images, workspace.at("features.jsonl"));
+  refused("embed", workspace.at("features"), workspace.at("features.jsonl"), {"--data", records});
+  for (std::size_t i = 0; i < precious.size(); ++i) CHECK(read_file(precious[i]) == before[i]);
+
+  // Beside the pictures there is room, as often as one likes, and where they are gone nothing to
+  // spoil.
+  for (int i = 0; i < 2; ++i) {
+    for (const char* command : {"embed", "export"}) {
+      CHECK(
+          nat::tools::nat(workspace, {command, run, "--output", data + "/train/dark/mine"}).code ==
+          0);
+    }
+  }
+  fs::rename(data, workspace.at("away"));
+  CHECK(nat::tools::nat(workspace, {"export", run, "--output", workspace.at("mine")}).code == 0);
+  CHECK(nat::tools::nat(workspace, {"export", run, "--output", workspace.at("mine")}).code == 0);
 }

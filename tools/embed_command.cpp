@@ -12,6 +12,8 @@
 #include "engine/durable_file.h"
 #include "tools/commands.h"
 #include "tools/judge.h"
+#include "tools/left_out.h"
+#include "tools/output_file.h"
 #include "tools/session.h"
 
 namespace nat::tools {
@@ -32,18 +34,13 @@ bool is_npy(const std::string& output) {
   return std::filesystem::path(output).extension() == ".npy";
 }
 
-// Before the work, not after it.
-void require_output(const RunFolder& folder, const Asked& asked) {
+void require_outputs(const RunFolder& folder, const Options& options, const Asked& asked) {
   const std::string& output = asked.output;
-  NAT_CHECK(!output.empty(), ErrorKind::usage, "--output is empty; give the file to write");
   NAT_CHECK(!is_npy(output) || asked.taps.size() == 1, ErrorKind::usage, "--output ",
             data::printable(output), ": an .npy file holds one array; name one of the ",
             asked.taps.size(), " --layers, or a file with another ending");
-  for (const std::string& file : {output, rows_file(output)}) {
-    NAT_CHECK(!folder.has_own(file), ErrorKind::usage, "--output ", data::printable(file),
-              ": that place belongs to the run itself; choose another name");
-    require_writable(file);
-  }
+  require_output(folder, output, {asked.data, options.data});
+  require_output(folder, rows_file(output), {asked.data, options.data});
 }
 
 // Where a picture may have several labels: its flag of every class.
@@ -123,13 +120,14 @@ void require_finite(const FeatureSet& set) {
 
 int embed(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
-  require_output(folder, asked);
   Options options = folder.options();
+  require_outputs(folder, options, asked);
   options.threads = asked.threads;
   const auto ctx = make_context(options);
   const auto split = asked.split == "train" ? data::Split::train : data::Split::test;
   if (!asked.data.empty()) options.limit = -1;  // it is one of the run's own pictures
   const auto pictures = open_data(options, split, asked.data);
+  std::fputs(remark_lines(*pictures).c_str(), stderr);
   std::int64_t step = 0;
   Network network = load_trained(*ctx, folder, options, pictures->shape(), &step);
   const FeatureSet set = extract_features(*ctx, options, network, *pictures, asked.taps);
@@ -139,7 +137,7 @@ int embed(const Asked& asked) {
   } else {
     save_safetensors(asked, options, *pictures, set, step);
   }
-  data::write_pictures(*pictures, set.ids, rows_file(asked.output));
+  write_durably(rows_file(asked.output), data::picture_lines(*pictures, set.ids));
   print(asked.output, std::ssize(set.ids), asked.json);
   return 0;
 }

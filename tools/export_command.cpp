@@ -8,6 +8,7 @@
 #include "engine/parameter_file.h"
 #include "tools/commands.h"
 #include "tools/onnx/network_graph.h"
+#include "tools/output_file.h"
 #include "tools/run_folder.h"
 #include "tools/session.h"
 
@@ -32,17 +33,10 @@ std::string crop_in_words(const Options& options) {
   return whole + "; float32, one channel after the other, in any unit";
 }
 
-void require_output(const RunFolder& folder, const std::string& output) {
-  NAT_CHECK(!output.empty(), ErrorKind::usage, "--output is empty; give the file to write");
-  NAT_CHECK(!folder.has_own(output), ErrorKind::usage, "--output ", data::printable(output),
-            ": that place belongs to the run itself; choose another name");
-  require_writable(output);
-}
-
 int export_network(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
-  require_output(folder, asked.output);
   const Options options = folder.options();
+  require_output(folder, asked.output, {options.data});
   const Checkpoint newest = folder.newest_checkpoint();
   folder.recipe_changes(newest, options);  // refuses what decides the features
   const ExportedNetwork network = {

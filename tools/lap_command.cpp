@@ -83,10 +83,16 @@ nlohmann::ordered_json describe(const Asked& asked, std::int64_t n, const Solved
           {"seconds", solved.seconds}};
 }
 
-void require_output(const Asked& asked) {
+// What is no file, such as a terminal, may be both.
+bool is_matrix_itself(const Asked& asked) {
+  const std::string matrix = asked.file == kStandardInput ? "/dev/stdin" : asked.file;
   std::error_code ignored;  // there is no such file yet
-  NAT_CHECK(!std::filesystem::equivalent(asked.file, asked.out, ignored), ErrorKind::usage,
-            "--out ", data::printable(asked.out),
+  return std::filesystem::is_regular_file(asked.out, ignored) &&
+         std::filesystem::equivalent(matrix, asked.out, ignored);
+}
+
+void require_output(const Asked& asked) {
+  NAT_CHECK(!is_matrix_itself(asked), ErrorKind::usage, "--out ", data::printable(asked.out),
             ": that is the matrix itself; choose another name");
   require_writable(asked.out);
 }
@@ -117,7 +123,9 @@ Command lap_command(CLI::App& nat) {
   CLI::App* app = nat.add_subcommand(
       "lap", "assign the rows of a matrix to its columns, each to one, with a proof");
   const auto asked = std::make_shared<Asked>();
-  app->add_option("file", asked->file, "square matrix: csv, .npy or OR-Library text, also .gz")
+  app->add_option("file", asked->file,
+                  "square matrix: csv, .npy or OR-Library text, also .gz; a file, a pipe or - "
+                  "for the standard input")
       ->required();
   CLI::Option* min = app->add_flag("--min", asked->minimise, "smallest sum (the default)");
   app->add_flag("--max", asked->maximise, "largest sum")->excludes(min);

@@ -23,8 +23,8 @@ struct Twofold {
     const double shift = sum - a.high;
     const double error =
         (a.high - (sum - shift)) + (b.high - shift) + (a.low + b.low);  // exact, but for the lows
-    const double high = sum + error;
-    return {high, error - (high - sum)};
+    const double rounded = sum + error;
+    return {rounded, error - (rounded - sum)};
   }
   friend Twofold operator-(const Twofold& a, const Twofold& b) {
     return a + Twofold{-b.high, -b.low};

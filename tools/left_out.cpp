@@ -48,6 +48,12 @@ std::vector<std::string> few_remarks(const data::Dataset& pictures) {
   return remarks;
 }
 
+std::string remark_lines(const data::Dataset& pictures) {
+  std::string lines;
+  for (const std::string& remark : few_remarks(pictures)) lines += "remark: " + remark + '\n';
+  return lines;
+}
+
 std::string too_few_labels(const data::Dataset& train) {
   const std::vector<std::int64_t> count = class_sizes(train);
   const std::int64_t needed = (kFewLabels + std::ssize(count) - 1) / std::ssize(count);

@@ -14,6 +14,9 @@ constexpr int kFewLabels = 1000;  // of linear_1k
 // The first remarks of the catalog, one clause each; the last one says how many more there are.
 std::vector<std::string> few_remarks(const data::Dataset& pictures);
 
+// The same as lines to be printed: "remark: ...".
+std::string remark_lines(const data::Dataset& pictures);
+
 // Training pictures that cannot give balanced subsets of kFewLabels.
 std::string too_few_labels(const data::Dataset& train);
 

@@ -1,11 +1,18 @@
 #include "tools/matrix_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <iterator>
 #include <string_view>
+#include <utility>
 
 #include "data/files.h"
 #include "kernels/check.h"
@@ -16,42 +23,134 @@ namespace {
 
 constexpr std::string_view kNpyMagic = "\x93NUMPY";
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // of UTF-8, as spreadsheets write it
-constexpr std::string_view kBlanks = " \t\r";
+constexpr std::string_view kBlanks = " \t\r", kBlanksAndEnds = " \t\r\n";
 constexpr double kLargest = 1e300;  // sums and differences stay finite
-
-// The whole file, unpacked, and the name to complain under.
-struct Source {
-  std::string name, bytes;
-
-  template <class... Parts>
-  void require(bool condition, const Parts&... parts) const {
-    NAT_CHECK(condition, ErrorKind::data, name, ": ", parts...);
-  }
-};
-
-Source read_source(const std::string& path) {
-  Source source{data::printable(path), {}};
-  source.require(data::exists(path),
-                 "no such file; give a square matrix: csv, .npy or OR-Library text");
-  source.require(data::is_file(path),
-                 "is a folder, a pipe or a device; write the matrix to a file");
-  data::GzReader reader(path);
-  constexpr std::size_t kChunk = 1 << 20;
-  for (std::size_t got = kChunk; got == kChunk;) {
-    const std::size_t size = source.bytes.size();
-    source.bytes.resize(size + kChunk);
-    got = reader.read(source.bytes.data() + size, kChunk);
-    source.bytes.resize(size + got);
-  }
-  if (source.bytes.starts_with(kByteOrderMark)) source.bytes.erase(0, kByteOrderMark.size());
-  return source;
-}
+// What is longer is no number, or no row of them: the largest double has 309 digits.
+constexpr std::size_t kLongestWord = 4096, kLongestLine = std::size_t{512} * kMostRows;
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
 }
+
+// A descriptor of the file, the pipe or, for "-", the standard input.
+int open_input(const std::string& path, const std::string& name) {
+  const bool is_stdin = path == kStandardInput;
+  NAT_CHECK(is_stdin || data::exists(path), ErrorKind::data, name,
+            ": no such file; give a square matrix: csv, .npy or OR-Library text");
+  const int descriptor = is_stdin ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+                                  : ::open(path.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC);
+  NAT_CHECK(descriptor >= 0, ErrorKind::data, name, ": cannot be opened (", std::strerror(errno),
+            "); give a square matrix: csv, .npy or OR-Library text");
+  struct stat status {};
+  const bool is_folder = ::fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode);
+  if (is_folder) ::close(descriptor);
+  NAT_CHECK(!is_folder, ErrorKind::data, name, ": is a folder; give the file of the matrix");
+  return descriptor;
+}
+
+// What there is to read, unpacked, from its start to its end, and the name to complain under. No
+// more than a line, or what take() was asked for, is in memory at once: the input may have no end.
+class Source {
+ public:
+  explicit Source(const std::string& path)
+      : name_(path == kStandardInput ? "standard input" : data::printable(path)),
+        reader_(open_input(path, name_), name_) {
+    if (starts_with(kByteOrderMark)) begin_ = kByteOrderMark.size();
+  }
+
+  template <class... Parts>
+  void require(bool condition, const Parts&... parts) const {
+    NAT_CHECK(condition, ErrorKind::data, name_, ": ", parts...);
+  }
+
+  bool starts_with(std::string_view bytes) {
+    while (left().size() < bytes.size() && fill()) continue;
+    return left().starts_with(bytes);
+  }
+
+  // Whether the next line that is not blank has a comma; nothing is passed but blank lines.
+  bool has_comma() {
+    skip_blanks();
+    const std::size_t at = find(",\n", kLongestLine);
+    return at < left().size() && left()[at] == ',';
+  }
+
+  bool at_end() { return left().empty() && !fill(); }
+
+  // Go on to the next line, or word, that is not blank; false at the end.
+  bool next_line() {
+    const bool found = next("\n", kLongestLine);
+    require(text_.size() < kLongestLine, "line ", number_, " does not end after ", text_.size(),
+            " bytes; give a square matrix: csv, .npy or OR-Library text");
+    return found;
+  }
+  bool next_word() { return next(kBlanksAndEnds, kLongestWord); }
+  std::string_view text() const { return text_; }  // trimmed; until the next call
+  std::int64_t number() const { return number_; }  // of its line, counted from 1
+
+  // The next bytes, fewer at the end; until the next call.
+  std::string_view take(std::size_t count) {
+    while (left().size() < count && fill()) continue;
+    const std::string_view taken = left().substr(0, count);
+    begin_ += taken.size();
+    return taken;
+  }
+
+ private:
+  std::string_view left() const { return std::string_view(buffer_).substr(begin_); }
+
+  // Where the first of these characters is, at most `most` further on or at the end.
+  std::size_t find(std::string_view characters, std::size_t most) {
+    const auto find_from = [&](std::size_t from) {  // one character is found much faster
+      return characters.size() == 1 ? left().find(characters.front(), from)
+                                    : left().find_first_of(characters, from);
+    };
+    std::size_t at = find_from(0);
+    while (at == std::string_view::npos) {
+      const std::size_t searched = left().size();
+      if (searched >= most || !fill()) break;
+      at = find_from(searched);
+    }
+    return std::min({at, most, left().size()});
+  }
+
+  void skip_blanks() {
+    for (; !at_end(); ++begin_) {
+      const char next = left().front();
+      if (kBlanksAndEnds.find(next) == std::string_view::npos) return;
+      line_ += next == '\n';
+    }
+  }
+
+  bool next(std::string_view ends, std::size_t longest) {
+    skip_blanks();
+    number_ = line_;
+    const std::size_t size = find(ends, longest);  // may move the buffer
+    text_ = trimmed(left().substr(0, size));
+    begin_ += size;
+    return !text_.empty();
+  }
+
+  // Reads on behind what is left; false at the end.
+  bool fill() {
+    constexpr std::size_t kChunk = 1 << 20;
+    buffer_.erase(0, std::exchange(begin_, 0));
+    const std::size_t size = buffer_.size();
+    buffer_.resize(size + kChunk);
+    buffer_.resize(size + reader_.read(buffer_.data() + size, kChunk));
+    return buffer_.size() > size;
+  }
+
+  std::string name_;
+  data::GzReader reader_;
+  std::string buffer_;
+  std::size_t begin_ = 0;  // of what is left in the buffer
+  std::int64_t line_ = 1;  // that is left
+  std::string_view text_;
+  std::int64_t number_ = 0;
+};
 
 // The text up to the separator, which is taken away with it.
 std::string_view take_until(std::string_view& text, char separator) {
@@ -96,53 +195,52 @@ void require_rows(const Source& source, double rows) {
                  " rows; the solver takes 1 to ", kMostRows);
 }
 
-SquareMatrix read_csv(const Source& source) {
+constexpr const char* kSquare = "; an assignment needs a square matrix, so pad it with a constant";
+
+SquareMatrix read_csv(Source& source) {
   SquareMatrix matrix;
   std::size_t columns = 0;
-  std::string_view rest = source.bytes;
-  for (std::int64_t line = 1; !rest.empty(); ++line) {
-    std::string_view row = trimmed(take_until(rest, '\n'));
-    if (row.empty()) continue;
+  while (source.next_line()) {
+    std::string_view row = source.text();
     const std::size_t before = matrix.values.size();
     for (bool more = true; more;) {
       more = row.find(',') != std::string_view::npos;
-      matrix.values.push_back(parse_number(source, line, trimmed(take_until(row, ','))));
+      matrix.values.push_back(parse_number(source, source.number(), trimmed(take_until(row, ','))));
     }
     const std::size_t count = matrix.values.size() - before;
     if (matrix.n++ == 0) columns = count;
-    source.require(count == columns, "line ", line, " has ", count, " numbers, the first has ",
-                   columns);
-    require_rows(source, static_cast<double>(std::max<std::size_t>(columns, 1)));
+    source.require(count == columns, "line ", source.number(), " has ", count,
+                   " numbers, the first has ", columns);
+    require_rows(source, static_cast<double>(columns));
+    source.require(matrix.n <= static_cast<std::int64_t>(columns), "more than ", columns,
+                   " rows of ", columns, " numbers", kSquare);
   }
   source.require(matrix.n == static_cast<std::int64_t>(columns), matrix.n, " rows of ", columns,
-                 " numbers; an assignment needs a square matrix, so pad it with a constant");
+                 " numbers", kSquare);
   return matrix;
 }
 
-SquareMatrix read_orlib(const Source& source) {
+SquareMatrix read_orlib(Source& source) {
   SquareMatrix matrix;
-  bool has_rows = false;
-  std::string_view rest = source.bytes;
-  for (std::int64_t line = 1; !rest.empty(); ++line) {
-    for (std::string_view row = trimmed(take_until(rest, '\n')); !row.empty();) {
-      const std::size_t end = std::min(row.find_first_of(kBlanks), row.size());
-      const double value = parse_number(source, line, row.substr(0, end));
-      row = trimmed(row.substr(end));
-      if (has_rows) {
-        matrix.values.push_back(value);
-        continue;
-      }
-      source.require(value == std::floor(value), "begins with ", value,
-                     ", which is no number of rows; known are csv with commas, .npy, and "
-                     "OR-Library text: n, then n n numbers");
-      require_rows(source, value);
-      matrix.n = static_cast<std::int64_t>(value);
-      has_rows = true;
+  const auto require_numbers = [&](bool condition, const auto& has) {
+    source.require(condition, "announces ", matrix.n, " rows, so ", matrix.n * matrix.n,
+                   " numbers, and has ", has,
+                   "; a matrix without its size in front is csv: separate numbers by commas");
+  };
+  while (source.next_word()) {
+    const double value = parse_number(source, source.number(), source.text());
+    if (matrix.n > 0) {
+      require_numbers(std::ssize(matrix.values) < matrix.n * matrix.n, "more");
+      matrix.values.push_back(value);
+      continue;
     }
+    source.require(value == std::floor(value), "begins with ", value,
+                   ", which is no number of rows; known are csv with commas, .npy, and "
+                   "OR-Library text: n, then n n numbers");
+    require_rows(source, value);
+    matrix.n = static_cast<std::int64_t>(value);
   }
-  source.require(std::ssize(matrix.values) == matrix.n * matrix.n, "announces ", matrix.n,
-                 " rows, so ", matrix.n * matrix.n, " numbers, and has ", matrix.values.size(),
-                 "; a matrix without its size in front is csv: separate numbers by commas");
+  require_numbers(std::ssize(matrix.values) == matrix.n * matrix.n, matrix.values.size());
   return matrix;
 }
 
@@ -165,8 +263,7 @@ std::int64_t npy_rows(const Source& source, std::string_view shape) {
   }
   source.require(sizes.size() == 2, "has shape ", data::printable(shape),
                  "), which is not two dimensions; give one square matrix");
-  source.require(sizes[0] == sizes[1], "has shape ", sizes[0], " x ", sizes[1],
-                 "; an assignment needs a square matrix, so pad it with a constant");
+  source.require(sizes[0] == sizes[1], "has shape ", sizes[0], " x ", sizes[1], kSquare);
   source.require(sizes[0] == std::floor(sizes[0]), "has shape ", sizes[0], " x ", sizes[1],
                  ", which is no number of rows");
   require_rows(source, sizes[0]);
@@ -240,39 +337,53 @@ bool is_fortran_order(const Source& source, std::string_view text) {
   return text == "True";
 }
 
-struct NpyFile {
-  std::string_view header, data;
-};
-
-NpyFile split_npy(const Source& source) {
-  const std::string_view bytes = source.bytes;
-  const auto byte = [&](std::size_t i) {
-    source.require(i < bytes.size(), "ends inside its .npy header");
-    return static_cast<std::size_t>(static_cast<unsigned char>(bytes[i]));
+// Magic, version, the length of the header, two bytes in version 1 and four later, and the header.
+std::string npy_header(Source& source) {
+  const auto take = [&source](std::size_t count) {
+    const std::string_view bytes = source.take(count);
+    source.require(bytes.size() == count, "ends inside its .npy header");
+    return bytes;
   };
-  // Magic, version, and the length of the header: two bytes in version 1, four later.
-  const bool is_long = byte(6) > 1;
-  const std::size_t begin = is_long ? 12 : 10;
-  const std::size_t length =
-      byte(8) + (byte(9) << 8) + (is_long ? (byte(10) << 16) + (byte(11) << 24) : 0);
-  source.require(begin + length <= bytes.size(), "ends inside its .npy header");
-  return {bytes.substr(begin, length), bytes.substr(begin + length)};
+  const bool is_long = take(8)[6] > 1;
+  constexpr std::size_t kLongest = 1 << 16;
+  std::size_t length = 0;
+  for (const char byte : take(is_long ? 4 : 2)) {
+    length = length >> 8 | static_cast<std::size_t>(static_cast<unsigned char>(byte)) << 24;
+  }
+  if (!is_long) length >>= 16;
+  source.require(length <= kLongest, "damaged .npy header, of ", length, " bytes");
+  return std::string(take(length));
 }
 
-SquareMatrix read_npy(const Source& source) {
-  const auto [header, data] = split_npy(source);
+void transpose(SquareMatrix& matrix) {
+  const auto n = static_cast<std::size_t>(matrix.n);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < i; ++j)
+      std::swap(matrix.values[i * n + j], matrix.values[j * n + i]);
+  }
+}
+
+SquareMatrix read_npy(Source& source) {
+  const std::string header = npy_header(source);
   const NpyType type = npy_type(source, header_entry(source, header, "descr"));
   const bool by_columns = is_fortran_order(source, header_entry(source, header, "fortran_order"));
   SquareMatrix matrix{npy_rows(source, header_entry(source, header, "shape")), {}};
-  const auto n = static_cast<std::size_t>(matrix.n), count = n * n;
-  source.require(data.size() == count * type.size, "should hold ", count, " numbers of ", type.size,
-                 " bytes after its header, and has ", data.size(), " bytes");
-  matrix.values.resize(count);
-  for (std::size_t k = 0; k < count; ++k) {
-    const std::uint64_t bits = npy_bits(type, data.data() + k * type.size);
-    matrix.values[by_columns ? k % n * n + k / n : k] =
-        type.kind == 'f' ? float_value(type.size, bits) : whole_value(source, type, bits);
+  const auto n = static_cast<std::size_t>(matrix.n);
+  const auto require_bytes = [&](bool condition, std::size_t has, const char* or_more) {
+    source.require(condition, "should hold ", n * n, " numbers of ", type.size,
+                   " bytes after its header, and has ", has, " bytes", or_more);
+  };
+  for (std::size_t i = 0; i < n; ++i) {  // a damaged size takes no more memory than there are bytes
+    const std::string_view row = source.take(n * type.size);
+    require_bytes(row.size() == n * type.size, i * n * type.size + row.size(), "");
+    for (std::size_t j = 0; j < n; ++j) {
+      const std::uint64_t bits = npy_bits(type, row.data() + j * type.size);
+      matrix.values.push_back(type.kind == 'f' ? float_value(type.size, bits)
+                                               : whole_value(source, type, bits));
+    }
   }
+  require_bytes(source.take(1).empty(), n * n * type.size + 1, " or more");
+  if (by_columns) transpose(matrix);
   return matrix;
 }
 
@@ -281,16 +392,17 @@ bool is_named_csv(std::string_view path) {
   return path.ends_with(".csv");
 }
 
+SquareMatrix read_text(Source& source, const std::string& path) {
+  const bool is_csv = source.has_comma() || is_named_csv(path);
+  source.require(!source.at_end(), "is empty");
+  return is_csv ? read_csv(source) : read_orlib(source);
+}
+
 }  // namespace
 
 SquareMatrix read_square_matrix(const std::string& path) {
-  const Source source = read_source(path);
-  const std::string_view bytes = source.bytes;
-  source.require(bytes.find_first_not_of(" \t\r\n") != std::string_view::npos, "is empty");
-  const bool is_csv = is_named_csv(path) || bytes.find(',') != std::string_view::npos;
-  SquareMatrix matrix = bytes.starts_with(kNpyMagic) ? read_npy(source)
-                        : is_csv                     ? read_csv(source)
-                                                     : read_orlib(source);
+  Source source(path);
+  SquareMatrix matrix = source.starts_with(kNpyMagic) ? read_npy(source) : read_text(source, path);
   for (std::size_t k = 0; k < matrix.values.size(); ++k) {
     const auto n = static_cast<std::size_t>(matrix.n);
     source.require(std::abs(matrix.values[k]) <= kLargest, "row ", k / n, ", column ", k % n,

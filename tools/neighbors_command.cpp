@@ -11,6 +11,8 @@
 #include "nat/evaluate/knn.h"
 #include "tools/commands.h"
 #include "tools/judge.h"
+#include "tools/left_out.h"
+#include "tools/output_file.h"
 #include "tools/report/html_report.h"
 #include "tools/run_report.h"
 #include "tools/session.h"
@@ -120,13 +122,8 @@ void write_page(const Asked& asked, const std::vector<Found>& all, const data::D
 
 int neighbors(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
-  if (!asked.output.empty()) {
-    NAT_CHECK(!folder.has_own(asked.output), ErrorKind::usage, "--output ",
-              data::printable(asked.output),
-              ": that place belongs to the run itself; choose another name");
-    require_writable(asked.output);
-  }
   Options options = folder.options();
+  if (!asked.output.empty()) require_output(folder, asked.output, {asked.data, options.data});
   require_threads(asked.threads);
   options.threads = asked.threads;
   const auto queries = data::open_single_files(asked.files, options.stored_size);
@@ -135,6 +132,7 @@ int neighbors(const Asked& asked) {
   if (!asked.data.empty()) options.limit = -1;  // it is one of the run's own pictures
   const auto split = asked.split == "train" ? data::Split::train : data::Split::test;
   const auto bank = open_data(options, split, asked.data);
+  std::fputs(remark_lines(*bank).c_str(), stderr);
   require_range<std::int64_t>("k", asked.k, 1, std::ssize(bank->usable_ids()));
   Network network = load_trained(*ctx, folder, options, bank->shape(), nullptr);
   const std::vector<Found> all = find(asked, options, *ctx, network, *bank, *queries);

@@ -12,6 +12,7 @@
 #include "engine/durable_file.h"
 #include "engine/progress.h"
 #include "tools/commands.h"
+#include "tools/left_out.h"
 #include "tools/stop_signals.h"
 
 namespace nat::tools {
@@ -103,6 +104,7 @@ void pack(const Part& part, const Asked& asked, StopSignals& signals) {
   const data::Dataset& pictures = *part.pictures;
   const data::PackedFiles files = data::packed_files(asked.out, part.split);
   Progress progress(detect_terminal(2), print_to_stderr, steady_clock());
+  std::fputs(remark_lines(pictures).c_str(), stderr);
   progress.note(str(name(part.split), ": ", pictures.size(), " pictures, ",
                     data::packed_bytes(pictures) >> 20, " MiB"));
   DurableFile pixels(files.pixels);

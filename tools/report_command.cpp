@@ -17,7 +17,9 @@ Command report_command(CLI::App& nat) {
   const auto as_json = std::make_shared<bool>(false);
   app->add_flag("--json", *as_json, "print the outcome as JSON");
   return {app, [=] {
-            const std::string path = write_report(RunFolder::open(*run)).string();
+            const WrittenReport report = write_report(RunFolder::open(*run));
+            std::fputs(report.remarks.c_str(), stderr);
+            const std::string path = report.page.string();
             const std::string json = nlohmann::json({{"report", data::printable(path)}}).dump();
             std::printf("%s\n", *as_json ? json.c_str() : path.c_str());
             return 0;

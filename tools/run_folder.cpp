@@ -71,6 +71,23 @@ void remove_figures(const fs::path& figures) {
   fs::remove(figures, ignored);  // as long as nothing else is in it
 }
 
+bool is_file_of_run(std::string_view name) {
+  return std::find(kFiles.begin(), kFiles.end(), name) != kFiles.end();
+}
+
+// What processes that were killed have left of files of which `is_own` says that nat writes them.
+template <class IsOwn>
+void remove_unfinished(const fs::path& folder, const IsOwn& is_own) {
+  std::vector<fs::path> found;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
+    if (is_own(target_of_temporary(entry.path().filename().string()))) {
+      found.push_back(entry.path());
+    }
+  }
+  for (const fs::path& file : found) remove_abandoned(file);
+}
+
 bool holds_run(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path / "config.toml", ignored);
@@ -130,14 +147,18 @@ RunFolder RunFolder::open_owned(const fs::path& path) {
   return folder;
 }
 
-void RunFolder::own() { lock_ = std::make_shared<Lock>(path_); }
+void RunFolder::own() {
+  lock_ = std::make_shared<Lock>(path_);
+  remove_unfinished(path_, is_file_of_run);
+  remove_unfinished(file("figures"), is_figure);
+}
 
 bool RunFolder::has_own(const fs::path& file) const {
   std::error_code ignored;
   const fs::path run = fs::weakly_canonical(path_, ignored);
   const auto is_own = [&](const fs::path& folder, const std::string& name) {
     if (folder == run / "checkpoints" || folder == run / "figures") return true;
-    return folder == run && std::find(kFiles.begin(), kFiles.end(), name) != kFiles.end();
+    return folder == run && (is_file_of_run(name) || is_file_of_run(target_of_temporary(name)));
   };
   // A file of the run may be a link, and a link from elsewhere may lead to one.
   const fs::path absolute = fs::absolute(file), target = fs::weakly_canonical(absolute, ignored);

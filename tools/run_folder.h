@@ -36,8 +36,8 @@ class RunFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path file(const char* name) const { return path_ / name; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
-  // Is this one of the files that nat writes here, or would it lie among its checkpoints or
-  // figures?
+  // Is this one of the files that nat writes here, a temporary name of one, or would it lie among
+  // its checkpoints or figures?
   bool has_own(const std::filesystem::path& file) const;
   // From config.toml. Error(checkpoint) when it was damaged or edited into what cannot be.
   Options options() const;
@@ -52,7 +52,7 @@ class RunFolder {
   class Lock;  // held until the last copy is gone, or the process
 
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
-  void own();
+  void own();  // and clears away what killed processes have left half written
 
   std::filesystem::path path_;
   std::shared_ptr<const Lock> lock_;

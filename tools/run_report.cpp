@@ -13,6 +13,7 @@
 #include "nat/evaluate/knn.h"
 #include "tools/judge.h"
 #include "tools/judgements.h"
+#include "tools/left_out.h"
 #include "tools/report/filters.h"
 #include "tools/report/html_report.h"
 #include "tools/report/text.h"
@@ -333,14 +334,13 @@ std::string name_of(const std::filesystem::path& folder) {
 }
 
 // What only the network and its pictures can say. Returns the step of the run.
-std::int64_t add_network(const RunFolder& folder, const Options& options,
+std::int64_t add_network(const RunFolder& folder, const Options& options, const data::Dataset& bank,
                          report::ReportData& data) {
   const auto ctx = make_context(options);
-  const auto bank = open_data(options, data::Split::train, "", kBankPictures);
   std::int64_t step = 0;
-  Network network = load_trained(*ctx, folder, options, bank->shape(), &step);
+  Network network = load_trained(*ctx, folder, options, bank.shape(), &step);
   add_filters(*ctx, network, data);
-  add_neighbours(*ctx, options, network, *bank, data);
+  add_neighbours(*ctx, options, network, bank, data);
   data.summary =
       str("Noise As Targets on ", options.data, ": ", options.network, ", ", options.dimension,
           "-dimensional ", options.targets == "basis" ? "one-hot targets, " : "targets, ", step,
@@ -348,8 +348,8 @@ std::int64_t add_network(const RunFolder& folder, const Options& options,
   return step;
 }
 
-report::ReportData collect(const RunFolder& folder) {
-  const Options options = folder.options();
+report::ReportData collect(const RunFolder& folder, const Options& options,
+                           const data::Dataset& bank) {
   report::ReportData data;
   data.title = name_of(folder.path());
   data.command = "nat report " + folder.path().string();
@@ -358,7 +358,7 @@ report::ReportData collect(const RunFolder& folder) {
   visit_options(options, [&](const char* name, const auto& value, const char*) {
     data.configuration.push_back({name, str(std::boolalpha, value)});
   });
-  const std::int64_t step = add_network(folder, options, data);
+  const std::int64_t step = add_network(folder, options, bank, data);
   add_judged(folder, options, step, data);
   add_judgements(folder, options, step, data);
   return data;
@@ -378,12 +378,14 @@ report::LabelledPicture labelled_picture(const data::Dataset& pictures, std::int
   return result;
 }
 
-std::filesystem::path write_report(const RunFolder& folder) {
-  const report::ReportData data = collect(folder);
+WrittenReport write_report(const RunFolder& folder) {
+  const Options options = folder.options();
+  const auto bank = open_data(options, data::Split::train, "", kBankPictures);
+  const report::ReportData data = collect(folder, options, *bank);
   write_figures(folder, data);
-  const std::filesystem::path path = folder.file("report.html");
-  write_durably(path, report::html_report(data));
-  return path;
+  const std::filesystem::path page = folder.file("report.html");
+  write_durably(page, report::html_report(data));
+  return {page, remark_lines(*bank)};
 }
 
 }  // namespace nat::tools

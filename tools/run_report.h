@@ -1,15 +1,23 @@
 // Gathers what a run left behind into report.html.
 #pragma once
 
+#include <filesystem>
+#include <string>
+
 #include "data/dataset.h"
 #include "tools/report/report_data.h"
 #include "tools/run_folder.h"
 
 namespace nat::tools {
 
+struct WrittenReport {
+  std::filesystem::path page;
+  std::string remarks;  // on the pictures, lines to be printed (remark_lines)
+};
+
 // Results appear when RUN/results.json exists ('nat eval all'), other judges where judgements.jsonl
-// names them, neighbours when the data is at hand. Returns the path of the page.
-std::filesystem::path write_report(const RunFolder& folder);
+// names them.
+WrittenReport write_report(const RunFolder& folder);
 
 // A stored picture and the name of its class, where it has one.
 report::LabelledPicture labelled_picture(const data::Dataset& pictures, std::int32_t id);

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "data/manifest.h"
+#include "engine/durable_file.h"
 #include "engine/parameter_file.h"
 #include "kernels/cpu_info.h"
 #include "nat/evaluate/knn.h"
@@ -188,14 +189,14 @@ void Training::begin_folder() {
   metrics_.truncate_to({});
   timing_.truncate_to({});
   events_.clear();
-  data::write_manifest(*pictures_, folder_.file("manifest.jsonl"));
+  write_durably(folder_.file("manifest.jsonl"), data::manifest_lines(*pictures_));
   list_bad_pictures();
   folder_.write_config(options_);
 }
 
 void Training::list_bad_pictures() {
   listed_bad_ = pictures_->bad_count();  // first: loaders may find one more at any moment
-  data::write_bad_pictures(*pictures_, folder_.file(kBadPictures));
+  write_durably(folder_.file(kBadPictures), data::bad_picture_lines(*pictures_));
 }
 
 // At once: a run that is killed may go on only without the pictures that it has listed.
@@ -233,7 +234,7 @@ std::string Training::summary() const {
         << " pictures cannot be read and are left out: " << folder_.file(kBadPictures).string()
         << '\n';
   }
-  for (const std::string& remark : few_remarks(*pictures_)) out << "remark: " << remark << '\n';
+  out << remark_lines(*pictures_);
   if (options_.crop == "shift" && !shift_has_room(options_, *pictures_)) {
     out << "crop shift has no room: pictures of " << sides(pictures_->shape())
         << " pixels are used whole\n";
@@ -341,31 +342,36 @@ void Training::finish_epoch() {
   const double trained = seconds_now();
   const double learning_rate = schedule_.at(step_ - 1, options_.epochs * steps_per_epoch());
   const MetricsRow metrics = write_metrics(epoch_, learning_rate);
+  const MetricsRow timing = write_timing(epoch_, trained);
   const std::int64_t epoch = epoch_;
   previous_loss_ = sums_.loss / sums_.images;
   sums_ = {};
   ++epoch_;
   step_in_epoch_ = 0;
+  const double judged = seconds_now();
   save();
-  events_.append(epoch, metrics, write_timing(epoch, trained));
+  saving_ = seconds_now() - judged;
+  events_.append(epoch, metrics, timing);
 }
 
+// Before the checkpoint of the epoch, as its metrics are: a run that goes on behind that checkpoint
+// has both rows, whenever it was killed. So the time of the checkpoint stands in the next row.
 MetricsRow Training::write_timing(std::int64_t epoch, double trained) {
   const StageSeconds now = trainer_->seconds(), then = stages_at_start_;
   const double seconds = trained - epoch_began_;
   const auto images = static_cast<double>((step_ - epoch_began_step_) * options_.batch);
-  const MetricsRow row = {{"epoch", static_cast<double>(epoch)},
-                          {"seconds", seconds},
-                          {"images_per_second", images / seconds},
-                          {"data_wait", loader_->data_wait_seconds()},
-                          {"preprocess", now.preprocess - then.preprocess},
-                          {"forward", now.forward - then.forward},
-                          {"assign", now.assign - then.assign},
-                          {"head", now.head - then.head},
-                          {"backward", now.backward - then.backward},
-                          {"update", now.update - then.update},
-                          {"recorded", now.recorded - then.recorded},
-                          {"judging_and_checkpoints", seconds_now() - trained}};
+  MetricsRow row = {{"epoch", static_cast<double>(epoch)},
+                    {"seconds", seconds},
+                    {"images_per_second", images / seconds},
+                    {"data_wait", loader_->data_wait_seconds()},
+                    {"preprocess", now.preprocess - then.preprocess},
+                    {"forward", now.forward - then.forward},
+                    {"assign", now.assign - then.assign},
+                    {"head", now.head - then.head},
+                    {"backward", now.backward - then.backward},
+                    {"update", now.update - then.update},
+                    {"recorded", now.recorded - then.recorded},
+                    {"judging_and_checkpoints", saving_ + seconds_now() - trained}};
   timing_.append(row);
   return row;
 }
@@ -418,12 +424,14 @@ void Training::save() {
   Checkpoint checkpoint;
   put_parameters(*ctx_, network_.net->parameters(), checkpoint);
   check_finite(checkpoint);  // the loss of the last step was that of the parameters before it
+  trainer_->check_features(*ctx_);
   const std::vector<std::int32_t> permutation = targets_.permutation(*ctx_);
   checkpoint.put("nat.permutation", DType::i32, {static_cast<std::int64_t>(permutation.size())},
                  permutation.data());
   checkpoint.put("nat.epoch_sums", DType::f64, {sizeof(EpochSums) / sizeof(double)}, &sums_);
   checkpoint.put("nat.previous_loss", DType::f64, {1}, &previous_loss_);
   metrics_.flush();
+  timing_.flush();
   checkpoint.metadata = {{"format", "nat-1"},
                          {"step", std::to_string(step_)},
                          {"epoch", std::to_string(epoch_)},
@@ -494,8 +502,8 @@ void Training::read_counters(const Checkpoint& checkpoint) {
             " steps; remove it to go on from the one before");
 }
 
-// Epochs that are trained once more get a row once more. The checkpoint cannot know the size of
-// this log, because the row of an epoch holds the time of its checkpoint.
+// Epochs that are trained once more get a row once more. No checkpoint holds the size of this log:
+// runs that are equal in all but the time they took have equal checkpoints.
 void Training::forget_later_timing() {
   const std::vector<MetricsRow> rows = read_csv(folder_.file("timing.csv"));
   const auto later = std::find_if(rows.begin(), rows.end(), [this](const MetricsRow& row) {

@@ -94,6 +94,7 @@ class Training {
   bool stopping_ = false;
   Outcome outcome_ = Outcome::done;
   double epoch_began_ = 0;             // seconds, when this process began the epoch
+  double saving_ = 0;                  // seconds, of the checkpoint that ended the epoch before
   std::int64_t epoch_began_step_ = 0;  // after a resume, somewhere inside it
   StageSeconds stages_at_start_;
 };

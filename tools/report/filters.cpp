@@ -65,7 +65,7 @@ std::vector<Picture> filter_pictures(std::span<const float> weights, int outputs
     channels = 1;
     size = kernel + kSobelSize - 1;
   }
-  const auto length = static_cast<std::size_t>(channels * size * size);
+  const auto length = static_cast<std::size_t>(channels) * static_cast<std::size_t>(size * size);
   std::vector<Picture> pictures;
   for (std::size_t o = 0; o < static_cast<std::size_t>(outputs); ++o) {
     pictures.push_back(stretch(weights.subspan(o * length, length), channels, size));
