@@ -342,6 +342,7 @@ std::unique_ptr<Dataset> open_packed(const std::string& path, Split split,
   }
   const std::vector<std::int64_t> kept = keep_limited(catalog, options.limit);
   catalog.size = std::ssize(catalog.paths);
+  recall(options.quarantined, catalog.files);
   catalog.content = content_hash(catalog);
 
   std::vector<Place> places;

@@ -200,6 +200,25 @@ TEST_CASE("pictures that go bad while they are used stay grey in a packed set as
   CHECK(std::all_of(pixels.begin(), pixels.end(), [](std::uint8_t p) { return p == 128; }));
 }
 
+TEST_CASE("what was packed after a picture went bad goes on with the run that gave it up") {
+  const TemporaryFolder folder;
+  write_pictures(folder, "pictures");
+  const auto before = open_path(folder.at("pictures"), Split::train, {.keep = Keep::disk});
+  const std::string& name = before->catalog().paths[1];
+  const OpenOptions options{.keep = Keep::disk,
+                            .quarantined = {{1, "went bad", before->catalog().files[1]}}};
+  const Bytes none{'n', 'o', 'n', 'e'}, other = ppm(31, 9, pattern(60));
+  for (const Bytes& now : {none, other}) {
+    folder.write("pictures/train/" + name, now);
+    const std::string target = folder.at(str("packed-", now.size()));
+    pack(folder.at("pictures"), Split::train, target);
+    const auto packed = open_path(target, Split::train, options);
+    check_same_catalog(*packed, *before);
+    check_same_pixels(*packed, *open_path(folder.at("pictures"), Split::train, options));
+    CHECK(packed->bad_pictures().front().reason == "went bad");
+  }
+}
+
 // ---- what is refused ----------------------------------------------------------------------------
 
 TEST_CASE("another size, a missing split or other classes are refused") {
