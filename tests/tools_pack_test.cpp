@@ -176,3 +176,30 @@ TEST_CASE("packing that is interrupted, or finds no room, leaves nothing behind"
   CHECK(full.err.find("train.pixels: cannot write") != std::string::npos);
   CHECK(std::filesystem::is_empty(out));
 }
+
+// The folder tells that a picture cannot be decoded when it is read, the packed set when it is
+// opened.
+TEST_CASE("a run that goes on with packed pictures lists those that it had not come to") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), packed = workspace.at("packed");
+  REQUIRE(pack(workspace, data).code == 0);
+  const std::string run = workspace.at("run"), list = run + "/bad_images.jsonl";
+  // An epoch of 12 batches of 4, of which one loader is at most a few ahead of a single step.
+  bool was_unlisted = false;
+  for (int seed = 1; seed <= 20 && !was_unlisted; ++seed) {
+    std::filesystem::remove_all(run);
+    const Outcome begun = nat::tools::nat(
+        workspace, shifted_run(data, run,
+                               {"--batch", "4", "--loaders", "1", "--stop-after-steps", "1",
+                                "--seed", std::to_string(seed)}));
+    REQUIRE_MESSAGE(begun.code == 75, begun.err);
+    was_unlisted = read_file(list).find("cut.pgm") == std::string::npos;
+  }
+  REQUIRE(was_unlisted);
+  std::string config = read_file(run + "/config.toml");
+  const std::string line = "data = '" + data + "'";
+  config.replace(config.find(line), line.size(), "data = 'packed:" + packed + "'");
+  write_file(run + "/config.toml", config);
+  REQUIRE(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  CHECK(read_file(list).find("cut.pgm") != std::string::npos);
+}
