@@ -177,6 +177,24 @@ TEST_CASE("packing that is interrupted, or finds no room, leaves nothing behind"
   CHECK(std::filesystem::is_empty(out));
 }
 
+TEST_CASE("what a killed packing left goes with the next one, what is not its own stays") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), out = workspace.at("packed");
+  for (const char* name : {"train.pixels.tmp", "test.pixels.1.tmp", "train.jsonl.tmp", "a.tmp"}) {
+    write_file(out + "/" + name, "half");
+  }
+  const Outcome made = pack(workspace, data);
+  REQUIRE_MESSAGE(made.code == 0, made.err);
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(out)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  const std::vector<std::string> expected = {"a.tmp", "test.jsonl", "test.pixels", "train.jsonl",
+                                             "train.pixels"};
+  CHECK(names == expected);
+}
+
 // The folder tells that a picture cannot be decoded when it is read, the packed set when it is
 // opened.
 TEST_CASE("a run that goes on with packed pictures lists those that it had not come to") {

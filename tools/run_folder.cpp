@@ -75,19 +75,6 @@ bool is_file_of_run(std::string_view name) {
   return std::find(kFiles.begin(), kFiles.end(), name) != kFiles.end();
 }
 
-// What processes that were killed have left of files of which `is_own` says that nat writes them.
-template <class IsOwn>
-void remove_unfinished(const fs::path& folder, const IsOwn& is_own) {
-  std::vector<fs::path> found;
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    if (is_own(target_of_temporary(entry.path().filename().string()))) {
-      found.push_back(entry.path());
-    }
-  }
-  for (const fs::path& file : found) remove_abandoned(file);
-}
-
 bool holds_run(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path / "config.toml", ignored);
@@ -149,8 +136,8 @@ RunFolder RunFolder::open_owned(const fs::path& path) {
 
 void RunFolder::own() {
   lock_ = std::make_shared<Lock>(path_);
-  remove_unfinished(path_, is_file_of_run);
-  remove_unfinished(file("figures"), is_figure);
+  remove_abandoned_in(path_, is_file_of_run);
+  remove_abandoned_in(file("figures"), is_figure);
 }
 
 bool RunFolder::has_own(const fs::path& file) const {
