@@ -9,6 +9,7 @@
 #include "data/parallel.h"
 #include "data/resize.h"
 #include "data/scaled_pictures.h"
+#include "data/store.h"
 #include "kernels/check.h"
 
 namespace nat::data {
@@ -139,6 +140,21 @@ std::unique_ptr<Dataset> open_at(Catalog found, Places places, const PictureFile
                                         options);
 }
 
+// Their middle squares, in memory.
+std::unique_ptr<Dataset> in_grey(const Dataset& pictures) {
+  const auto colours = load_into_memory(pictures, 0);
+  Catalog catalog = colours->catalog();
+  catalog.shape.channels = 1;
+  Bytes grey(static_cast<std::size_t>(catalog.size * catalog.shape.bytes()));
+  const std::uint8_t* rgb = colours->pixels();
+  for (std::uint8_t& mean : grey) {
+    mean = static_cast<std::uint8_t>((rgb[0] + rgb[1] + rgb[2] + 1) / 3);  // to nearest
+    rgb += 3;
+  }
+  return std::make_unique<MemoryDataset>(std::move(catalog), std::move(grey),
+                                         colours->bad_pictures());
+}
+
 }  // namespace
 
 std::unique_ptr<Dataset> open_picture_files(Catalog found, const std::string& root,
@@ -153,14 +169,16 @@ std::unique_ptr<Dataset> open_picture_parts(Catalog found, PictureParts where,
 }
 
 std::unique_ptr<Dataset> open_single_files(const std::vector<std::string>& files,
-                                           int picture_size) {
+                                           const PictureShape& like) {
   constexpr double kAll = 100;
   Catalog found;
   found.format = "files";
   found.source = files.front();
   found.paths = files;
-  return open_picture_files(std::move(found), "",
-                            {.picture_size = picture_size, .max_bad_percent = kAll});
+  auto pictures = open_picture_files(
+      std::move(found), "",
+      {.picture_size = std::min(like.height, like.width), .max_bad_percent = kAll});
+  return like.channels == 1 ? in_grey(*pictures) : std::move(pictures);
 }
 
 void require_same_classes(const std::string& source, const std::string& holders,
