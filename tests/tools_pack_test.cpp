@@ -165,6 +165,9 @@ TEST_CASE("packing that is interrupted, or finds no room, leaves nothing behind"
                                               "10",   "--threads",     "1"};
   Process process(workspace, arguments);
   REQUIRE(wait_until([&] { return std::filesystem::exists(out + "/train.pixels.tmp"); }));
+  process.send(SIGSTOP);
+  check_refused(Workspace(), arguments, 2, {"--out " + out, "another process is packing into it"});
+  process.send(SIGCONT);
   process.send(SIGINT);
   const Outcome stopped = process.wait();
   CHECK(stopped.code == 130);

@@ -12,6 +12,7 @@
 #include "engine/durable_file.h"
 #include "engine/progress.h"
 #include "tools/commands.h"
+#include "tools/folder_lock.h"
 #include "tools/left_out.h"
 #include "tools/stop_signals.h"
 
@@ -79,16 +80,20 @@ bool is_packed_name(const std::string& name) {
 }
 
 void make_folder(const std::string& out) {
+  std::error_code error;
+  fs::create_directories(out, error);
+  NAT_CHECK(!error, ErrorKind::io, data::printable(out), ": cannot create the folder (",
+            error.message(), "); choose a folder that can be written to");
+}
+
+// Once nobody else packs into it.
+void clear_folder(const std::string& out) {
   for (const data::Split split : {data::Split::train, data::Split::test}) {
     const std::string catalog = data::packed_files(out, split).catalog;
     NAT_CHECK(!data::exists(catalog), ErrorKind::usage, "--out ", data::printable(out),
               ": already holds packed pictures (", data::printable(catalog),
               "); choose another folder or remove it");
   }
-  std::error_code error;
-  fs::create_directories(out, error);
-  NAT_CHECK(!error, ErrorKind::io, data::printable(out), ": cannot create the folder (",
-            error.message(), "); choose a folder that can be written to");
   // A packing that was killed may have left as much as the disk holds.
   remove_abandoned_in(out, is_packed_name);
 }
@@ -158,6 +163,11 @@ void print(const Asked& asked, const std::vector<Part>& parts) {
 int pack(const Asked& asked) {
   check(asked);
   make_folder(asked.out);
+  const FolderLock lock(
+      asked.out, ErrorKind::usage,
+      str("--out ", data::printable(asked.out),
+          ": another process is packing into it; wait for it, or choose another folder"));
+  clear_folder(asked.out);
   const std::vector<Part> parts = open_parts(asked);
   require_space(asked.out, parts);
   StopSignals signals;  // until here there is nothing to clear away

@@ -1,12 +1,7 @@
 #include "tools/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -17,26 +12,6 @@
 namespace nat::tools {
 
 namespace fs = std::filesystem;
-
-// The kernel lets go of it however the process ends, so nothing is left behind.
-class RunFolder::Lock {
- public:
-  explicit Lock(const fs::path& folder)
-      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (descriptor_ < 0) throw_io_error(folder, "open folder", errno);
-    // File systems without locks leave it to the user.
-    const bool is_taken = ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (is_taken) ::close(descriptor_);
-    NAT_CHECK(!is_taken, ErrorKind::checkpoint, "run ", folder.string(),
-              ": another process is training it; wait for it, or stop it first");
-  }
-  ~Lock() { ::close(descriptor_); }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-
- private:
-  int descriptor_;
-};
 
 namespace {
 
@@ -135,7 +110,10 @@ RunFolder RunFolder::open_owned(const fs::path& path) {
 }
 
 void RunFolder::own() {
-  lock_ = std::make_shared<Lock>(path_);
+  lock_ = std::make_shared<FolderLock>(
+      path_, ErrorKind::checkpoint,
+      str("run ", path_.string(),
+          ": another process is training it; wait for it, or stop it first"));
   remove_abandoned_in(path_, is_file_of_run);
   remove_abandoned_in(file("figures"), is_figure);
 }
