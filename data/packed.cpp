@@ -298,10 +298,11 @@ Contents read_contents(const std::string& path, const PackedFiles& files) {
     offset += pixel_bytes(entry.stored);
   }
   lines.check_end();
+  NAT_CHECK(header.bytes == offset, ErrorKind::data, printable(files.catalog), ":1: ", header.bytes,
+            " bytes are not the ", offset, " of its pictures", kAdvice);
   const std::int64_t there = NamedFile(files.pixels).size();
-  NAT_CHECK(there == offset && there == header.bytes, ErrorKind::data, printable(files.pixels),
-            ": has ", there, " bytes, not the ", header.bytes, " that ", printable(files.catalog),
-            " names", kAdvice);
+  NAT_CHECK(there == offset, ErrorKind::data, printable(files.pixels), ": has ", there,
+            " bytes, not the ", offset, " that ", printable(files.catalog), " names", kAdvice);
   return contents;
 }
 

@@ -323,7 +323,7 @@ TEST_CASE("what no data set can be is refused, though the checksum agrees") {
   CHECK_CONTAINS(header("pictures", 0), "0 pictures with");
   CHECK_CONTAINS(header("pictures", 3), "the file is cut off");
   CHECK_CONTAINS(header("pictures", 1), "the checksum does not agree");
-  CHECK_CONTAINS(header("bytes", 7), "train.pixels: has ");
+  CHECK_CONTAINS(header("bytes", 7), "train.jsonl:1: 7 bytes are not the 1008 of its pictures");
   CHECK_CONTAINS(header("format", "other"),
                  "is not the catalog of packed pictures but '\"other\"'");
   CHECK_CONTAINS(header("classes", 5), "train.jsonl:1: is not as nat pack writes it");
