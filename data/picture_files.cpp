@@ -9,6 +9,7 @@
 #include "data/parallel.h"
 #include "data/resize.h"
 #include "data/scaled_pictures.h"
+#include "data/store.h"
 #include "kernels/check.h"
 
 namespace nat::data {
@@ -41,7 +42,7 @@ struct Places {
 // What the header pass learns of one file.
 struct Header {
   PictureFile file;
-  std::string failure;
+  std::string failure;  // empty unless the width of the file is 0
 };
 
 constexpr std::int64_t kStartBytes = 4096;
@@ -83,21 +84,12 @@ std::vector<Header> read_headers(const Places& places, const std::vector<std::st
   return headers;
 }
 
-// A run goes on with the data that it began with: what became of a quarantined file since then is
-// no change of them.
-void recall(const std::vector<Quarantined>& quarantined, std::vector<Header>& headers) {
-  for (const Quarantined& picture : quarantined) {
-    const auto at = static_cast<std::size_t>(picture.id);
-    if (at < headers.size()) headers[at] = {picture.file, ""};
-  }
-}
-
 // Small pictures are not enlarged to ImageNet's size: take the size that the data have.
-int typical_short_side(const std::vector<Header>& headers) {
+int typical_short_side(const std::vector<PictureFile>& files) {
   constexpr int kImageNet = 256;
   std::vector<int> sides;
-  for (const Header& header : headers) {
-    if (header.failure.empty()) sides.push_back(std::min(header.file.width, header.file.height));
+  for (const PictureFile& file : files) {
+    if (file.width > 0) sides.push_back(std::min(file.width, file.height));
   }
   if (sides.empty()) return kImageNet;
   const auto middle = sides.begin() + static_cast<std::ptrdiff_t>(sides.size() / 2);
@@ -130,22 +122,37 @@ class PictureFiles : public ScaledPictures {
 std::unique_ptr<Dataset> open_at(Catalog found, Places places, const PictureFileOptions& options) {
   places.keep(keep_limited(found, options.limit));
   std::vector<Header> headers = read_headers(places, found.paths, options.threads);
-  recall(options.quarantined, headers);
-  const int side = options.picture_size > 0 ? options.picture_size : typical_short_side(headers);
+  for (const Header& header : headers) found.files.push_back(header.file);
+  recall(options.quarantined, found.files);
+  const int side =
+      options.picture_size > 0 ? options.picture_size : typical_short_side(found.files);
   found.shape = {side, side, 3};
   found.size = static_cast<std::int64_t>(found.paths.size());
   for (std::string& class_name : found.class_names) class_name = printable(class_name);
 
   std::vector<BadPicture> bad;
   for (std::size_t i = 0; i < headers.size(); ++i) {
-    found.files.push_back(headers[i].file);
-    if (!headers[i].failure.empty()) {
+    if (found.files[i].width == 0)
       bad.push_back({static_cast<std::int32_t>(i), headers[i].failure});
-    }
   }
   found.content = content_hash(found);
   return std::make_unique<PictureFiles>(std::move(found), std::move(places), std::move(bad),
                                         options);
+}
+
+// Their middle squares, in memory.
+std::unique_ptr<Dataset> in_grey(const Dataset& pictures) {
+  const auto colours = load_into_memory(pictures, 0);
+  Catalog catalog = colours->catalog();
+  catalog.shape.channels = 1;
+  Bytes grey(static_cast<std::size_t>(catalog.size * catalog.shape.bytes()));
+  const std::uint8_t* rgb = colours->pixels();
+  for (std::uint8_t& mean : grey) {
+    mean = static_cast<std::uint8_t>((rgb[0] + rgb[1] + rgb[2] + 1) / 3);  // to nearest
+    rgb += 3;
+  }
+  return std::make_unique<MemoryDataset>(std::move(catalog), std::move(grey),
+                                         colours->bad_pictures());
 }
 
 }  // namespace
@@ -162,14 +169,16 @@ std::unique_ptr<Dataset> open_picture_parts(Catalog found, PictureParts where,
 }
 
 std::unique_ptr<Dataset> open_single_files(const std::vector<std::string>& files,
-                                           int picture_size) {
+                                           const PictureShape& like) {
   constexpr double kAll = 100;
   Catalog found;
   found.format = "files";
   found.source = files.front();
   found.paths = files;
-  return open_picture_files(std::move(found), "",
-                            {.picture_size = picture_size, .max_bad_percent = kAll});
+  auto pictures = open_picture_files(
+      std::move(found), "",
+      {.picture_size = std::min(like.height, like.width), .max_bad_percent = kAll});
+  return like.channels == 1 ? in_grey(*pictures) : std::move(pictures);
 }
 
 void require_same_classes(const std::string& source, const std::string& holders,

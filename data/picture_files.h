@@ -43,9 +43,11 @@ struct PictureParts {
 std::unique_ptr<Dataset> open_picture_parts(Catalog found, PictureParts where,
                                             const PictureFileOptions& options);
 
-// Just these files, in this order, without labels. Those that cannot be read are bad pictures,
-// however many. picture_size as above.
-std::unique_ptr<Dataset> open_single_files(const std::vector<std::string>& files, int picture_size);
+// Just these files, in this order, without labels, to be compared with pictures of shape `like`:
+// its short side is theirs, and where it has one channel theirs is the mean of the colours. Those
+// that cannot be read are bad pictures.
+std::unique_ptr<Dataset> open_single_files(const std::vector<std::string>& files,
+                                           const PictureShape& like);
 
 // Labels of the two splits mean the same only when their classes are the same; both lists are
 // sorted. `holders` says in the message what the classes are read from: "class folders".

@@ -77,6 +77,13 @@ std::vector<std::int64_t> keep_limited(Catalog& catalog, std::int64_t limit) {
   return kept;
 }
 
+void recall(const std::vector<Quarantined>& quarantined, std::vector<PictureFile>& files) {
+  for (const Quarantined& picture : quarantined) {
+    const auto at = static_cast<std::size_t>(picture.id);
+    if (at < files.size()) files[at] = picture.file;
+  }
+}
+
 std::uint64_t content_hash(const Catalog& catalog) {
   Fingerprint hash;
   for (std::size_t i = 0; i < catalog.files.size(); ++i) {

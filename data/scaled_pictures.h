@@ -39,6 +39,10 @@ class ScaledPictures : public Dataset {
 // as far as there are any. Returns their positions among all.
 std::vector<std::int64_t> keep_limited(Catalog& catalog, std::int64_t limit);
 
+// A run goes on with the data that it began with: what became of a quarantined file since then is
+// no change of them.
+void recall(const std::vector<Quarantined>& quarantined, std::vector<PictureFile>& files);
+
 // Catalog::content of pictures in files, from names and files.
 std::uint64_t content_hash(const Catalog& catalog);
 

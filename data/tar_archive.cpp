@@ -66,6 +66,7 @@ class Scanner {
     note(links_, "links that are not followed ('tar -h' packs what they lead to)");
     note(sparse_, "sparse files, which are left out (pack them again without -S)");
     note(unknown_, "members of an unknown type, which are left out");
+    note(nested_, "archives in archives in it, which are not read");
     note(twice_, "members that replace an earlier one of their name");
     return std::move(index_);
   }
@@ -233,7 +234,9 @@ class Scanner {
 
   void take_file(TarMember file, bool is_outer) {
     constexpr std::string_view kEnding = ".tar";
-    if (!is_outer || !file.name.ends_with(kEnding) || is_hidden(file.name)) {
+    const bool is_archive = file.name.ends_with(kEnding) && !is_hidden(file.name);
+    if (!is_outer && is_archive) nested_.add(file.name);
+    if (!is_outer || !is_archive) {
       index_.members.push_back(std::move(file));
       return;
     }
@@ -300,7 +303,7 @@ class Scanner {
   std::int64_t window_begin_ = 0;
   TarIndex index_;
   std::vector<HardLink> hard_links_;
-  Tally links_, sparse_, unknown_, twice_;
+  Tally links_, sparse_, unknown_, nested_, twice_;
 };
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "kernels/check.h"
 
@@ -265,6 +266,18 @@ void remove_abandoned(const std::filesystem::path& temporary) {
   const bool is_file = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
   if (is_file && lock(descriptor, LOCK_EX | LOCK_NB) == 0) ::unlink(temporary.c_str());
   ::close(descriptor);
+}
+
+void remove_abandoned_in(const std::filesystem::path& folder,
+                         const std::function<bool(const std::string& target)>& is_own) {
+  std::vector<std::filesystem::path> found;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (is_own(target_of_temporary(entry.path().filename().string()))) {
+      found.push_back(entry.path());
+    }
+  }
+  for (const std::filesystem::path& file : found) remove_abandoned(file);
 }
 
 void append_durably(const std::filesystem::path& target, std::string_view line) {

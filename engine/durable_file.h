@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -52,6 +53,9 @@ std::string target_of_temporary(std::string_view name);
 // Removes the temporary file of a process that was killed. Stays, without an error: one that is
 // still written, what is no file, and everything where the file system has no locks.
 void remove_abandoned(const std::filesystem::path& temporary);
+// Each one in a folder that is for a file of which `is_own` says that it is the caller's.
+void remove_abandoned_in(const std::filesystem::path& folder,
+                         const std::function<bool(const std::string& target)>& is_own);
 
 // Adds `line` and a newline to the end of a file, which is made where there is none, and returns
 // once they are on disk. What is there stays, but for a last line without newline: its writer was

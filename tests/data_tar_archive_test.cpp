@@ -223,6 +223,9 @@ TEST_CASE("an archive in the archive is a folder, one level deep") {
   CHECK(archive.members() == Names{"n02/", "n02/1.jpg=one", "n02/2.jpg=one", "n02/deep.tar=" + deep,
                                    "sub/n01/", "sub/n01/1.jpg=one", "sub/n01/2.jpg=one",
                                    "sub/n01/deep.tar=" + deep, "0.jpg=zero"});
+  CHECK(archive.index().remarks ==
+        Names{archive.path() +
+              ": archives in archives in it, which are not read: 2, first 'n02/deep.tar'"});
   CHECK_CONTAINS(Archive(TarWriter().add("n02.tar", "version https://git-lfs")).failure(),
                  "is cut off in the header behind member 'n02.tar'");
   CHECK_CONTAINS(Archive(TarWriter().add("n02.tar", std::string(600, 'x'))).failure(),

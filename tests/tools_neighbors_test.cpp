@@ -17,10 +17,11 @@ std::string picture_file(const Workspace& workspace, int i) {
   return path;
 }
 
-std::string trained_run(const Workspace& workspace) {
+std::string trained_run(const Workspace& workspace, std::vector<std::string> more = {}) {
   const std::string run = workspace.at("run");
+  more.insert(more.end(), {"--epochs", "2"});
   const Outcome outcome =
-      nat::tools::nat(workspace, small_run(make_data(workspace, 256, 64), run, {"--epochs", "2"}));
+      nat::tools::nat(workspace, small_run(make_data(workspace, 256, 64), run, more));
   REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
   return run;
 }
@@ -60,6 +61,22 @@ TEST_CASE("a picture of the collection is nearest to itself, at every layer") {
         CHECK(near[i].at("id") != near[0].at("id"));
       }
     }
+  }
+}
+
+// IDX pictures keep their 16 grey pixels a side, whatever the run says of stored ones.
+TEST_CASE("a picture is looked at in the size and the colours of the collection") {
+  for (const char* front : {"clean", "high_pass", "sobel"}) {
+    CAPTURE(front);
+    const Workspace workspace;
+    const std::string run = trained_run(workspace, {"--front", front, "--stored-size", "24"});
+    const Outcome outcome = nat::tools::nat(
+        workspace,
+        {"neighbors", run, picture_file(workspace, 40), "--k", "1", "--layer", "conv", "--json"});
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    const auto near = nlohmann::json::parse(outcome.out)[0].at("neighbors")[0];
+    CHECK(near.at("id") == 40);
+    CHECK(near.at("cosine").get<double>() > 0.9999);
   }
 }
 
@@ -103,4 +120,11 @@ TEST_CASE("what cannot be looked for is one line") {
   check_refused(workspace, {"neighbors", run, query, "--output", run + "/report.html"}, 2,
                 {"belongs to the run itself"});
   CHECK(!std::filesystem::exists(run + "/report.html"));
+  const std::string before = read_file(query), link = workspace.at("link.html");
+  std::filesystem::create_symlink(query, link);
+  for (const std::string& output : {query, link}) {
+    check_refused(workspace, {"neighbors", run, query, "--output", output}, 2,
+                  {"--output " + output, "that is a file of the pictures"});
+  }
+  CHECK(read_file(query) == before);
 }

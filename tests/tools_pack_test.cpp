@@ -165,6 +165,9 @@ TEST_CASE("packing that is interrupted, or finds no room, leaves nothing behind"
                                               "10",   "--threads",     "1"};
   Process process(workspace, arguments);
   REQUIRE(wait_until([&] { return std::filesystem::exists(out + "/train.pixels.tmp"); }));
+  process.send(SIGSTOP);
+  check_refused(Workspace(), arguments, 2, {"--out " + out, "another process is packing into it"});
+  process.send(SIGCONT);
   process.send(SIGINT);
   const Outcome stopped = process.wait();
   CHECK(stopped.code == 130);
@@ -175,4 +178,49 @@ TEST_CASE("packing that is interrupted, or finds no room, leaves nothing behind"
   CHECK(full.code == 8);
   CHECK(full.err.find("train.pixels: cannot write") != std::string::npos);
   CHECK(std::filesystem::is_empty(out));
+}
+
+TEST_CASE("what a killed packing left goes with the next one, what is not its own stays") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), out = workspace.at("packed");
+  for (const char* name : {"train.pixels.tmp", "test.pixels.1.tmp", "train.jsonl.tmp", "a.tmp"}) {
+    write_file(out + "/" + name, "half");
+  }
+  const Outcome made = pack(workspace, data);
+  REQUIRE_MESSAGE(made.code == 0, made.err);
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(out)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  const std::vector<std::string> expected = {"a.tmp", "test.jsonl", "test.pixels", "train.jsonl",
+                                             "train.pixels"};
+  CHECK(names == expected);
+}
+
+// The folder tells that a picture cannot be decoded when it is read, the packed set when it is
+// opened.
+TEST_CASE("a run that goes on with packed pictures lists those that it had not come to") {
+  const Workspace workspace;
+  const std::string data = make_folder(workspace), packed = workspace.at("packed");
+  REQUIRE(pack(workspace, data).code == 0);
+  const std::string run = workspace.at("run"), list = run + "/bad_images.jsonl";
+  // An epoch of 12 batches of 4, of which one loader is at most a few ahead of a single step.
+  bool was_unlisted = false;
+  for (int seed = 1; seed <= 20 && !was_unlisted; ++seed) {
+    std::filesystem::remove_all(run);
+    const Outcome begun = nat::tools::nat(
+        workspace, shifted_run(data, run,
+                               {"--batch", "4", "--loaders", "1", "--stop-after-steps", "1",
+                                "--seed", std::to_string(seed)}));
+    REQUIRE_MESSAGE(begun.code == 75, begun.err);
+    was_unlisted = read_file(list).find("cut.pgm") == std::string::npos;
+  }
+  REQUIRE(was_unlisted);
+  std::string config = read_file(run + "/config.toml");
+  const std::string line = "data = '" + data + "'";
+  config.replace(config.find(line), line.size(), "data = 'packed:" + packed + "'");
+  write_file(run + "/config.toml", config);
+  REQUIRE(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  CHECK(read_file(list).find("cut.pgm") != std::string::npos);
 }

@@ -46,7 +46,7 @@ void require_readable(const data::Dataset& queries) {
 std::vector<Found> find(const Asked& asked, const Options& options, Context& ctx, Network& network,
                         const data::Dataset& bank, const data::Dataset& queries) {
   const FeatureSet wanted = extract_features(ctx, options, network, queries, {asked.tap});
-  require_readable(queries);  // now that they are decoded
+  require_readable(queries);  // now that all are decoded
   const FeatureSet known = extract_features(ctx, options, network, bank, {asked.tap});
   Context host;  // features are host memory
   const Neighbours near =
@@ -123,16 +123,21 @@ void write_page(const Asked& asked, const std::vector<Found>& all, const data::D
 int neighbors(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
   Options options = folder.options();
-  if (!asked.output.empty()) require_output(folder, asked.output, {asked.data, options.data});
+  if (!asked.output.empty()) {
+    std::vector<std::string> read = asked.files;
+    read.insert(read.end(), {asked.data, options.data});
+    require_output(folder, asked.output, read);
+  }
   require_threads(asked.threads);
   options.threads = asked.threads;
-  const auto queries = data::open_single_files(asked.files, options.stored_size);
-  require_readable(*queries);
+  // Now: to open the collection may take minutes.
+  require_readable(*data::open_single_files(asked.files, {1, 1, 3}));
   const auto ctx = make_context(options);
   if (!asked.data.empty()) options.limit = -1;  // it is one of the run's own pictures
   const auto split = asked.split == "train" ? data::Split::train : data::Split::test;
   const auto bank = open_data(options, split, asked.data);
   std::fputs(remark_lines(*bank).c_str(), stderr);
+  const auto queries = data::open_single_files(asked.files, bank->shape());
   require_range<std::int64_t>("k", asked.k, 1, std::ssize(bank->usable_ids()));
   Network network = load_trained(*ctx, folder, options, bank->shape(), nullptr);
   const std::vector<Found> all = find(asked, options, *ctx, network, *bank, *queries);

@@ -1,5 +1,7 @@
 #include "tools/output_file.h"
 
+#include <filesystem>
+
 #include "data/files.h"
 #include "data/source_files.h"
 #include "engine/durable_file.h"
@@ -10,6 +12,8 @@ namespace {
 
 bool is_read_from(const std::string& data, const std::string& file) {
   if (data.empty()) return false;
+  std::error_code missing;
+  if (data::is_file(file) && std::filesystem::equivalent(data, file, missing)) return true;
   try {
     return data::is_source_file(data::parse_spec(data), file);
   } catch (const Error&) {

@@ -12,6 +12,7 @@
 #include "engine/durable_file.h"
 #include "engine/progress.h"
 #include "tools/commands.h"
+#include "tools/folder_lock.h"
 #include "tools/left_out.h"
 #include "tools/stop_signals.h"
 
@@ -70,17 +71,31 @@ void check(const Asked& asked) {
             ": lies in the data set itself; choose a folder beside it");
 }
 
+bool is_packed_name(const std::string& name) {
+  for (const data::Split split : {data::Split::train, data::Split::test}) {
+    const data::PackedFiles files = data::packed_files("", split);
+    if (name == files.catalog || name == files.pixels) return true;
+  }
+  return false;
+}
+
 void make_folder(const std::string& out) {
+  std::error_code error;
+  fs::create_directories(out, error);
+  NAT_CHECK(!error, ErrorKind::io, data::printable(out), ": cannot create the folder (",
+            error.message(), "); choose a folder that can be written to");
+}
+
+// Once nobody else packs into it.
+void clear_folder(const std::string& out) {
   for (const data::Split split : {data::Split::train, data::Split::test}) {
     const std::string catalog = data::packed_files(out, split).catalog;
     NAT_CHECK(!data::exists(catalog), ErrorKind::usage, "--out ", data::printable(out),
               ": already holds packed pictures (", data::printable(catalog),
               "); choose another folder or remove it");
   }
-  std::error_code error;
-  fs::create_directories(out, error);
-  NAT_CHECK(!error, ErrorKind::io, data::printable(out), ": cannot create the folder (",
-            error.message(), "); choose a folder that can be written to");
+  // A packing that was killed may have left as much as the disk holds.
+  remove_abandoned_in(out, is_packed_name);
 }
 
 // Now, not after hours.
@@ -91,7 +106,7 @@ void require_space(const std::string& out, const std::vector<Part>& parts) {
   const fs::space_info space = fs::space(out, error);
   NAT_CHECK(
       error || space.available >= static_cast<std::uintmax_t>(bytes), ErrorKind::io,
-      data::printable(out), ": ", bytes >> 20, " MiB are needed and ", space.available >> 20,
+      data::printable(out), ": ", (bytes >> 20) + 1, " MiB are needed and ", space.available >> 20,
       " MiB are free; free some disk space, choose another folder or a smaller --stored-size");
 }
 
@@ -148,9 +163,14 @@ void print(const Asked& asked, const std::vector<Part>& parts) {
 int pack(const Asked& asked) {
   check(asked);
   make_folder(asked.out);
-  StopSignals signals;
+  const FolderLock lock(
+      asked.out, ErrorKind::usage,
+      str("--out ", data::printable(asked.out),
+          ": another process is packing into it; wait for it, or choose another folder"));
+  clear_folder(asked.out);
   const std::vector<Part> parts = open_parts(asked);
   require_space(asked.out, parts);
+  StopSignals signals;  // until here there is nothing to clear away
   try {
     for (const Part& part : parts) pack(part, asked, signals);
   } catch (const Stopped& stopped) {

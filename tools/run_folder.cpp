@@ -1,12 +1,7 @@
 #include "tools/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -17,26 +12,6 @@
 namespace nat::tools {
 
 namespace fs = std::filesystem;
-
-// The kernel lets go of it however the process ends, so nothing is left behind.
-class RunFolder::Lock {
- public:
-  explicit Lock(const fs::path& folder)
-      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    if (descriptor_ < 0) throw_io_error(folder, "open folder", errno);
-    // File systems without locks leave it to the user.
-    const bool is_taken = ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (is_taken) ::close(descriptor_);
-    NAT_CHECK(!is_taken, ErrorKind::checkpoint, "run ", folder.string(),
-              ": another process is training it; wait for it, or stop it first");
-  }
-  ~Lock() { ::close(descriptor_); }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-
- private:
-  int descriptor_;
-};
 
 namespace {
 
@@ -73,19 +48,6 @@ void remove_figures(const fs::path& figures) {
 
 bool is_file_of_run(std::string_view name) {
   return std::find(kFiles.begin(), kFiles.end(), name) != kFiles.end();
-}
-
-// What processes that were killed have left of files of which `is_own` says that nat writes them.
-template <class IsOwn>
-void remove_unfinished(const fs::path& folder, const IsOwn& is_own) {
-  std::vector<fs::path> found;
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored)) {
-    if (is_own(target_of_temporary(entry.path().filename().string()))) {
-      found.push_back(entry.path());
-    }
-  }
-  for (const fs::path& file : found) remove_abandoned(file);
 }
 
 bool holds_run(const fs::path& path) {
@@ -148,9 +110,12 @@ RunFolder RunFolder::open_owned(const fs::path& path) {
 }
 
 void RunFolder::own() {
-  lock_ = std::make_shared<Lock>(path_);
-  remove_unfinished(path_, is_file_of_run);
-  remove_unfinished(file("figures"), is_figure);
+  lock_ = std::make_shared<FolderLock>(
+      path_, ErrorKind::checkpoint,
+      str("run ", path_.string(),
+          ": another process is training it; wait for it, or stop it first"));
+  remove_abandoned_in(path_, is_file_of_run);
+  remove_abandoned_in(file("figures"), is_figure);
 }
 
 bool RunFolder::has_own(const fs::path& file) const {

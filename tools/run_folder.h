@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "engine/checkpoint.h"
+#include "tools/folder_lock.h"
 #include "tools/options.h"
 
 namespace nat::tools {
@@ -49,13 +50,11 @@ class RunFolder {
   std::vector<Change> recipe_changes(const Checkpoint& checkpoint, const Options& options) const;
 
  private:
-  class Lock;  // held until the last copy is gone, or the process
-
   explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
   void own();  // and clears away what killed processes have left half written
 
   std::filesystem::path path_;
-  std::shared_ptr<const Lock> lock_;
+  std::shared_ptr<const FolderLock> lock_;  // until the last copy is gone, or the process
 };
 
 // The path as a shell takes it for one word.

@@ -178,7 +178,7 @@ Training::Training(Options options, Start start)
     begin_folder();
   } else {
     data::check_same_data(*pictures_, folder_.file("manifest.jsonl"));
-    listed_bad_ = pictures_->bad_count();
+    list_bad_pictures();  // packed pictures know of those that the folder had not come to
     restore();
     events_.match_metrics();
   }
