@@ -215,6 +215,18 @@ bool is_possible(const Entry& entry, const Header& header) {
          entry.stored == stored_size(entry.file, header.short_side);
 }
 
+// How many pictures from `begin` on may be in memory together. One always may.
+std::size_t decoded_at_once(const Dataset& pictures, std::int64_t begin) {
+  constexpr std::int64_t kPictures = 64, kBytes = std::int64_t{256} << 20;
+  const std::int64_t most = std::min(kPictures, pictures.size() - begin);
+  std::int64_t n = 0;
+  for (std::int64_t bytes = 0; n < most; ++n) {
+    bytes += pictures.extent(static_cast<std::int32_t>(begin + n)).bytes();
+    if (n > 0 && bytes > kBytes) break;
+  }
+  return static_cast<std::size_t>(n);
+}
+
 // ---- the data set -------------------------------------------------------------------------------
 
 // Where the pixels of a picture lie.
@@ -386,25 +398,20 @@ std::int64_t packed_bytes(const Dataset& pictures) {
 std::vector<std::uint64_t> write_packed_pixels(const Dataset& pictures, int threads,
                                                const ByteSink& write,
                                                const std::function<void(std::int64_t)>& at) {
-  constexpr std::int64_t kPicturesAtOnce = 64;
   std::vector<std::uint64_t> checksums(static_cast<std::size_t>(pictures.size()));
-  std::vector<Bytes> decoded(kPicturesAtOnce);
-  for (std::int64_t begin = 0; begin < pictures.size(); begin += kPicturesAtOnce) {
+  for (std::int64_t begin = 0; begin < pictures.size();) {
     at(begin);
-    const std::int64_t n = std::min(kPicturesAtOnce, pictures.size() - begin);
-    parallel_for(n, threads, [&](std::int64_t i) {
+    std::vector<Bytes> decoded(decoded_at_once(pictures, begin));
+    parallel_for(std::ssize(decoded), threads, [&](std::int64_t i) {
       const auto id = static_cast<std::int32_t>(begin + i);
-      Bytes& pixels = decoded[static_cast<std::size_t>(i)];
-      pixels.clear();
       if (!pictures.is_usable(id)) return;
+      Bytes& pixels = decoded[static_cast<std::size_t>(i)];
       pixels.resize(static_cast<std::size_t>(pictures.extent(id).bytes()));
       pictures.read_whole(id, pixels.data());
       checksums[static_cast<std::size_t>(id)] = checksum_of(pixels.data(), pixels.size());
     });
-    for (std::int64_t i = 0; i < n; ++i) {
-      const Bytes& pixels = decoded[static_cast<std::size_t>(i)];
-      write(pixels.data(), pixels.size());
-    }
+    for (const Bytes& pixels : decoded) write(pixels.data(), pixels.size());
+    begin += std::ssize(decoded);
   }
   at(pictures.size());
   return checksums;

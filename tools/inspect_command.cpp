@@ -110,7 +110,7 @@ bool looks_like_safetensors(const std::string& path) {
   return length < static_cast<std::uint64_t>(start.size);
 }
 
-nlohmann::json describe(const std::string& what, const Options& options) {
+nlohmann::json describe(const std::string& what, Options options) {
   const std::filesystem::path path = what;
   if (data::exists(path / "config.toml")) {
     return describe(RunFolder::open(path).newest_checkpoint());
@@ -118,6 +118,8 @@ nlohmann::json describe(const std::string& what, const Options& options) {
   if (path.extension() == ".safetensors" || looks_like_safetensors(what)) {
     return describe(Checkpoint::load(path));
   }
+  const bool is_packed = data::parse_spec(what).format == data::Format::packed;
+  if (is_packed) options.stored_size = 0;  // whichever it has
   return describe(*open_data(options, data::Split::train, what));
 }
 
