@@ -1,10 +1,10 @@
-// Pictures in tar archives, which stay packed.
+// Pictures in tar archives, read where they are.
 //
 //   NAME.tar                         one archive
 //   DIR/train-{000000..000146}.tar   a range of archives, zeros in front as the numbers have here
 //   FOLDER                           the .tar files in it, sorted by bytes
 //
-// Without members *.cls an archive is a packed folder of pictures: classes, labels, ids and names
+// Without members *.cls an archive is a folder of pictures: classes, labels, ids and names
 // are those that image_folder.h finds where it is unpacked, one archive after the other. Folders
 // that all members share are passed ("tar cf x.tar PICTURES" packs one), unless the archive has its
 // root "./" as a member ("tar cf x.tar -C PICTURES ."). Archives in an archive are class folders.

@@ -115,7 +115,7 @@ int exit_code_of(const Work& work) {
 
 // ---- a folder of pictures in an archive ---------------------------------------------------------
 
-TEST_CASE("a packed folder has the pictures, labels and ids of the folder") {
+TEST_CASE("a folder in an archive has the pictures, labels and ids of the folder") {
   const TemporaryFolder folder;
   write_tree(folder, "set");
   // Members in an order that is not that of ids: files behind folders, names backwards.

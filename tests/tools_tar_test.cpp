@@ -96,7 +96,7 @@ void damage(const std::string& archive, const std::string& member, std::size_t o
 
 }  // namespace
 
-TEST_CASE("a packed folder trains as the folder, and resumes to the same end") {
+TEST_CASE("a folder in an archive trains as the folder, and resumes to the same end") {
   const Workspace workspace;
   const std::string unpacked = workspace.at("unpacked"), run = workspace.at("run");
   const Outcome whole =
