@@ -13,8 +13,8 @@ namespace nat {
 
 // Where a run is.
 struct ProgressState {
-  int epoch = 0, epochs = 0;  // the epoch under way, from 0; how many there will be; 0 = none
-  std::int64_t done = 0, total = 0;                        // images of the whole run
+  int epoch = 0, epochs = 0;         // the one under way, from 0; of how many, 0 = not shown
+  std::int64_t done = 0, total = 0;  // images of the whole run
   double loss = std::numeric_limits<double>::quiet_NaN();  // NaN: not shown
 };
 
