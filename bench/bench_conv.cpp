@@ -1,11 +1,12 @@
-// Which implementation computes each convolution of AlexNet, and how well?
+// Which implementation computes each convolution of a network, and how well?
 //
-//   bench_conv [--device cpu|cuda] [--batch N] [--dtype f32|tf32|bf16] [--plans PATH] [--json PATH]
+//   bench_conv [--device cpu|cuda] [--network alexnet|convnet] [--batch N] [--dtype f32|tf32|bf16]
+//              [--plans PATH] [--json PATH]
 //
-// For the 14 products (five forward, five by weights, four by data; the first layer has no data
-// gradient): microseconds with cold caches, rate, share of the product rate measured in the same
-// run. On CUDA every candidate of the library is timed first, the five fastest of each are listed,
-// and --plans writes the file that pins the choice (kernels/library_plans.h).
+// For all products (of AlexNet 14: five forward, five by weights, four by data; the first layer has
+// no data gradient): microseconds with cold caches, rate, share of the product rate measured in the
+// same run. On CUDA every candidate of the library is timed first, the five fastest of each are
+// listed, and --plans writes the file that pins the choice (kernels/library_plans.h).
 #include "bench/ceilings.h"
 #include "kernels/conv2d.h"
 #include "kernels/library_plans.h"
@@ -16,7 +17,7 @@ namespace {
 using namespace nat;
 
 struct Asked {
-  std::string device = "cpu", dtype, plans, json;
+  std::string device = "cpu", network = "alexnet", dtype, plans, json;
   std::int64_t batch = 2;
 };
 
@@ -28,16 +29,18 @@ struct Layer {
   double flops() const { return 2.0 * static_cast<double>(y.elements() * w.row()); }
 };
 
-std::vector<Layer> alexnet_convolutions(std::int64_t n) {
+std::vector<Layer> convolutions(const std::string& network, std::int64_t n) {
+  constexpr std::int64_t kSmallPicture = 28;
+  const std::int64_t side = network == "alexnet" ? kAlexNetPicture : kSmallPicture;
   std::vector<Layer> layers;
-  Shape x(n, kAlexNetPicture, kAlexNetPicture, 2);
-  for (const ConvRow& row : alexnet_table().convolutions) {
+  Shape x(n, side, side, 2);
+  for (const ConvRow& row : architecture_table({.name = network}).convolutions) {
     const Conv2d conv{.kernel = row.kernel, .stride = row.stride, .pad = row.pad};
     const Shape y = conv2d_output(conv, x, row.channels);
     layers.push_back({str("conv", layers.size() + 1), conv, x,
                       Shape(row.channels, row.kernel, row.kernel, x.channels()), y});
-    const auto pooled = [&](std::int64_t side) {
-      return row.pool == 0 ? side : (side - row.pool) / row.pool_stride + 1;
+    const auto pooled = [&](std::int64_t in) {
+      return row.pool == 0 ? in : (in - row.pool) / row.pool_stride + 1;
     };
     x = Shape(n, pooled(y[1]), pooled(y[2]), y.channels());
   }
@@ -69,19 +72,12 @@ class Table {
 
 void measure(Context& ctx, const Layer& layer, DType dtype, Table& table) {
   const DType operand = ctx.device == Device::cuda ? dtype : DType::f32;
-  // The layouts that the layers would choose (engine/layers/conv2d_layer.cpp).
-  const auto placed = [&](const bench::DeviceTensor& tensor, std::int64_t channels) {
-    const std::int64_t block =
-        ctx.device == Device::cpu ? cpu::preferred_channel_block(ctx, channels) : channels;
-    return View(tensor.view().data, dtype, tensor.view().shape, block);
-  };
   const auto x_memory = bench::random_tensor(ctx, layer.x, dtype, 1);
   const auto y_memory = bench::random_tensor(ctx, layer.y, dtype, 2);
   const bench::DeviceTensor dx_memory(ctx, layer.x, dtype);
   const auto w = bench::random_tensor(ctx, layer.w, operand, 3, -0.1f, 0.1f);
   const bench::DeviceTensor dw(ctx, layer.w, DType::f32);
-  const View x = placed(x_memory, layer.x.channels()), dx = placed(dx_memory, layer.x.channels()),
-             y = placed(y_memory, layer.y.channels());
+  const View x = x_memory.view(), dx = dx_memory.view(), y = y_memory.view();
   table.row(layer, "forward", [&] { conv2d_forward(ctx, layer.conv, x, w.view(), y); });
   if (layer.name != "conv1") {
     table.row(layer, "backward data",
@@ -122,16 +118,18 @@ void run(const Asked& asked) {
   const double ceiling = bench::product_rate(device, math, bench::product_side(device));
   Context ctx(device, math);
   if (device == Device::cuda) autotune_libraries(ctx, true);
-  std::printf("%s, batch %lld, %s, product rate %.2f TFLOP/s\n", bench::device_name(device).c_str(),
+  std::printf("%s, %s, batch %lld, %s, product rate %.2f TFLOP/s\n",
+              bench::device_name(device).c_str(), asked.network.c_str(),
               static_cast<long long>(asked.batch), asked.dtype.c_str(), ceiling / 1e12);
   Table table(ctx, ceiling);
-  for (const Layer& layer : alexnet_convolutions(asked.batch)) {
+  for (const Layer& layer : convolutions(asked.network, asked.batch)) {
     measure(ctx, layer, math == Math::bf16 ? DType::bf16 : DType::f32, table);
   }
   std::printf("all of them %.3f ms\n", 1e3 * table.total());
-  nlohmann::json json = {
-      {"bench", "conv"},      {"device", bench::device_name(device)}, {"batch", asked.batch},
-      {"dtype", asked.dtype}, {"product_flops_per_second", ceiling},  {"rows", table.rows}};
+  nlohmann::json json = {{"bench", "conv"},          {"device", bench::device_name(device)},
+                         {"network", asked.network}, {"batch", asked.batch},
+                         {"dtype", asked.dtype},     {"product_flops_per_second", ceiling},
+                         {"rows", table.rows}};
   if (device == Device::cuda) json["problems"] = list_candidates(ctx);
   if (!asked.plans.empty()) save_library_plans(ctx, asked.plans);
   bench::write_json(asked.json, json);
@@ -140,9 +138,10 @@ void run(const Asked& asked) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("the convolutions of AlexNet, one by one");
+  CLI::App app("the convolutions of a network, one by one");
   Asked asked;
   bench::add_device(app, asked.device);
+  app.add_option("--network", asked.network)->check(CLI::IsMember({"alexnet", "convnet"}));
   app.add_option("--batch", asked.batch)->check(CLI::PositiveNumber);
   app.add_option("--dtype", asked.dtype, "f32, on CUDA bf16, unless said otherwise")
       ->check(CLI::IsMember({"f32", "tf32", "bf16"}));

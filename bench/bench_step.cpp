@@ -297,8 +297,6 @@ void take_three_steps(const Asked& asked) {
   Context ctx(bench::device_of(asked.device), bench::math_of(asked.dtype));
   const Network network = make_network(ctx, asked, false);
   bench::ModelStep step(ctx, *network.net, asked.batch, asked.rule());
-  NAT_CHECK(step.input().block == step.input().shape.channels(), ErrorKind::unexpected,
-            "the network's input is not plain channels-last");
   bench::StoredPictures(ctx.device, asked.stored()).prepare(ctx, step.input());
   Checkpoint first, last;
   put_parameters(ctx, network.net->parameters(), first);

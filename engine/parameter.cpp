@@ -17,16 +17,13 @@ std::int64_t aligned(std::int64_t elements) {
 // Calls body(file index, memory index) for every element of a row-structured parameter.
 template <class Body>
 void for_each_element(const Parameter& parameter, Body&& body) {
-  const auto [pixels, channels, block] = parameter.row;
+  const auto [pixels, channels] = parameter.row;
   const std::int64_t row_size = pixels * channels;
   const std::int64_t row_count = parameter.shape.elements() / row_size;
   for (std::int64_t row = 0; row < row_count; ++row) {
     for (std::int64_t c = 0; c < channels; ++c) {
       for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
-        const std::int64_t file = row * row_size + c * pixels + pixel;
-        const std::int64_t memory =
-            row * row_size + ((c / block) * pixels + pixel) * block + c % block;
-        body(file, memory);
+        body(row * row_size + c * pixels + pixel, row * row_size + pixel * channels + c);
       }
     }
   }

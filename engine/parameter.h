@@ -15,11 +15,10 @@
 namespace nat {
 
 // A row of a parameter covers `pixels` positions of `channels` channels each. Memory orders it like
-// an activation, element (pixel, c) at ((c/block) * pixels + pixel) * block + c % block; files
-// order it (c, pixel). Convolution weights: pixels = kernel^2, block = channels. The first fully
-// connected layer: the pixels and block of the activation it reads. Everything else: pixels = 1.
+// an activation, (pixel, c); files order it (c, pixel). Convolution weights: pixels = kernel^2. The
+// first fully connected layer: the pixels of the activation it reads. Everything else: pixels = 1.
 struct RowLayout {
-  std::int64_t pixels = 1, channels = 1, block = 1;
+  std::int64_t pixels = 1, channels = 1;
   friend bool operator==(const RowLayout&, const RowLayout&) = default;
 };
 

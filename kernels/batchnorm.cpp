@@ -22,17 +22,14 @@ namespace {
 
 DType statistics_dtype(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 
-void check_view(const char* what, const ConstView& view, const Shape& shape, DType dtype,
-                std::int64_t block) {
-  NAT_CHECK(!view.empty() && view.shape == shape && view.dtype == dtype && view.block == block,
-            ErrorKind::usage, "batch norm: ", what, " is ", name(view.dtype), " ",
-            to_string(view.shape), " in blocks of ", view.block, ", expected ", name(dtype), " ",
-            to_string(shape), " in blocks of ", block);
+void check_view(const char* what, const ConstView& view, const Shape& shape, DType dtype) {
+  NAT_CHECK(!view.empty() && view.shape == shape && view.dtype == dtype, ErrorKind::usage,
+            "batch norm: ", what, " is ", name(view.dtype), " ", to_string(view.shape),
+            ", expected ", name(dtype), " ", to_string(shape));
 }
 
 void check_channels(const char* what, const ConstView& view, const ConstView& x) {
-  const std::int64_t channels = x.shape.channels();
-  check_view(what, view, Shape(channels), statistics_dtype(x.dtype), channels);
+  check_view(what, view, Shape(x.shape.channels()), statistics_dtype(x.dtype));
 }
 
 // What forward and backward have in common. `y` is the output or its gradient.
@@ -41,18 +38,16 @@ void check(const BatchNorm& norm, const ConstView& x, const ConstView& y,
   const Shape out = batchnorm_output(norm, x.shape);
   NAT_CHECK(x.shape.elements() > 0, ErrorKind::usage, "batch norm: x is empty (",
             to_string(x.shape), "); give at least one image");
-  NAT_CHECK(x.block > 0 && x.shape.channels() % x.block == 0, ErrorKind::usage,
-            "batch norm: blocks of ", x.block, " do not divide ", x.shape.channels(), " channels");
   NAT_CHECK(norm.dropout >= 0 && norm.dropout < 1, ErrorKind::usage, "batch norm: dropout ",
             norm.dropout, " is not in [0, 1)");
   NAT_CHECK(norm.dropout == 0 || (norm.relu && x.shape.rank == 2), ErrorKind::usage,
             "batch norm: dropout needs a matrix and a ReLU in front of it");
-  check_view("y or dy", y, out, x.dtype, x.block);
+  check_view("y or dy", y, out, x.dtype);
   check_channels("mean", saved.mean, x);
   check_channels("inv_std", saved.inv_std, x);
   if (norm.pool > 0) {
-    check_view("argmax", saved.argmax, out, DType::u8, x.block);
-    check_view("picked", saved.picked, out, x.dtype, x.block);
+    check_view("argmax", saved.argmax, out, DType::u8);
+    check_view("picked", saved.picked, out, x.dtype);
   }
 }
 
@@ -78,8 +73,8 @@ void check_batchnorm_backward(const BatchNorm& norm, const ConstView& x, const C
   check_channels("gamma", gamma, x);
   check_channels("dgamma", dgamma, x);
   check_channels("dbeta", dbeta, x);
-  if (norm.relu && norm.pool == 0) check_view("y", y, x.shape, x.dtype, x.block);
-  if (!dx.empty()) check_view("dx", dx, x.shape, x.dtype, x.block);
+  if (norm.relu && norm.pool == 0) check_view("y", y, x.shape, x.dtype);
+  if (!dx.empty()) check_view("dx", dx, x.shape, x.dtype);
 }
 
 }  // namespace nat

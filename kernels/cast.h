@@ -1,6 +1,6 @@
-// Changes of representation: dtype (f32, f64, bf16; round to nearest even) and channel block.
+// Changes of dtype (f32, f64, bf16), rounding to nearest even.
 //
-//   y[n,h,w,c] = dtype(x[n,h,w,c])     same shape; dtype and channel block may differ
+//   y[n,h,w,c] = dtype(x[n,h,w,c])     same shape
 #pragma once
 
 #include "kernels/op.h"

@@ -5,13 +5,14 @@
 //   dx[n,h,w,c] = sum over the (p,q,k,r,s) that read x[n,h,w,c] of  dy[n,p,q,k] * w[k,r,s,c]
 //   dw[k,r,s,c] = sum_{n,p,q} dy[n,p,q,k] * x[n, p*stride - pad + r, q*stride - pad + s, c]
 //
-// Shapes: x (n,h,w,c), y (n,p,q,k), w (k,r,s,c) plain, r = s = kernel. Reads outside x are 0.
+// Shapes: x (n,h,w,c), y (n,p,q,k), w (k,r,s,c), r = s = kernel. Reads outside x are 0.
 // p = (h + 2*pad - kernel)/stride + 1.
 // dtypes: x and y are f32, bf16 or f64; w and dw are f32 (f64 with f64). bf16 operands are rounded
-// to nearest even and accumulated in f32. x and y may use different channel blocks
-// (kernels/view.h). Cost of each function: 2*n*p*q*k*r*s*c flops.
-// On CUDA w may also be a bf16 copy beside bf16 x; tensors are plain; and with bf16 x the sum of dw
-// is rounded to bf16 once, before it is stored or added, because cuDNN has no other kernel.
+// to nearest even and accumulated in f32. Cost of each function: 2*n*p*q*k*r*s*c flops; f32
+// convolutions with stride 1 and 3x3 or 5x5 taps are computed with fewer by Winograd's algorithm on
+// the CPU, with rounding errors a few times those of the plain sum (docs/decisions/0002).
+// On CUDA w may also be a bf16 copy beside bf16 x; and with bf16 x the sum of dw is rounded to bf16
+// once, before it is stored or added, because cuDNN has no other kernel.
 #pragma once
 
 #include "kernels/op.h"
@@ -46,12 +47,9 @@ Conv2dForward conv2d_forward;
 Conv2dBackwardData conv2d_backward_data;
 Conv2dBackwardWeights conv2d_backward_weights;
 // The name of the implementation that a call with these views would use
-// ("jit_wino_4x3:avx512_core", "plain loops"): tests assert that the fast path is taken.
-const char* conv2d_forward_implementation(Context&, const Conv2d&, ConstView x, ConstView w,
+// ("Winograd F(4x4, 5x5)", "plain loops"): tests assert that the fast path is taken.
+std::string conv2d_forward_implementation(Context&, const Conv2d&, ConstView x, ConstView w,
                                           View y);
-// The channel block that makes convolutions of `channels` channels fastest under this context:
-// 16 where Winograd kernels exist, else `channels`.
-std::int64_t preferred_channel_block(const Context&, std::int64_t channels);
 }  // namespace cpu
 namespace gpu {
 Conv2dFold conv2d_fold;

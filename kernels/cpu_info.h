@@ -6,7 +6,7 @@
 namespace nat {
 
 struct CpuInfo {
-  bool avx512 = false;  // Winograd convolutions in float32
+  bool avx512 = false;  // oneDNN's kernels for it
   bool bf16 = false;    // native bfloat16 products
   bool amx = false;     // bfloat16 tiles
   std::string onednn;   // version, or "none"

@@ -31,9 +31,9 @@ decltype(auto) on_device(Device device, OnCuda&& on_cuda, OnCpu&& on_cpu) {
 }
 
 void check_copy(const ConstView& from, const View& to) {
-  NAT_CHECK(from.shape == to.shape && from.dtype == to.dtype && from.block == to.block,
-            ErrorKind::unexpected, "copy: ", to_string(from.shape), " ", name(from.dtype),
-            " does not fit into ", to_string(to.shape), " ", name(to.dtype));
+  NAT_CHECK(from.shape == to.shape && from.dtype == to.dtype, ErrorKind::unexpected,
+            "copy: ", to_string(from.shape), " ", name(from.dtype), " does not fit into ",
+            to_string(to.shape), " ", name(to.dtype));
 }
 
 // Large blocks begin at a huge page and ask for them: rows that are read here and there in tens of

@@ -57,7 +57,7 @@ class HostBuffer {
   Device device_ = Device::cpu;
 };
 
-// Same shape, dtype and block on both sides. A plain memcpy when the device is the CPU; on CUDA
+// Same shape and dtype on both sides. A plain memcpy when the device is the CPU; on CUDA
 // they are enqueued, and host memory must stay as it is until synchronize().
 void copy_to_device(Context& ctx, ConstView host, View device);
 void copy_to_host(Context& ctx, ConstView device, View host);

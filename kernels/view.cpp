@@ -34,7 +34,6 @@ V row_range(V view, std::int64_t begin, std::int64_t end) {
   const auto offset = static_cast<std::size_t>(begin * view.shape.row()) * size_of(view.dtype);
   view.data = static_cast<Byte*>(view.data) + offset;
   view.shape.dim[0] = end - begin;
-  if (view.shape.rank == 1) view.block = end - begin;  // a vector's block is all of it
   return view;
 }
 }  // namespace

@@ -1,13 +1,8 @@
 // View and ConstView: a pointer with a data type and a shape. Views never own memory.
 //
-// Images are stored channels-last in blocks of `block` channels:
+// Everything is row-major, and images are stored channels-last (NHWC):
 //
-//   element (n, h, w, c)  at  (((n * C/block + c/block) * H + h) * W + w) * block + c % block
-//
-// block = C is plain NHWC, the layout of CUDA and of every tensor that leaves the network. block =
-// 16 is the layout in which oneDNN's Winograd convolutions read and write (docs/decisions/0002). A
-// kernel written for blocks serves both. Matrices (rank 2) are row-major; block equals their column
-// count.
+//   element (n, h, w, c)  at  ((n * H + h) * W + w) * C + c
 #pragma once
 
 #include <array>
@@ -71,20 +66,17 @@ struct BasicView {
   Pointer data = nullptr;
   DType dtype = DType::f32;
   Shape shape;
-  std::int64_t block = 0;  // channels per block; equals shape.channels() unless blocked
 
   constexpr BasicView() = default;
   constexpr BasicView(Pointer data_, DType dtype_, Shape shape_)
-      : data(data_), dtype(dtype_), shape(shape_), block(shape_.channels()) {}
-  constexpr BasicView(Pointer data_, DType dtype_, Shape shape_, std::int64_t block_)
-      : data(data_), dtype(dtype_), shape(shape_), block(block_) {}
+      : data(data_), dtype(dtype_), shape(shape_) {}
   // A View converts to a ConstView, never back.
   template <class Other>
   requires(std::is_const_v<std::remove_pointer_t<Pointer>> &&
            !std::is_const_v<std::remove_pointer_t<
                Other>>) constexpr BasicView(const BasicView<Other>&
                                                 other)  // NOLINT(google-explicit-constructor)
-      : data(other.data), dtype(other.dtype), shape(other.shape), block(other.block) {}
+      : data(other.data), dtype(other.dtype), shape(other.shape) {}
 
   constexpr bool empty() const { return data == nullptr; }
   constexpr std::size_t bytes() const {

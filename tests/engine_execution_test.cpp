@@ -349,13 +349,16 @@ TEST_CASE("after the first step a training step allocates nothing of tensor size
 
 TEST_CASE("a step in float32 equals the step in float64, for every parameter") {
   Training single({}), twice({}, DType::f64);
-  // A rate of one makes the update as large as the parameters, so that its error shows.
+  // A rate of one makes the update as large as the parameters, so that its error shows. On the CPU
+  // Winograd's convolutions round to about 3e-6 of what they compute, and a gradient of beta, a sum
+  // over pixels that nearly cancels, shows it magnified.
+  constexpr double kTolerance = kOnCuda ? 1e-5 : 3e-5;
   CHECK(single.step(1) == doctest::Approx(twice.step(1)).epsilon(1e-5));
   const ParameterSet &a = single.net.parameters(), &b = twice.net.parameters();
   for (std::size_t i = 0; i < a.parameters().size(); ++i) {
     CAPTURE(a.parameters()[i].name);
     CHECK(relative_l2(in_file_order(single.ctx, a, i, a.values()),
-                      in_file_order(twice.ctx, b, i, b.values())) <= 1e-5);
+                      in_file_order(twice.ctx, b, i, b.values())) <= kTolerance);
     CHECK(relative_l2(in_file_order(single.ctx, a, i, a.gradients()),
                       in_file_order(twice.ctx, b, i, b.gradients())) <= 1e-4);
   }

@@ -36,14 +36,14 @@ void fill_random(View view, std::uint64_t seed) {
   std::copy(values.begin(), values.end(), view.as<float>());
 }
 
-// A set with one weight matrix whose rows cover `pixels` x `channels`, stored in blocks.
+// A set with one weight matrix whose rows cover `pixels` x `channels`.
 ParameterSet matrix(std::int64_t rows, std::int64_t pixels, std::int64_t channels,
-                    std::int64_t block, Role role = Role::weight) {
+                    Role role = Role::weight) {
   ParameterSet set;
   set.declare(Parameter{.name = "w",
                         .shape = Shape(rows, pixels * channels),
                         .file_shape = {rows, pixels * channels},
-                        .row = {.pixels = pixels, .channels = channels, .block = block},
+                        .row = {.pixels = pixels, .channels = channels},
                         .role = role,
                         .fan_in = pixels * channels});
   set.allocate(Context(), DType::f32);
@@ -94,29 +94,24 @@ TEST_CASE("convolution weights lie KRSC in memory and OIHW in files") {
         }
 }
 
-TEST_CASE("a fully connected row is (c, pixel) in files whatever block its activation has") {
+TEST_CASE("a fully connected row is (pixel, c) in memory and (c, pixel) in files") {
   const std::int64_t rows = 3, pixels = 6, channels = 32;
-  for (const std::int64_t block : {16, 32}) {
-    CAPTURE(block);
-    ParameterSet set = matrix(rows, pixels, channels, block);
-    fill_random(set.values(), 2);
-    const std::vector<float> file = file_values(set, 0);
-    const float* memory = set.value(0).as<float>();
-    for (std::int64_t o = 0; o < rows; ++o)
-      for (std::int64_t c = 0; c < channels; ++c)
-        for (std::int64_t p = 0; p < pixels; ++p) {
-          const std::int64_t in_row = ((c / block) * pixels + p) * block + c % block;
-          REQUIRE(file[static_cast<std::size_t>((o * channels + c) * pixels + p)] ==
-                  memory[o * pixels * channels + in_row]);
-        }
-    std::vector<float> back(static_cast<std::size_t>(set.size()), 0.0f);
-    set.from_file(set.parameters()[0], file.data(), back.data());
-    CHECK(std::equal(back.begin(), back.end(), set.values().as<float>()));
-  }
+  ParameterSet set = matrix(rows, pixels, channels);
+  fill_random(set.values(), 2);
+  const std::vector<float> file = file_values(set, 0);
+  const float* memory = set.value(0).as<float>();
+  for (std::int64_t o = 0; o < rows; ++o)
+    for (std::int64_t c = 0; c < channels; ++c)
+      for (std::int64_t p = 0; p < pixels; ++p) {
+        REQUIRE(file[static_cast<std::size_t>((o * channels + c) * pixels + p)] ==
+                memory[(o * pixels + p) * channels + c]);
+      }
+  std::vector<float> back(static_cast<std::size_t>(set.size()), 0.0f);
+  set.from_file(set.parameters()[0], file.data(), back.data());
+  CHECK(std::equal(back.begin(), back.end(), set.values().as<float>()));
 }
 
 TEST_CASE("the first linear layer multiplies file-order weights with channels-first features") {
-  // Two channels let the activations take the blocks of Winograd, five keep them plain.
   for (const std::int64_t picture_channels : {2, 5}) {
     CAPTURE(picture_channels);
     Context ctx;
@@ -127,7 +122,6 @@ TEST_CASE("the first linear layer multiplies file-order weights with channels-fi
     execution.forward(ctx, Pass{});
 
     const ConstView x = execution.kept("bn2"), y = execution.kept("fc3");
-    CAPTURE(x.block);
     Tensor features(x.shape, DType::f64), product(y.shape, DType::f64);
     cast(ctx, x, features.view());
     cast(ctx, y, product.view());
@@ -274,7 +268,7 @@ TEST_CASE("a prefix is copied only from a network that has all of it in the same
     copy_parameters(ctx, wider.parameters(), "conv2.", to.parameters());
   });
   CHECK(shapes.find("conv2.weight") != std::string::npos);
-  ParameterSet other = matrix(2, 1, 4, 1);
+  ParameterSet other = matrix(2, 1, 4);
   const std::string missing =
       message_of(ErrorKind::usage, [&] { copy_parameters(ctx, other, "conv2.", to.parameters()); });
   CHECK(missing.find("conv2.weight is missing") != std::string::npos);
@@ -285,14 +279,14 @@ TEST_CASE("a prefix is copied only from a network that has all of it in the same
   message_of(ErrorKind::usage,
              [&] { copy_parameters(ctx, wider.parameters(), "conv", to.parameters()); });
   CHECK(file_values(to.parameters(), 0) == before);
-  ParameterSet plain = matrix(2, 4, 16, 16), blocked = matrix(2, 4, 16, 8);
+  ParameterSet wide = matrix(2, 4, 16), narrow = matrix(2, 8, 8);
   const std::string order =
-      message_of(ErrorKind::usage, [&] { copy_parameters(ctx, plain, "w", blocked); });
+      message_of(ErrorKind::usage, [&] { copy_parameters(ctx, wide, "w", narrow); });
   CHECK(order.find("another order") != std::string::npos);
 }
 
 TEST_CASE("He's initial weights are normal with variance 2 / fan_in") {
-  ParameterSet set = matrix(400, 25, 32, 32);
+  ParameterSet set = matrix(400, 25, 32);
   const Moments m = moments(initial(Init::he, 1, set));
   const double n = 400 * 800, variance = 2.0 / 800;
   CHECK(std::abs(m.mean) <= 4 * std::sqrt(variance / n));
@@ -305,7 +299,7 @@ TEST_CASE("He's initial weights are normal with variance 2 / fan_in") {
 
 TEST_CASE("Torch7's initial weights and biases are uniform within 1 / sqrt(fan_in)") {
   for (const Role role : {Role::weight, Role::bias}) {
-    ParameterSet set = matrix(400, 25, 32, 32, role);
+    ParameterSet set = matrix(400, 25, 32, role);
     const Moments m = moments(initial(Init::torch7, 1, set));
     const double n = 400 * 800, limit = 1 / std::sqrt(800.0), variance = limit * limit / 3;
     CHECK(std::abs(m.mean) <= 4 * std::sqrt(variance / n));
@@ -354,12 +348,12 @@ TEST_CASE("batch norms start as the identity (He) or with uniform scales (Torch7
 }
 
 TEST_CASE("initial values depend on the seed and the parameter, not on the layout in memory") {
-  ParameterSet plain = matrix(8, 9, 64, 64), blocked = matrix(8, 9, 64, 16);
+  ParameterSet pixels = matrix(8, 9, 64), channels = matrix(8, 1, 9 * 64);
   for (const Init init : {Init::he, Init::torch7}) {
-    const std::vector<float> values = initial(init, 1, plain);
-    CHECK(values == initial(init, 1, blocked));
-    CHECK_FALSE(std::equal(values.begin(), values.end(), blocked.value(0).as<float>()));
-    CHECK(values != initial(init, 2, plain));
+    const std::vector<float> values = initial(init, 1, channels);
+    CHECK(values == initial(init, 1, pixels));
+    CHECK_FALSE(std::equal(values.begin(), values.end(), pixels.value(0).as<float>()));
+    CHECK(values != initial(init, 2, channels));
   }
   Context ctx;
   ParameterSet twins;

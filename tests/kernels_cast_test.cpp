@@ -1,4 +1,4 @@
-// Changes of dtype and channel block (kernels/cast.h).
+// Changes of dtype (kernels/cast.h).
 #include "kernels/cast.h"
 
 #include <doctest/doctest.h>
@@ -17,9 +17,9 @@ namespace {
 constexpr DType kReals[] = {DType::f32, DType::f64, DType::bf16};
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-Tensor cast_to(const Tensor& x, DType dtype, std::int64_t block = 0) {
+Tensor cast_to(const Tensor& x, DType dtype) {
   Context ctx(kDevice);
-  Tensor y(x.shape(), dtype, block);
+  Tensor y(x.shape(), dtype);
   cast(ctx, x.view(), y.view());
   CHECK(y.canaries_intact());
   return y;
@@ -127,43 +127,6 @@ TEST_CASE("every length and alignment is converted to its last element and no fu
   }
 }
 
-TEST_CASE("on CUDA every tensor is plain: another channel block is refused" *
-          doctest::skip(!kOnCuda)) {
-  Context ctx(kDevice);
-  Tensor x(Shape(1, 2, 2, 32), DType::f32), y(x.shape(), DType::f32, 16);
-  CHECK_THROWS_AS(cast(ctx, x.view(), y.view()), Error);
-}
-
-TEST_CASE("any channel block becomes any other, with any change of dtype" *
-          doctest::skip(kOnCuda)) {
-  const Shape shape(3, 5, 7, 96);
-  for (const DType from : kReals) {
-    for (const DType to : kReals) {
-      for (const std::int64_t x_block : {96, 48, 32, 16, 1}) {
-        for (const std::int64_t y_block : {96, 32, 16, 3}) {
-          CAPTURE(std::string(name(from)));
-          CAPTURE(std::string(name(to)));
-          CAPTURE(x_block);
-          CAPTURE(y_block);
-          Tensor x(shape, from, x_block);
-          x.fill_uniform(72, -1, 1);
-          check_values(x, cast_to(x, to, y_block));
-        }
-      }
-    }
-  }
-}
-
-TEST_CASE("plain to blocked and back gives the same bits for sizes of real layers" *
-          doctest::skip(kOnCuda)) {
-  for (const Shape shape : {Shape(1, 1, 1, 16), Shape(2, 13, 13, 384), Shape(4, 28, 28, 64)}) {
-    Tensor x(shape, DType::f32);
-    x.fill_uniform(73, -1, 1);
-    const Tensor blocked = cast_to(x, DType::f32, 16);
-    CHECK(same_bits(cast_to(blocked, DType::f32), x));
-  }
-}
-
 TEST_CASE("integers are refused") {
   Context ctx(kDevice);
   Tensor x(Shape(4), DType::i32), y(Shape(4), DType::f32);
@@ -175,13 +138,10 @@ TEST_CASE("one thread and two threads give the same bits") {
   Context ctx(kDevice);
   Tensor x(Shape(5, 9, 9, 64), DType::f32);
   x.fill_uniform(74, -1, 1);
-  for (const std::int64_t block : {64, 16}) {
-    if (kOnCuda && block != 64) continue;
-    Tensor one(x.shape(), DType::bf16, block), two(x.shape(), DType::bf16, block);
-    with_threads(1, [&] { cast(ctx, x.view(), one.view()); });
-    with_threads(2, [&] { cast(ctx, x.view(), two.view()); });
-    CHECK(same_bits(one, two));
-  }
+  Tensor one(x.shape(), DType::bf16), two(x.shape(), DType::bf16);
+  with_threads(1, [&] { cast(ctx, x.view(), one.view()); });
+  with_threads(2, [&] { cast(ctx, x.view(), two.view()); });
+  CHECK(same_bits(one, two));
 }
 
 }  // namespace

@@ -140,7 +140,7 @@ TEST_CASE("running out of memory is an error that names what for") {
   }
 }
 
-TEST_CASE("copies want the same shape, dtype and block on both sides") {
+TEST_CASE("copies want the same shape and dtype on both sides") {
   Context ctx;
   float from[4] = {1, 2, 3, 4}, to[4] = {};
   copy(ctx, ConstView(from, DType::f32, Shape(2, 2)), View(to, DType::f32, Shape(2, 2)));
@@ -164,17 +164,14 @@ TEST_CASE("rows are a part of a view") {
   const View part = rows(view, 1, 3);
   CHECK(part.data == data + 6);
   CHECK(part.shape == Shape(2, 6));
-  CHECK(part.block == 6);
   CHECK(rows(view, 4, 4).shape.elements() == 0);
   const View flat = rows(View(data, DType::f32, Shape(24)), 5, 9);
   CHECK(flat.data == data + 5);
   CHECK(flat.shape == Shape(4));
-  CHECK(flat.block == 4);
-  const ConstView pictures(data, DType::bf16, Shape(3, 2, 2, 4), 2);
+  const ConstView pictures(data, DType::bf16, Shape(3, 2, 2, 4));
   const ConstView last = rows(pictures, 2, 3);
   CHECK(last.data == reinterpret_cast<const char*>(data) + 2 * 16 * 2);
   CHECK(last.shape == Shape(1, 2, 2, 4));
-  CHECK(last.block == 2);
   CHECK(as_matrix(pictures).shape == Shape(3, 16));
 }
 

@@ -220,20 +220,6 @@ TEST_CASE("a head with a hidden block and dropout learns what a crowd of points 
   }
 }
 
-TEST_CASE("features in channel blocks are the same features") {
-  Context ctx(kDevice);
-  const Shape shape(kBatch, 3, 3, 16);
-  Sequential head = hidden_head(ctx, Shape(1, 3, 3, 16), 0);
-  initialize(ctx, Init::he, 3, head.parameters());
-  Classifier classifier(ctx, head, kBatch, {}, 1);
-  Tensor plain(shape, DType::f32);
-  plain.fill_uniform(5, -1, 1);
-  const auto expected = host_copy<float>(ctx, classifier.logits(ctx, plain.view()));
-  Tensor blocked(shape, DType::f32, kOnCuda ? 16 : 8);
-  blocked.assign(plain.values());
-  CHECK(host_copy<float>(ctx, classifier.logits(ctx, blocked.view())) == expected);
-}
-
 TEST_CASE("a loss that is not finite is an error and leaves the parameters alone") {
   Context ctx(kDevice);
   Sequential head = linear_head(ctx);

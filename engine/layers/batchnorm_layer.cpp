@@ -17,7 +17,7 @@ BatchNormSaved saved_views(const LayerMemory& memory) {
 }  // namespace
 
 TensorSpec BatchNormLayer::output(const Context&, const TensorSpec& x, DType) const {
-  return {batchnorm_output(norm_, x.shape), x.dtype, x.block};
+  return {batchnorm_output(norm_, x.shape), x.dtype};
 }
 
 Needs BatchNormLayer::needs(const Context&, const TensorSpec& x, const TensorSpec& y) const {
@@ -28,8 +28,8 @@ Needs BatchNormLayer::needs(const Context&, const TensorSpec& x, const TensorSpe
   const TensorSpec per_channel(Shape(x.shape.channels()), statistics_dtype(x.dtype));
   needs.saved = {per_channel, per_channel};
   if (norm_.pool > 0) {
-    needs.saved.push_back({y.shape, DType::u8, y.block});
-    needs.saved.push_back({y.shape, x.dtype, y.block});
+    needs.saved.emplace_back(y.shape, DType::u8);
+    needs.saved.emplace_back(y.shape, x.dtype);
   }
   return needs;
 }

@@ -2,21 +2,8 @@
 
 namespace nat {
 
-namespace {
-constexpr std::int64_t kPictureChannels = 4;  // at most: a network input, not an activation
-
-// Blocks pay only when every tensor between two convolutions is blocked; a plain activation (odd
-// channel counts, bf16, f64, CUDA) stays plain through the whole network.
-std::int64_t channel_block(const Context& ctx, const TensorSpec& x, DType dtype,
-                           std::int64_t channels) {
-  const bool may_block = x.block != x.shape[3] || x.shape[3] <= kPictureChannels;
-  if (ctx.device != Device::cpu || dtype != DType::f32 || !may_block) return channels;
-  return cpu::preferred_channel_block(ctx, channels);
-}
-}  // namespace
-
-TensorSpec Conv2dLayer::output(const Context& ctx, const TensorSpec& x, DType dtype) const {
-  return {conv2d_output(conv_, x.shape, channels_), dtype, channel_block(ctx, x, dtype, channels_)};
+TensorSpec Conv2dLayer::output(const Context&, const TensorSpec& x, DType dtype) const {
+  return {conv2d_output(conv_, x.shape, channels_), dtype};
 }
 
 Needs Conv2dLayer::needs(const Context& ctx, const TensorSpec& x, const TensorSpec&) const {
@@ -33,7 +20,7 @@ void Conv2dLayer::declare(const TensorSpec& x, const TensorSpec&, ParameterSet& 
   weight_ = parameters.declare({.name = name() + ".weight",
                                 .shape = Shape(channels_, conv_.kernel, conv_.kernel, in),
                                 .file_shape = {channels_, in, conv_.kernel, conv_.kernel},
-                                .row = {.pixels = taps, .channels = in, .block = in},
+                                .row = {.pixels = taps, .channels = in},
                                 .role = Role::weight,
                                 .fan_in = taps * in});
 }

@@ -16,9 +16,9 @@ void LinearLayer::declare(const TensorSpec& x, const TensorSpec&, ParameterSet& 
   const std::int64_t in = x.shape.row();
   RowLayout row;
   if (x.shape.rank == 4) {
-    row = {.pixels = x.shape[1] * x.shape[2], .channels = x.shape[3], .block = x.block};
+    row = {.pixels = x.shape[1] * x.shape[2], .channels = x.shape[3]};
   } else {
-    row = {.pixels = 1, .channels = in, .block = in};
+    row = {.pixels = 1, .channels = in};
   }
   weight_ = parameters.declare({.name = name() + ".weight",
                                 .shape = Shape(features_, in),

@@ -1,6 +1,5 @@
-// Every pass works on vectors of kLanes channels (kernels/cpu/lanes.h) and on tiles of pixels, in
-// any channel block. What belongs to a channel (scale, shift, sums) stays in registers within a
-// tile.
+// Every pass works on vectors of kLanes channels (kernels/cpu/lanes.h) and on tiles of pixels. What
+// belongs to a channel (scale, shift, sums) stays in registers within a tile.
 #include "kernels/batchnorm.h"
 
 #include <cmath>
@@ -29,7 +28,7 @@ void batch_statistics(Context& ctx, const BatchNorm& norm, const ConstView& x,
   Scratch::Frame frame(ctx.scratch);
   C* pivot = frame.take<C>(static_cast<std::size_t>(grid.channels));
   for (std::int64_t c = 0; c < grid.channels; ++c) {
-    pivot[c] = load(x.as<T>()[grid.slab(0, c / grid.block) + c % grid.block]);
+    pivot[c] = load(x.as<T>()[c]);
   }
   const ChannelSums sums =
       channel_sums<C>(frame, grid, [pivot, data = x.as<T>()](std::int64_t channel, auto lanes) {
@@ -131,7 +130,7 @@ void forward_plain(const ConstView& x, const Affine<C>& affine, const Dropout& d
     const Vector<C> scale = load_lanes(affine.scale + channel, lanes);
     const Vector<C> shift = load_lanes(affine.shift + channel, lanes);
     const Vector<C> floor = broadcast(affine.floor);
-    for (std::int64_t p = 0; p < count; ++p, at += grid.block) {
+    for (std::int64_t p = 0; p < count; ++p, at += grid.channels) {
       const Vector<C> v = load_lanes(from + at, lanes) * scale + shift;
       const Vector<C> clipped = v < floor ? floor : v;
       store_lanes(clipped * dropout(at, lanes), to + at, lanes);
@@ -146,43 +145,41 @@ void forward_pooled(Pool pool, Stride stride, const ConstView& x, const Affine<C
                     const BatchNormSaved& saved, View y) {
   using Int = MaskInt<C>;
   const Grid grid(x), out(y);
-  parallel_for(out.slabs() * out.height, grid.elements(), [&](std::int64_t row) {
-    const std::int64_t slab = row / out.height, first_channel = slab % grid.groups * grid.block;
-    const std::int64_t top = slab * grid.height + row % out.height * stride;
-    for_each_tile(
-        out.width, out.block,
-        [&](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
-          const Vector<C> scale = load_lanes(affine.scale + first_channel + channel, lanes);
-          const Vector<C> shift = load_lanes(affine.shift + first_channel + channel, lanes);
-          const Vector<C> floor = broadcast(affine.floor);
-          const Vector<C> zero{}, one = broadcast(C{1});
-          const Vector<C> sign = scale > zero ? one : scale < zero ? -one : zero;
-          const std::int64_t step = grid.block, line = grid.width * step;
-          const T* corner = x.as<T>() + top * line + first * stride * step + channel;
-          const std::int64_t start = (row * out.width + first) * step + channel;
-          T* to = y.as<T>() + start;
-          T* to_picked = saved.picked.as<T>() + start;
-          std::uint8_t* to_argmax = saved.argmax.as<std::uint8_t>() + start;
-          for (std::int64_t q = 0; q < count; ++q, corner += stride * step) {
-            Vector<C> picked = load_lanes(corner, lanes);
-            Vector<C> best = picked * sign;
-            Vector<Int> argmax{};
-            for (int tap = 1; tap < pool * pool; ++tap) {
-              const T* at = corner + tap / pool * line + tap % pool * step;
-              const Vector<C> value = load_lanes(at, lanes);
-              const auto better = value * sign > best;
-              best = better ? value * sign : best;
-              picked = better ? value : picked;
-              argmax = better ? broadcast(Int{tap}) : argmax;
-            }
-            const Vector<C> v = picked * scale + shift;
-            argmax = v <= floor ? broadcast(Int{kClipped}) : argmax;
-            store_lanes(v < floor ? floor : v, to + q * step, lanes);
-            store_lanes(picked, to_picked + q * step, lanes);
-            store_raw(narrow(__builtin_convertvector(argmax, Vector<std::int32_t>)),
-                      to_argmax + q * step, lanes);
-          }
-        });
+  parallel_for(out.images * out.height, grid.elements(), [&](std::int64_t row) {
+    const std::int64_t top = row / out.height * grid.height + row % out.height * stride;
+    for_each_tile(out.width, out.channels,
+                  [&](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
+                    const Vector<C> scale = load_lanes(affine.scale + channel, lanes);
+                    const Vector<C> shift = load_lanes(affine.shift + channel, lanes);
+                    const Vector<C> floor = broadcast(affine.floor);
+                    const Vector<C> zero{}, one = broadcast(C{1});
+                    const Vector<C> sign = scale > zero ? one : scale < zero ? -one : zero;
+                    const std::int64_t step = grid.channels, line = grid.width * step;
+                    const T* corner = x.as<T>() + top * line + first * stride * step + channel;
+                    const std::int64_t start = (row * out.width + first) * step + channel;
+                    T* to = y.as<T>() + start;
+                    T* to_picked = saved.picked.as<T>() + start;
+                    std::uint8_t* to_argmax = saved.argmax.as<std::uint8_t>() + start;
+                    for (std::int64_t q = 0; q < count; ++q, corner += stride * step) {
+                      Vector<C> picked = load_lanes(corner, lanes);
+                      Vector<C> best = picked * sign;
+                      Vector<Int> argmax{};
+                      for (int tap = 1; tap < pool * pool; ++tap) {
+                        const T* at = corner + tap / pool * line + tap % pool * step;
+                        const Vector<C> value = load_lanes(at, lanes);
+                        const auto better = value * sign > best;
+                        best = better ? value * sign : best;
+                        picked = better ? value : picked;
+                        argmax = better ? broadcast(Int{tap}) : argmax;
+                      }
+                      const Vector<C> v = picked * scale + shift;
+                      argmax = v <= floor ? broadcast(Int{kClipped}) : argmax;
+                      store_lanes(v < floor ? floor : v, to + q * step, lanes);
+                      store_lanes(picked, to_picked + q * step, lanes);
+                      store_raw(narrow(__builtin_convertvector(argmax, Vector<std::int32_t>)),
+                                to_argmax + q * step, lanes);
+                    }
+                  });
   });
 }
 
@@ -299,7 +296,7 @@ void backward_plain(const ConstView& x, const InputGradient<C>& input, const Gra
     const Vector<C> gain = load_lanes(input.gain + channel, lanes);
     const Vector<C> slope = load_lanes(input.slope + channel, lanes);
     const Vector<C> offset = load_lanes(input.offset + channel, lanes);
-    for (std::int64_t p = 0; p < count; ++p, at += grid.block) {
+    for (std::int64_t p = 0; p < count; ++p, at += grid.channels) {
       const Vector<C> rest = load_lanes(from + at, lanes) * slope + offset;
       store_lanes(gradient(at, lanes) * gain + rest, to + at, lanes);
     }
@@ -322,18 +319,17 @@ void backward_pooled(Pool pool, Stride stride, const ConstView& x, const InputGr
                      const BatchNormSaved& saved, const ConstView& dy, View dx) {
   using Int = MaskInt<C>;
   const Grid grid(x), out(dy);
-  parallel_for(grid.slabs() * grid.height, grid.elements(), [&](std::int64_t row) {
-    const std::int64_t slab = row / grid.height, h = row % grid.height;
-    const std::int64_t first_channel = slab % grid.groups * grid.block;
+  parallel_for(grid.images * grid.height, grid.elements(), [&](std::int64_t row) {
+    const std::int64_t image = row / grid.height, h = row % grid.height;
     const Windows rows(pool, stride, h, out.height);
     for_each_tile(
-        grid.width, grid.block,
+        grid.width, grid.channels,
         [&](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
-          const Vector<C> gain = load_lanes(input.gain + first_channel + channel, lanes);
-          const Vector<C> slope = load_lanes(input.slope + first_channel + channel, lanes);
-          const Vector<C> offset = load_lanes(input.offset + first_channel + channel, lanes);
-          const std::int64_t step = grid.block, out_width = out.width;
-          const std::int64_t out_start = slab * out.height * out_width * step + channel;
+          const Vector<C> gain = load_lanes(input.gain + channel, lanes);
+          const Vector<C> slope = load_lanes(input.slope + channel, lanes);
+          const Vector<C> offset = load_lanes(input.offset + channel, lanes);
+          const std::int64_t step = grid.channels, out_width = out.width;
+          const std::int64_t out_start = image * out.height * out_width * step + channel;
           const T* from = x.as<T>() + row * grid.width * step + channel;
           const T* from_dy = dy.as<T>() + out_start;
           const std::uint8_t* argmax = saved.argmax.as<std::uint8_t>() + out_start;

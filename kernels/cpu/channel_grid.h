@@ -8,26 +8,18 @@
 
 namespace nat::cpu {
 
-// A tensor as slabs of pixels x block elements, one slab per image and channel block. A matrix is a
-// tensor of 1 x 1 pictures.
+// The sizes of a tensor. A matrix is a tensor of 1 x 1 pictures.
 struct Grid {
-  std::int64_t images, height, width, channels, block, groups;
+  std::int64_t images, height, width, channels;
 
   explicit Grid(const ConstView& view)
       : images(view.shape[0]),
         height(view.shape.rank == 4 ? view.shape[1] : 1),
         width(view.shape.rank == 4 ? view.shape[2] : 1),
-        channels(view.shape.channels()),
-        block(view.block),
-        groups(channels / block) {}
+        channels(view.shape.channels()) {}
 
   std::int64_t pixels() const { return images * height * width; }
-  std::int64_t slabs() const { return images * groups; }
   std::int64_t elements() const { return pixels() * channels; }
-  // Position of element 0 of the slab of an image and group.
-  std::int64_t slab(std::int64_t image, std::int64_t group) const {
-    return (image * groups + group) * height * width * block;
-  }
 };
 
 // The pixels of a grid in chunks that depend on its size alone.
@@ -36,7 +28,7 @@ struct PixelChunks : Chunks {
       : Chunks(grid.pixels(), std::clamp<std::int64_t>(grid.pixels() / 32, 1, 32)) {}
 };
 
-// Pixels that lie one after the other, in some channels of one block.
+// Pixels that lie one after the other, in some channels.
 struct Run {
   std::int64_t chunk;
   std::int64_t pixels;             // at most kRunPixels
@@ -47,40 +39,36 @@ struct Run {
 constexpr std::int64_t kRunPixels = 128;
 
 // Calls body(run) until all elements have been visited. Runs of the same channels and chunk are
-// visited in order by one thread. Very wide blocks (matrices) are cut, to keep all threads busy.
+// visited in order by one thread. Very wide rows (matrices) are cut, to keep all threads busy.
 template <class Body>
 void parallel_runs(const Grid& grid, Body&& body) {
   const PixelChunks chunks(grid);
-  const std::int64_t width = std::min<std::int64_t>(grid.block, 512);
-  const std::int64_t slices = (grid.block + width - 1) / width;  // of one block
-  // Where a picture ends, the next one does not follow, unless there is only one group.
-  const std::int64_t picture = grid.groups == 1 ? grid.pixels() : grid.height * grid.width;
-  parallel_for(chunks.count * grid.groups * slices, grid.elements(), [&](std::int64_t task) {
-    const std::int64_t slice = task % slices * width;
-    const std::int64_t group = task / slices % grid.groups;
-    Run run{.chunk = task / slices / grid.groups,
+  const std::int64_t width = std::min<std::int64_t>(grid.channels, 512);
+  const std::int64_t slices = (grid.channels + width - 1) / width;
+  parallel_for(chunks.count * slices, grid.elements(), [&](std::int64_t task) {
+    const std::int64_t channel = task % slices * width;
+    Run run{.chunk = task / slices,
             .pixels = 0,
-            .channel = group * grid.block + slice,
-            .channels = std::min(width, grid.block - slice),
+            .channel = channel,
+            .channels = std::min(width, grid.channels - channel),
             .at = 0};
     const std::int64_t end = chunks.end(run.chunk);
     for (std::int64_t pixel = chunks.begin(run.chunk); pixel < end; pixel += run.pixels) {
-      const std::int64_t inside = pixel % picture;
-      run.pixels = std::min({kRunPixels, end - pixel, picture - inside});
-      run.at = grid.slab(pixel / picture, group) + inside * grid.block + slice;
+      run.pixels = std::min(kRunPixels, end - pixel);
+      run.at = pixel * grid.channels + channel;
       body(run);
     }
   });
 }
 
 // Calls body(at, count, channel, lanes) for all tiles (kernels/cpu/lanes.h) of all runs: `count`
-// pixels, `grid.block` elements apart, from element `at` on, which belongs to `channel`.
+// pixels, `grid.channels` elements apart, from element `at` on, which belongs to `channel`.
 template <class Body>
 void parallel_tiles(const Grid& grid, Body&& body) {
   parallel_runs(grid, [&](const Run& run) {
     for_each_tile(run.pixels, run.channels,
                   [&](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
-                    body(run.at + first * grid.block + channel, count, run.channel + channel,
+                    body(run.at + first * grid.channels + channel, count, run.channel + channel,
                          lanes);
                   });
   });
@@ -112,21 +100,21 @@ ChannelSums channel_sums(Scratch::Frame& frame, const Grid& grid, Prepare&& prep
     C* b = a + channels;
     std::fill_n(a, run.channels, C{0});
     std::fill_n(b, run.channels, C{0});
-    for_each_tile(
-        run.pixels, run.channels,
-        [&, step = grid.block](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
-          const auto term = prepare(run.channel + channel, lanes);
-          std::int64_t at = run.at + first * step + channel;
-          Pair<C> sum{load_raw(a + channel, lanes), load_raw(b + channel, lanes)};
-          std::int64_t p = 0;
-          for (; p + 4 <= count; p += 4, at += 4 * step) {
-            sum = sum + ((term(at, lanes) + term(at + step, lanes)) +
-                         (term(at + 2 * step, lanes) + term(at + 3 * step, lanes)));
-          }
-          for (; p < count; ++p, at += step) sum = sum + term(at, lanes);
-          store_raw(sum.a, a + channel, lanes);
-          store_raw(sum.b, b + channel, lanes);
-        });
+    for_each_tile(run.pixels, run.channels,
+                  [&, step = grid.channels](std::int64_t first, auto count, std::int64_t channel,
+                                            auto lanes) {
+                    const auto term = prepare(run.channel + channel, lanes);
+                    std::int64_t at = run.at + first * step + channel;
+                    Pair<C> sum{load_raw(a + channel, lanes), load_raw(b + channel, lanes)};
+                    std::int64_t p = 0;
+                    for (; p + 4 <= count; p += 4, at += 4 * step) {
+                      sum = sum + ((term(at, lanes) + term(at + step, lanes)) +
+                                   (term(at + 2 * step, lanes) + term(at + 3 * step, lanes)));
+                    }
+                    for (; p < count; ++p, at += step) sum = sum + term(at, lanes);
+                    store_raw(sum.a, a + channel, lanes);
+                    store_raw(sum.b, b + channel, lanes);
+                  });
     double* total_a = totals + (1 + run.chunk) * size + run.channel;
     double* total_b = total_a + channels;
 #pragma omp simd

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/onednn/onednn.h"
 #include "kernels/cpu/plain_operand.h"
+#include "kernels/cpu/winograd/winograd.h"
 #include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 #include "nat_config.h"
@@ -51,13 +52,6 @@ void check(const Conv2d& conv, const ConstView& x, const ConstView& w, const Con
 }
 
 bool use_onednn(const ConstView& x) { return kHasOneDnn && x.dtype != DType::f64; }
-
-// The first layer reads a plain picture and writes a blocked activation, for which oneDNN has no
-// fast kernel: the blocked side then goes through a plain copy.
-bool mixes_layouts(const ConstView& x, const ConstView& y) {
-  const auto is_plain_layout = [](const ConstView& v) { return v.block == v.shape[3]; };
-  return x.block != y.block && is_plain_layout(x) != is_plain_layout(y);
-}
 
 // Which output positions p of one axis read input position p*stride - pad + tap inside [0, in).
 struct Range {
@@ -184,13 +178,9 @@ void plain_backward_weights(const Conv2d& conv, ConstView x, ConstView dy, Grad 
 
 void conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, View y) {
   check(conv, x, w, y);
+  if (winograd_tile(conv, x, y)) return winograd_forward(ctx, conv, x, w, y);
   Scratch::Frame frame(ctx.scratch);
   if constexpr (kHasOneDnn) {
-    if (use_onednn(x) && mixes_layouts(x, y)) {
-      const ConstView plain_x = plain_input(ctx, frame, x);
-      return with_plain_output(
-          ctx, frame, y, [&](View plain_y) { conv2d_forward(ctx, conv, plain_x, w, plain_y); });
-    }
     if (use_onednn(x) && onednn::conv2d_forward(ctx, conv, x, w, y)) return;
   }
   const ConstView plain_x = plain_input(ctx, frame, x);
@@ -204,14 +194,9 @@ void conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, 
 
 void conv2d_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstView dy, View dx) {
   check(conv, dx, w, dy);
+  if (winograd_tile(conv, dy, dx)) return winograd_backward_data(ctx, conv, w, dy, dx);
   Scratch::Frame frame(ctx.scratch);
   if constexpr (kHasOneDnn) {
-    if (use_onednn(dx) && mixes_layouts(dx, dy)) {
-      const ConstView plain_dy = plain_input(ctx, frame, dy);
-      return with_plain_output(ctx, frame, dx, [&](View plain_dx) {
-        conv2d_backward_data(ctx, conv, w, plain_dy, plain_dx);
-      });
-    }
     if (use_onednn(dx) && onednn::conv2d_backward_data(ctx, conv, w, dy, dx)) return;
   }
   const ConstView plain_dy = plain_input(ctx, frame, dy);
@@ -226,12 +211,9 @@ void conv2d_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstVi
 void conv2d_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, ConstView dy, Grad grad,
                              View dw) {
   check(conv, x, dw, dy);
+  if (winograd_tile(conv, x, dy)) return winograd_backward_weights(ctx, conv, x, dy, grad, dw);
   Scratch::Frame frame(ctx.scratch);
   if constexpr (kHasOneDnn) {
-    if (use_onednn(x) && mixes_layouts(x, dy)) {
-      x = plain_input(ctx, frame, x);
-      dy = plain_input(ctx, frame, dy);
-    }
     if (use_onednn(x) && onednn::conv2d_backward_weights(ctx, conv, x, dy, grad, dw)) return;
   }
   const ConstView plain_x = plain_input(ctx, frame, x);
@@ -241,27 +223,16 @@ void conv2d_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, Cons
   });
 }
 
-const char* conv2d_forward_implementation(Context& ctx, const Conv2d& conv, ConstView x,
+std::string conv2d_forward_implementation(Context& ctx, const Conv2d& conv, ConstView x,
                                           ConstView w, View y) {
+  if (const WinogradTile tile = winograd_tile(conv, x, y)) return winograd_name(tile);
   if constexpr (kHasOneDnn) {
     if (use_onednn(x)) {
-      if (mixes_layouts(x, y)) {
-        x.block = x.shape[3];
-        y.block = y.shape[3];
-      }
-      const char* found = onednn::conv2d_forward_implementation(ctx, conv, x, w, y);
-      if (found != nullptr) return found;
+      const std::string found = onednn::conv2d_forward_implementation(ctx, conv, x, w, y);
+      if (!found.empty()) return found;
     }
   }
   return "plain loops";
-}
-
-std::int64_t preferred_channel_block(const Context& ctx, std::int64_t channels) {
-  constexpr std::int64_t kBlock = 16;
-  if constexpr (kHasOneDnn) {
-    if (ctx.math == Math::f32 && channels % kBlock == 0 && onednn::has_avx512()) return kBlock;
-  }
-  return channels;
 }
 
 }  // namespace cpu

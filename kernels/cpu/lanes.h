@@ -129,19 +129,21 @@ void store_lanes(const Vector<Compute<T>>& value, T* data, Count lanes) {
 
 using OnePixel = std::integral_constant<std::int64_t, 1>;
 
-// Calls body(first pixel, pixels, channel, lanes) for all pixels and all groups of kLanes channels
-// of one block. The loop over the pixels of a tile is the body's. Narrow blocks come in tiles of
-// many pixels, so that what belongs to the channels stays in registers. Wide blocks come pixel by
-// pixel: memory is then read in order, which matters more than reloading that from the cache.
+// Calls body(first pixel, pixels, channel, lanes) for all pixels and all groups of kLanes of their
+// `channels`. The loop over the pixels of a tile is the body's. Narrow rows come in tiles of many
+// pixels, so that what belongs to the channels stays in registers. Wide ones come pixel by pixel:
+// memory is then read in order, which matters more than reloading that from the cache.
 template <class Body>
-void for_each_tile(std::int64_t pixels, std::int64_t block, Body&& body) {
+void for_each_tile(std::int64_t pixels, std::int64_t channels, Body&& body) {
   constexpr std::int64_t kNarrow = 32;
   const auto groups = [&](std::int64_t first, auto count) {
     std::int64_t channel = 0;
-    for (; channel + kLanes <= block; channel += kLanes) body(first, count, channel, FullLanes{});
-    if (channel < block) body(first, count, channel, static_cast<int>(block - channel));
+    for (; channel + kLanes <= channels; channel += kLanes) {
+      body(first, count, channel, FullLanes{});
+    }
+    if (channel < channels) body(first, count, channel, static_cast<int>(channels - channel));
   };
-  if (block <= kNarrow) return groups(0, pixels);
+  if (channels <= kNarrow) return groups(0, pixels);
   for (std::int64_t pixel = 0; pixel < pixels; ++pixel) groups(pixel, OnePixel{});
 }
 

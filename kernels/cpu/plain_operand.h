@@ -1,6 +1,5 @@
-// The plain loops of conv2d.cpp and gemm.cpp know float and double, channels-last. This brings
-// other operands into that form: a bf16 or blocked view is copied to scratch, and a result is
-// copied back.
+// The plain loops of conv2d.cpp and gemm.cpp know float and double. This brings bf16 operands into
+// that form: a view is copied to scratch, and a result is copied back.
 #pragma once
 
 #include "kernels/cast.h"
@@ -10,9 +9,7 @@ namespace nat::cpu {
 inline DType plain_dtype(const ConstView& view) {
   return view.dtype == DType::f64 ? DType::f64 : DType::f32;
 }
-inline bool is_plain(const ConstView& view) {
-  return view.dtype != DType::bf16 && (view.shape.rank != 4 || view.block == view.shape[3]);
-}
+inline bool is_plain(const ConstView& view) { return view.dtype != DType::bf16; }
 
 inline View plain_memory(Scratch::Frame& frame, const ConstView& view) {
   const DType dtype = plain_dtype(view);

@@ -21,8 +21,6 @@ constexpr ChannelGrid::RowsPerThread kMapRows{1, 8}, kWindowRows{1, 4};
 void check_size(const ConstView& x) {
   constexpr std::int64_t kMostRows = std::int64_t{1} << 31, kMostChannels = 1 << 21;
   const std::int64_t channels = x.shape.channels(), rows = x.shape.elements() / channels;
-  NAT_CHECK(x.block == channels, ErrorKind::usage, "batch norm: x is in blocks of ", x.block,
-            " channels; on CUDA all ", channels, " lie together");
   NAT_CHECK(rows < kMostRows && channels < kMostChannels, ErrorKind::usage, "batch norm: x is ",
             to_string(x.shape),
             "; on CUDA it may have at most 2^31 - 1 pixels and 2^21 - 1 channels");

@@ -26,9 +26,6 @@ void check(const Conv2d& conv, const ConstView& x, const Shape& w, const ConstVi
             ", expected ", to_string(want_y));
   NAT_CHECK(w == want_w, ErrorKind::usage, "conv2d: w has shape ", to_string(w), ", expected ",
             to_string(want_w));
-  NAT_CHECK(x.block == x.shape[3] && y.block == y.shape[3], ErrorKind::usage, "conv2d: blocks of ",
-            x.block, " and ", y.block,
-            " channels; CUDA convolutions work on plain channels-last tensors");
 }
 
 void check_dtypes(const ConstView& x, DType w, bool w_fits, const ConstView& y) {

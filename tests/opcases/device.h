@@ -37,7 +37,7 @@ inline bool samples_only() { return kOnSimt || std::getenv("NAT_TEST_SAMPLE") !=
 template <class T>
 std::vector<T> host_copy(Context& ctx, ConstView view) {
   std::vector<T> host(view.bytes() / sizeof(T));
-  copy_to_host(ctx, view, View(host.data(), view.dtype, view.shape, view.block));
+  copy_to_host(ctx, view, View(host.data(), view.dtype, view.shape));
   synchronize(ctx);
   return host;
 }
@@ -45,7 +45,7 @@ std::vector<T> host_copy(Context& ctx, ConstView view) {
 // Brings host values to the device.
 template <class T>
 void upload(Context& ctx, const std::vector<T>& values, View view) {
-  copy_to_device(ctx, ConstView(values.data(), view.dtype, view.shape, view.block), view);
+  copy_to_device(ctx, ConstView(values.data(), view.dtype, view.shape), view);
   synchronize(ctx);
 }
 

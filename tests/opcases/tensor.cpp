@@ -24,12 +24,10 @@ Bytes& Bytes::operator=(Bytes other) noexcept {
   return *this;
 }
 
-Tensor::Tensor(Shape shape, DType dtype, std::int64_t block)
+Tensor::Tensor(Shape shape, DType dtype)
     : shape_(shape),
       dtype_(dtype),
-      block_(block == 0 ? shape.channels() : block),
       bytes_(static_cast<std::size_t>(size()) * size_of(dtype) + 2 * kCanary) {
-  assert(shape_.channels() % block_ == 0);
   std::memset(bytes_.data(), kCanaryByte, bytes_.size());
   poison();
 }
@@ -43,51 +41,38 @@ void Tensor::poison() {
   }
 }
 
-std::size_t Tensor::offset(std::int64_t i) const {
-  if (shape_.rank != 4 || block_ == shape_.channels()) return static_cast<std::size_t>(i);
-  const std::int64_t channels = shape_[3];
-  const std::int64_t pixels = shape_[1] * shape_[2];
-  const std::int64_t c = i % channels;
-  const std::int64_t pixel = i / channels % pixels;
-  const std::int64_t n = i / channels / pixels;
-  return static_cast<std::size_t>(
-      ((n * (channels / block_) + c / block_) * pixels + pixel) * block_ + c % block_);
-}
-
 double Tensor::get(std::int64_t i) const {
-  const std::size_t at = offset(i);
   switch (dtype_) {
     case DType::f32:
-      return static_cast<double>(static_cast<const float*>(data())[at]);
+      return static_cast<double>(static_cast<const float*>(data())[i]);
     case DType::f64:
-      return static_cast<const double*>(data())[at];
+      return static_cast<const double*>(data())[i];
     case DType::bf16:
-      return static_cast<double>(to_float(static_cast<const BFloat16*>(data())[at]));
+      return static_cast<double>(to_float(static_cast<const BFloat16*>(data())[i]));
     case DType::i32:
-      return static_cast<const std::int32_t*>(data())[at];
+      return static_cast<const std::int32_t*>(data())[i];
     case DType::u8:
-      return static_cast<const std::uint8_t*>(data())[at];
+      return static_cast<const std::uint8_t*>(data())[i];
   }
   return 0;
 }
 
 void Tensor::set(std::int64_t i, double value) {
-  const std::size_t at = offset(i);
   switch (dtype_) {
     case DType::f32:
-      static_cast<float*>(data())[at] = static_cast<float>(value);
+      static_cast<float*>(data())[i] = static_cast<float>(value);
       break;
     case DType::f64:
-      static_cast<double*>(data())[at] = value;
+      static_cast<double*>(data())[i] = value;
       break;
     case DType::bf16:
-      static_cast<BFloat16*>(data())[at] = to_bfloat16(static_cast<float>(value));
+      static_cast<BFloat16*>(data())[i] = to_bfloat16(static_cast<float>(value));
       break;
     case DType::i32:
-      static_cast<std::int32_t*>(data())[at] = static_cast<std::int32_t>(value);
+      static_cast<std::int32_t*>(data())[i] = static_cast<std::int32_t>(value);
       break;
     case DType::u8:
-      static_cast<std::uint8_t*>(data())[at] = static_cast<std::uint8_t>(value);
+      static_cast<std::uint8_t*>(data())[i] = static_cast<std::uint8_t>(value);
       break;
   }
 }

@@ -1,5 +1,5 @@
 // Tensors for tests: host memory with canaries on both sides, poisoned with NaN until written, and
-// element access by logical index whatever the dtype and channel block. The device under test
+// element access by logical index whatever the dtype. The device under test
 // reaches the memory, too (page-locked for CUDA), so that the same test serves every device.
 #pragma once
 
@@ -32,16 +32,16 @@ class Bytes {
 
 class Tensor {
  public:
-  // block = 0: plain (channels-last for rank 4). Integer tensors start as 0xCC bytes.
-  Tensor(Shape shape, DType dtype, std::int64_t block = 0);
+  // Integer tensors start as 0xCC bytes.
+  Tensor(Shape shape, DType dtype);
 
-  View view() { return {data(), dtype_, shape_, block_}; }
-  ConstView view() const { return {data(), dtype_, shape_, block_}; }
+  View view() { return {data(), dtype_, shape_}; }
+  ConstView view() const { return {data(), dtype_, shape_}; }
   const Shape& shape() const { return shape_; }
   DType dtype() const { return dtype_; }
   std::int64_t size() const { return shape_.elements(); }
 
-  // `i` counts elements in plain row-major order (n, h, w, c), whatever the channel block.
+  // `i` counts elements in row-major order (n, h, w, c).
   double get(std::int64_t i) const;
   void set(std::int64_t i, double value);  // rounds to the dtype
   std::vector<double> values() const;
@@ -58,12 +58,10 @@ class Tensor {
  private:
   const void* data() const { return bytes_.data() + kCanary; }
   void* data() { return bytes_.data() + kCanary; }
-  std::size_t offset(std::int64_t i) const;
 
   static constexpr std::size_t kCanary = 256;
   Shape shape_;
   DType dtype_;
-  std::int64_t block_;
   Bytes bytes_;
 };
 

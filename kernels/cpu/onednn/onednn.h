@@ -20,7 +20,8 @@ std::string version();
 bool conv2d_forward(Context&, const Conv2d&, ConstView x, ConstView w, View y);
 bool conv2d_backward_data(Context&, const Conv2d&, ConstView w, ConstView dy, View dx);
 bool conv2d_backward_weights(Context&, const Conv2d&, ConstView x, ConstView dy, Grad, View dw);
-const char* conv2d_forward_implementation(Context&, const Conv2d&, ConstView x, ConstView w,
+// Empty where there is none.
+std::string conv2d_forward_implementation(Context&, const Conv2d&, ConstView x, ConstView w,
                                           View y);
 
 // f32 only: c = op(a) op(b) + beta c.
