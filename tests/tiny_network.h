@@ -13,7 +13,7 @@
 
 namespace nat::test {
 
-// The standard sizes take the blocked Winograd convolutions where the processor has them.
+// The standard sizes take Winograd's convolutions on the CPU.
 struct TinySizes {
   Shape picture{1, 12, 12, 2};
   std::int64_t conv1 = 16, conv2 = 32, hidden = 24, dimension = 16;

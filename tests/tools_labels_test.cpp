@@ -106,9 +106,14 @@ TEST_CASE("the whole network is fine-tuned beside one that begins at nothing") {
   REQUIRE_MESSAGE(thorough.code == 0, thorough.err);
   CHECK(thorough.err.find("epoch 300/300") != std::string::npos);
 
-  // Few labels and a rate that changes next to nothing: what differs is where they begin.
-  const auto still = finetune({"--epochs", "1", "--lr", "1e-6", "--labels", "64"});
-  CHECK(still.at("trained") != still.at("untrained"));
+  // Few labels and a rate that changes next to nothing: what differs is where they begin. Of 128
+  // pictures two networks may get as many right by chance, but not again and again.
+  int differ = 0;
+  for (const char* labels : {"32", "64", "96"}) {
+    const auto still = finetune({"--epochs", "1", "--lr", "1e-6", "--labels", labels});
+    if (still.at("trained") != still.at("untrained")) ++differ;
+  }
+  CHECK(differ > 0);
 
   const auto refused = [&](const std::vector<std::string>& more,
                            const std::vector<std::string>& words) {

@@ -32,9 +32,9 @@ class Classifier {
   Classifier(Context& ctx, Sequential& head, std::int64_t batch, const Sgd& sgd, std::uint64_t seed,
              ClassifierLoss loss = ClassifierLoss::softmax);
 
-  // features (n, ...) as the head expects them, n the batch, in any dtype and channel block;
-  // answers i32: labels (n) in [0, classes), or flags (n, classes) of the logistic loss. `step` is
-  // counted over the whole training. Returns the loss.
+  // features (n, ...) as the head expects them, n the batch, in any dtype; answers i32: labels (n)
+  // in [0, classes), or flags (n, classes) of the logistic loss. `step` is counted over the whole
+  // training. Returns the loss.
   // Error(not_finite) when it is NaN or infinite; parameters are then still those of the step
   // before.
   double train(Context& ctx, ConstView features, ConstView answers, std::uint32_t step,
