@@ -10,7 +10,7 @@
 // dtypes: x and y are f32, bf16 or f64; w and dw are f32 (f64 with f64). bf16 operands are rounded
 // to nearest even and accumulated in f32. Cost of each function: 2*n*p*q*k*r*s*c flops; f32
 // convolutions with stride 1 and 3x3 or 5x5 taps are computed with fewer by Winograd's algorithm on
-// the CPU, with rounding errors a few times those of the plain sum (docs/decisions/0002).
+// the CPU, with rounding errors several times those of the plain sum (docs/decisions/0002).
 // On CUDA w may also be a bf16 copy beside bf16 x; and with bf16 x the sum of dw is rounded to bf16
 // once, before it is stored or added, because cuDNN has no other kernel.
 #pragma once

@@ -350,7 +350,7 @@ TEST_CASE("after the first step a training step allocates nothing of tensor size
 TEST_CASE("a step in float32 equals the step in float64, for every parameter") {
   Training single({}), twice({}, DType::f64);
   // A rate of one makes the update as large as the parameters, so that its error shows. On the CPU
-  // Winograd's convolutions round to about 3e-6 of what they compute, and a gradient of beta, a sum
+  // Winograd's convolutions round to a few 1e-6 of what they compute, and a gradient of beta, a sum
   // over pixels that nearly cancels, shows it magnified.
   constexpr double kTolerance = kOnCuda ? 1e-5 : 3e-5;
   CHECK(single.step(1) == doctest::Approx(twice.step(1)).epsilon(1e-5));
