@@ -36,7 +36,8 @@ inline Vector<float> row_times(const Vector<float> (&in)[kColumns]) {
 }
 
 // M X M' for the matrix M of Map and the tile X of load(i, j); store(i, j, value) takes the result.
-// Both must hold what they need by value: a store through a reference may change anything.
+// Both must hold what they need by value, and be inlined: after a store of bytes the compiler reads
+// again whatever it reaches through a pointer.
 template <class Map, class Load, class Store>
 [[gnu::always_inline]] inline void transform(Load load, Store store) {
   constexpr std::size_t kRows = Map::matrix.size(), kColumns = Map::matrix[0].size();
