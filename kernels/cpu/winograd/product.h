@@ -1,7 +1,7 @@
 // The two matrix products of Winograd's convolution, at one position of the tile. Operands lie as
 // their transforms write them and as one pass reads them; a call computes kProductRows rows by
-// kVectors vectors, whose sums stay in registers. Not inlined: inside a longer function g++ 12 keeps
-// some of the sums in memory.
+// kVectors vectors, whose sums stay in registers. Not inlined: inside a longer function g++ 12
+// keeps some of the sums in memory.
 #pragma once
 
 #include <cstdint>
