@@ -35,10 +35,9 @@
 // Shapes: x, dx (n,h,w,c) or (n,c); y, dy the pooled shape; gamma, beta, dgamma, dbeta, running_*
 // (c). dtypes: x, y, dx, dy f32, bf16 or f64, all equal; statistics and parameters f32 (f64 with
 // f64). Sums over the batch use a fixed number of chunks combined in order, so that results do not
-// depend on the number of threads. dx may be the memory
-// of x. dx may be empty (not needed). gamma may be 0: nothing divides by it. Cost: memory-bound;
-// forward reads x twice and writes y; backward reads x once and `picked` for the sums, or x twice
-// without a pool, and writes dx.
+// depend on the number of threads. dx may be the memory of x. dx may be empty (not needed). gamma
+// may be 0: nothing divides by it. Cost: memory-bound; forward reads x twice and writes y; backward
+// reads x once and `picked` for the sums, or x twice without a pool, and writes dx.
 #pragma once
 
 #include "kernels/op.h"
