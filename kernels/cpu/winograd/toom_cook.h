@@ -31,8 +31,8 @@ constexpr auto transposed(const Matrix<kRows, kColumns>& matrix) {
   return result;
 }
 
-// The finite points of a tile with kCount of them: of multiples of 1/8 up to 3, in pairs p and -p as
-// far as they go, among those that let rounding errors grow least (the gain in the bound of
+// The finite points of a tile with kCount of them: of multiples of 1/8 up to 3, in pairs p and -p
+// as far as they go, among those that let rounding errors grow least (the gain in the bound of
 // tests/kernels_conv2d_test.cpp), with 5 points to a quarter of that at 0, 1, -1, 2, -2.
 template <std::size_t kCount>
 constexpr std::array<double, kCount> points() {
