@@ -78,13 +78,22 @@ void measure(Context& ctx, const Layer& layer, DType dtype, Table& table) {
   const auto w = bench::random_tensor(ctx, layer.w, operand, 3, -0.1f, 0.1f);
   const bench::DeviceTensor dw(ctx, layer.w, DType::f32);
   const View x = x_memory.view(), dx = dx_memory.view(), y = y_memory.view();
-  table.row(layer, "forward", [&] { conv2d_forward(ctx, layer.conv, x, w.view(), y); });
+  // As the layer does it: what is folded forward serves the gradient of the weights as well.
+  const Shape folded = conv2d_folded(ctx.device, layer.conv, layer.x);
+  const bool folds = folded != layer.x;
+  const bench::DeviceTensor folded_memory(ctx, folds ? folded : Shape(0), dtype);
+  const View operand_x = folds ? folded_memory.view() : x;
+  table.row(layer, "forward", [&] {
+    if (folds) conv2d_fold(ctx, layer.conv, x, operand_x);
+    conv2d_forward(ctx, layer.conv, operand_x, w.view(), y);
+  });
   if (layer.name != "conv1") {
     table.row(layer, "backward data",
               [&] { conv2d_backward_data(ctx, layer.conv, w.view(), y, dx); });
   }
-  table.row(layer, "backward weights",
-            [&] { conv2d_backward_weights(ctx, layer.conv, x, y, Grad::overwrite, dw.view()); });
+  table.row(layer, "backward weights", [&] {
+    conv2d_backward_weights(ctx, layer.conv, operand_x, y, Grad::overwrite, dw.view());
+  });
 }
 
 // The fastest candidates of every problem.

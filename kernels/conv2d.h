@@ -29,20 +29,22 @@ struct Conv2d {  // square kernels, equal strides, zero padding on all sides
 
 Shape conv2d_output(const Conv2d& conv, const Shape& x, std::int64_t channels);
 
-// On CUDA a strided convolution of few channels is computed from blocks of stride x stride pixels
-// that lie together like the channels of one pixel (kernels/cuda/space_to_depth.h).
-// conv2d_forward and conv2d_backward_weights take x in either form, and make the folded one in
-// temporary memory where they need it; who calls both folds once.
-// The shape of the folded x; that of x itself where `device` takes x as it is.
+// A strided convolution of few channels is computed from blocks of stride x stride pixels that lie
+// together like the channels of one pixel, where that pays (kernels/space_to_depth.h): on CUDA
+// where it fills tensor cores, on the CPU where Winograd's algorithm then applies. conv2d_forward
+// and conv2d_backward_weights take x in either form, and make the folded one in temporary memory
+// where they need it; who calls both folds once. The shape of the folded x; that of x itself where
+// `device` takes x as it is.
 Shape conv2d_folded(Device device, const Conv2d& conv, const Shape& x);
 
-using Conv2dFold = void(Context&, const Conv2d&, ConstView x, View folded);  // CUDA only
+using Conv2dFold = void(Context&, const Conv2d&, ConstView x, View folded);
 using Conv2dForward = void(Context&, const Conv2d&, ConstView x, ConstView w, View y);
 using Conv2dBackwardData = void(Context&, const Conv2d&, ConstView w, ConstView dy, View dx);
 using Conv2dBackwardWeights = void(Context&, const Conv2d&, ConstView x, ConstView dy, Grad,
                                    View dw);
 
 namespace cpu {
+Conv2dFold conv2d_fold;
 Conv2dForward conv2d_forward;
 Conv2dBackwardData conv2d_backward_data;
 Conv2dBackwardWeights conv2d_backward_weights;
@@ -58,7 +60,7 @@ Conv2dBackwardData conv2d_backward_data;
 Conv2dBackwardWeights conv2d_backward_weights;
 }  // namespace gpu
 
-inline constexpr Op<Conv2dFold> conv2d_fold{nullptr, gpu_or_null<gpu::conv2d_fold>()};
+inline constexpr Op<Conv2dFold> conv2d_fold{cpu::conv2d_fold, gpu_or_null<gpu::conv2d_fold>()};
 inline constexpr Op<Conv2dForward> conv2d_forward{cpu::conv2d_forward,
                                                   gpu_or_null<gpu::conv2d_forward>()};
 inline constexpr Op<Conv2dBackwardData> conv2d_backward_data{

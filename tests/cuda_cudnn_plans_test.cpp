@@ -7,7 +7,7 @@
 #include <string>
 
 #include "kernels/cuda/libraries/conv2d_plan.h"
-#include "kernels/cuda/space_to_depth.h"
+#include "kernels/space_to_depth.h"
 
 using namespace nat;
 using namespace nat::gpu;

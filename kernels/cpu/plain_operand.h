@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cast.h"
+#include "kernels/scratch_view.h"
 
 namespace nat::cpu {
 
@@ -12,9 +13,7 @@ inline DType plain_dtype(const ConstView& view) {
 inline bool is_plain(const ConstView& view) { return view.dtype != DType::bf16; }
 
 inline View plain_memory(Scratch::Frame& frame, const ConstView& view) {
-  const DType dtype = plain_dtype(view);
-  return {frame.take<char>(static_cast<std::size_t>(view.shape.elements()) * size_of(dtype)), dtype,
-          view.shape};
+  return scratch_view(frame, plain_dtype(view), view.shape);
 }
 
 inline ConstView plain_input(Context& ctx, Scratch::Frame& frame, ConstView view) {
@@ -27,8 +26,7 @@ inline ConstView plain_input(Context& ctx, Scratch::Frame& frame, ConstView view
 // Weights of a bf16 product take part with bf16 precision, as they do in oneDNN.
 inline ConstView plain_weights(Context& ctx, Scratch::Frame& frame, ConstView w, DType operand) {
   if (operand != DType::bf16) return w;
-  const View rounded(frame.take<BFloat16>(static_cast<std::size_t>(w.shape.elements())),
-                     DType::bf16, w.shape);
+  const View rounded = scratch_view(frame, DType::bf16, w.shape);
   cpu::cast(ctx, w, rounded);
   return plain_input(ctx, frame, rounded);
 }

@@ -1,32 +1,17 @@
 #include "kernels/conv2d.h"
 
+#include "kernels/conv2d_check.h"
 #include "kernels/cuda/conv2d_plain.h"
 #include "kernels/cuda/flat.cuh"
 #include "kernels/cuda/libraries/libraries.h"
 #include "kernels/cuda/operand.h"
 #include "kernels/cuda/pack.cuh"
-#include "kernels/cuda/space_to_depth.h"
 #include "kernels/dispatch.h"
+#include "kernels/space_to_depth.h"
 
 namespace nat::gpu {
 
 namespace {
-
-// Whether x has been through conv2d_fold().
-bool is_folded(const Conv2d& conv, const Shape& x, const Shape& w) {
-  return x[3] != w[3] && x[3] == w[3] * conv.stride * conv.stride;
-}
-
-void check(const Conv2d& conv, const ConstView& x, const Shape& w, const ConstView& y) {
-  const bool folded = is_folded(conv, x.shape, w);
-  const Shape want_y =
-      conv2d_output(folded ? folded_conv(conv) : conv, x.shape, y.shape.channels());
-  const Shape want_w(y.shape.channels(), conv.kernel, conv.kernel, folded ? w[3] : x.shape[3]);
-  NAT_CHECK(y.shape == want_y, ErrorKind::usage, "conv2d: y has shape ", to_string(y.shape),
-            ", expected ", to_string(want_y));
-  NAT_CHECK(w == want_w, ErrorKind::usage, "conv2d: w has shape ", to_string(w), ", expected ",
-            to_string(want_w));
-}
 
 void check_dtypes(const ConstView& x, DType w, bool w_fits, const ConstView& y) {
   NAT_CHECK(x.dtype == y.dtype && w_fits, ErrorKind::usage, "conv2d: x is ", name(x.dtype), ", w ",
@@ -95,16 +80,8 @@ void store_gradient(Context& ctx, ConstView from, Grad grad, View to) {
 
 }  // namespace
 
-void conv2d_fold(Context& ctx, const Conv2d& conv, ConstView x, View folded) {
-  const Shape want = conv2d_folded(Device::cuda, conv, x.shape);
-  NAT_CHECK(want != x.shape && folded.shape == want && folded.dtype == x.dtype, ErrorKind::usage,
-            "conv2d: folded is ", name(folded.dtype), " ", to_string(folded.shape), ", expected ",
-            name(x.dtype), " ", to_string(want), ", other than x");
-  fold_pictures(ctx, conv, x, folded);
-}
-
 void conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, View y) {
-  check(conv, x, w.shape, y);
+  check_conv2d_shapes(conv, x.shape, w.shape, y.shape);
   check_dtypes(x, w.dtype, fits_as_weights(w.dtype, x.dtype), y);
   Scratch::Frame frame(ctx.scratch);
   const ConstView z = as_folded(ctx, frame, conv, x, w.shape);
@@ -117,7 +94,7 @@ void conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, 
 }
 
 void conv2d_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstView dy, View dx) {
-  check(conv, dx, w.shape, dy);
+  check_conv2d_shapes(conv, dx.shape, w.shape, dy.shape);
   check_dtypes(dx, w.dtype, fits_as_weights(w.dtype, dx.dtype), dy);
   Scratch::Frame frame(ctx.scratch);
   data_product(ctx, conv, as_operand(ctx, frame, w, dx.dtype), dy, dx);
@@ -125,7 +102,7 @@ void conv2d_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstVi
 
 void conv2d_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, ConstView dy, Grad grad,
                              View dw) {
-  check(conv, x, dw.shape, dy);
+  check_conv2d_shapes(conv, x.shape, dw.shape, dy.shape);
   check_dtypes(x, dw.dtype, dw.dtype == parameter_dtype(x.dtype), dy);
   Scratch::Frame frame(ctx.scratch);
   const ConstView z = as_folded(ctx, frame, conv, x, dw.shape);

@@ -2,13 +2,9 @@
 #pragma once
 
 #include "kernels/cast.h"
+#include "kernels/scratch_view.h"
 
 namespace nat::gpu {
-
-inline View scratch_view(Scratch::Frame& frame, DType dtype, const Shape& shape) {
-  return {frame.take<char>(static_cast<std::size_t>(shape.elements()) * size_of(dtype)), dtype,
-          shape};
-}
 
 inline ConstView as_operand(Context& ctx, Scratch::Frame& frame, ConstView view, DType dtype) {
   if (view.dtype == dtype) return view;

@@ -1,7 +1,8 @@
-#include "kernels/cuda/space_to_depth.h"
+#include "kernels/space_to_depth.h"
 
 #include <algorithm>
 
+#include "kernels/conv2d_check.h"
 #include "kernels/cuda/divisor.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/pack.cuh"
@@ -111,16 +112,8 @@ void launch_fold_pictures(Context& ctx, const PictureSizes& size, const ConstVie
 
 }  // namespace
 
-Conv2d folded_conv(const Conv2d& conv) {
-  return {.kernel = (conv.kernel + conv.stride - 1) / conv.stride, .stride = 1, .pad = 0};
-}
-
-Shape folded_weights(const Conv2d& conv, const Shape& w) {
-  const std::int64_t taps = folded_conv(conv).kernel;
-  return {w[0], taps, taps, w[3] * conv.stride * conv.stride};
-}
-
-void fold_pictures(Context& ctx, const Conv2d& conv, ConstView x, View z) {
+void conv2d_fold(Context& ctx, const Conv2d& conv, ConstView x, View z) {
+  check_conv2d_fold(conv, x, z, Device::cuda);
   const auto [n, height, width, channels] = x.shape.dim;
   const PictureSizes size{static_cast<int>(height),
                           static_cast<int>(width),

@@ -225,10 +225,6 @@ void dispatch(const WinogradTile& tile, Body&& body) {
   return body(Winograd<6, 3>{});
 }
 
-bool has_whole_vectors(const ConstView& view) {
-  return view.dtype == DType::f32 && view.shape[3] % kLanes == 0;
-}
-
 std::int64_t multiplications(const Shape& outputs, int side, int taps) {
   return TileGrid(outputs, side).count * (side + taps - 1) * (side + taps - 1);
 }
@@ -242,10 +238,14 @@ Vector<float> gather(const float* first, std::int64_t row) {
 
 }  // namespace
 
+bool winograd_serves(const Conv2d& conv, std::int64_t channels) {
+  return conv.stride == 1 && (conv.kernel == 3 || conv.kernel == 5) && conv.pad < conv.kernel &&
+         channels % kLanes == 0;
+}
+
 WinogradTile winograd_tile(const Conv2d& conv, const ConstView& x, const ConstView& y) {
-  const bool applies = conv.stride == 1 && (conv.kernel == 3 || conv.kernel == 5) &&
-                       conv.pad < conv.kernel && y.shape.elements() > 0 && has_whole_vectors(x) &&
-                       has_whole_vectors(y);
+  const bool applies = x.dtype == DType::f32 && winograd_serves(conv, x.shape[3]) &&
+                       winograd_serves(conv, y.shape[3]) && y.shape.elements() > 0;
   if (!applies) return {};
   constexpr int kLargestSide = 8;
   WinogradTile best{.outputs = conv.kernel == 3 ? 4 : 3, .taps = conv.kernel};

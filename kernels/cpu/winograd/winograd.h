@@ -13,6 +13,9 @@ struct WinogradTile {
   explicit operator bool() const { return outputs != 0; }
 };
 
+// Whether the algorithm computes this convolution for so many channels on either side.
+bool winograd_serves(const Conv2d& conv, std::int64_t channels);
+
 // The tile that takes the fewest multiplications for these views.
 WinogradTile winograd_tile(const Conv2d& conv, const ConstView& x, const ConstView& y);
 
