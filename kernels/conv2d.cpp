@@ -1,7 +1,6 @@
 #include "kernels/conv2d.h"
 
 #include "kernels/conv2d_check.h"
-#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/winograd/winograd.h"
 #include "kernels/space_to_depth.h"
 
@@ -26,7 +25,10 @@ bool folding_pays(Device device, const Conv2d& conv, std::int64_t channels) {
   if (conv.stride == 1 || conv.kernel <= conv.stride) return false;
   const std::int64_t folded = channels * conv.stride * conv.stride;
   if (device == Device::cpu) {
-    return channels < cpu::kLanes && cpu::winograd_serves(folded_conv(conv), folded);
+    // With fewer channels the transforms take longer than the products that they save.
+    constexpr std::int64_t kFewest = 16;
+    return channels < kFewest && folded >= kFewest &&
+           cpu::winograd_serves(folded_conv(conv), folded);
   }
   constexpr std::int64_t kTensorCoreChannels = 8;
   return channels < kTensorCoreChannels && folded % kTensorCoreChannels == 0;
