@@ -97,6 +97,29 @@ TEST_CASE("stopping after any number of steps exits with 75 and resumes to the s
   check_same_end(run, undisturbed);
 }
 
+TEST_CASE("a run that gets more epochs later ends like one that had them from the start") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const std::string undisturbed = workspace.at("undisturbed"), run = workspace.at("run");
+  const std::vector<std::string> constant = {"--schedule", "constant"};
+  std::vector<std::string> six = constant;
+  six.insert(six.end(), {"--epochs", "6"});
+  REQUIRE(nat::tools::nat(workspace, small_run(data, undisturbed, six)).code == 0);
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, constant)).code == 0);
+  const std::string before = read_file(run + "/config.toml");
+  check_refused(workspace, {"resume", run, "--epochs", "3"}, 2, {"4 epochs", "--epochs 3"});
+  check_refused(workspace, {"resume", run, "--epochs", "0"}, 2, {"--epochs", "0"});
+  CHECK(read_file(run + "/config.toml") == before);
+  // Two more, and once they are asked for the run knows of them.
+  const Outcome stopped =
+      nat::tools::nat(workspace, {"resume", run, "--epochs", "6", "--stop-after-steps", "1"});
+  CHECK(stopped.code == 75);
+  CHECK(stopped.err.find("epochs = 6 from here on (before: 4)") != std::string::npos);
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  check_same_end(run, undisturbed);
+  CHECK(read_file(run + "/config.toml").find("epochs = 6\n") != std::string::npos);
+}
+
 TEST_CASE("a run on targets of the basis resumes to the same end") {
   const Workspace workspace;
   const std::string data = make_data(workspace);

@@ -101,12 +101,17 @@ Command resume_command(CLI::App& nat) {
   const CLI::Option* loaders = add_value(*app, "--loaders", given->loaders,
                                          "loader threads, if not those of the run; 0 = automatic")
                                    ->default_str("");
+  const CLI::Option* epochs = add_value(*app, "--epochs", given->epochs,
+                                        "passes over the data in all, if not those of the run, "
+                                        "which keeps the number; a cosine schedule follows it")
+                                  ->default_str("");
   add_running(*app, *running);
   return {app, [=] {
             validate(*running);
             Options options = RunFolder::open(*path).options();
             if (threads->count() > 0) options.threads = given->threads;
             if (loaders->count() > 0) options.loaders = given->loaders;
+            if (epochs->count() > 0) options.epochs = given->epochs;
             validate(options);
             Training training(options, Training::Start::resume);
             std::fprintf(stderr, "%s", training.summary().c_str());

@@ -181,6 +181,7 @@ Training::Training(Options options, Start start)
     list_bad_pictures();  // packed pictures know of those that the folder had not come to
     restore();
     events_.match_metrics();
+    keep_epochs();
   }
   first_step_ = step_;
 }
@@ -462,14 +463,15 @@ void Training::restore() {
   const Checkpoint& checkpoint = newest.checkpoint;
   check_finite(checkpoint);
   // Half a run with one recipe and half with another would be a run of neither.
-  for (const auto& [name, before, after] : folder_.recipe_changes(checkpoint, options_)) {
-    progress_.note(str(name, " = ", after, " from here on (before: ", before, ")"));
-  }
+  const std::vector<Change> changed = folder_.recipe_changes(checkpoint, options_);
   read_parameters(*ctx_, checkpoint, Momenta::read, network_.net->parameters());
   std::vector<std::int32_t> permutation(static_cast<std::size_t>(targets_.images()));
   checkpoint.read("nat.permutation", DType::i32, {targets_.images()}, permutation.data());
   targets_.restore(*ctx_, permutation);
   read_counters(checkpoint);
+  for (const auto& [name, before, after] : changed) {
+    progress_.note(str(name, " = ", after, " from here on (before: ", before, ")"));
+  }
   const LogSizes logged = parse_log_sizes(checkpoint.metadata_value("metrics"));
   NAT_CHECK(logged.rows == static_cast<std::uint64_t>(epoch_), ErrorKind::checkpoint,
             "the newest checkpoint of ", folder_.path().string(), " expects ", logged.rows,
@@ -480,12 +482,22 @@ void Training::restore() {
   prune(folder_.checkpoints(), options_.keep_checkpoints, step_);
 }
 
+void Training::keep_epochs() {
+  Options kept = folder_.options();
+  if (kept.epochs == options_.epochs) return;
+  kept.epochs = options_.epochs;
+  folder_.write_config(kept);
+}
+
 // A checksum proves that the file is whole, not that its numbers belong together.
 void Training::read_counters(const Checkpoint& checkpoint) {
   step_ = checkpoint.metadata_number("step");
   epoch_ = checkpoint.metadata_number("epoch");
   step_in_epoch_ = checkpoint.metadata_number("step_in_epoch");
   const std::int64_t steps = steps_per_epoch();
+  NAT_CHECK(epoch_ <= options_.epochs || epoch_ > kMostEpochs, ErrorKind::usage, "run ",
+            folder_.path().string(), " was trained for ", epoch_,
+            " epochs already, more than --epochs ", options_.epochs);
   NAT_CHECK(epoch_ <= kMostEpochs && step_ / steps == epoch_ && step_ % steps == step_in_epoch_,
             ErrorKind::checkpoint, "the newest checkpoint of ", folder_.path().string(), " is at ",
             step_, " steps, which are not ", epoch_, " epochs of ", steps, " steps and ",

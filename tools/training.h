@@ -56,6 +56,7 @@ class Training {
   void list_new_bad_pictures();
   void restore();
   void read_counters(const Checkpoint& checkpoint);
+  void keep_epochs();  // in config.toml, where a resume has asked for more
   void forget_later_timing();
   void train_epoch(std::int64_t stop_after);
   std::int64_t steps_per_epoch() const;
