@@ -8,11 +8,12 @@
 // Shapes: x (n,h,w,c), y (n,p,q,k), w (k,r,s,c), r = s = kernel. Reads outside x are 0.
 // p = (h + 2*pad - kernel)/stride + 1.
 // dtypes: x and y are f32, bf16 or f64; w and dw are f32 (f64 with f64). bf16 operands are rounded
-// to nearest even and accumulated in f32. Cost of each function: 2*n*p*q*k*r*s*c flops; f32
-// convolutions with stride 1 and 3x3 or 5x5 taps are computed with fewer by Winograd's algorithm on
-// the CPU, with rounding errors several times those of the plain sum (docs/decisions/0002).
-// On CUDA w may also be a bf16 copy beside bf16 x; and with bf16 x the sum of dw is rounded to bf16
-// once, before it is stored or added, because cuDNN has no other kernel.
+// to nearest even and accumulated in f32. Cost of each function: 2*n*p*q*k*r*s*c flops. On
+// the CPU f32 convolutions, and bf16 ones where there are no AMX tiles, with stride 1 and 3x3 or
+// 5x5 taps are computed with fewer by Winograd's algorithm, with rounding errors several times
+// those of the plain sum (docs/decisions/0002). On CUDA w may also be a bf16 copy beside bf16 x;
+// and with bf16 x the sum of dw is rounded to bf16 once, before it is stored or added, because
+// cuDNN has no other kernel.
 #pragma once
 
 #include "kernels/op.h"

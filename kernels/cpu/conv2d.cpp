@@ -25,7 +25,10 @@ bool use_onednn(const ConstView& x) { return kHasOneDnn && x.dtype != DType::f64
 // ---- products: by Winograd's algorithm, by oneDNN, or by plain loops ---------------------------
 
 void forward_product(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, View y) {
-  if (winograd_tile(conv, x, y)) return winograd_forward(ctx, conv, x, w, y);
+  if (winograd_tile(conv, x, y)) {
+    Scratch::Frame frame(ctx.scratch);
+    return winograd_forward(ctx, conv, x, plain_weights(ctx, frame, w, x.dtype), y);
+  }
   if constexpr (kHasOneDnn) {
     if (use_onednn(x) && onednn::conv2d_forward(ctx, conv, x, w, y)) return;
   }
@@ -33,7 +36,10 @@ void forward_product(Context& ctx, const Conv2d& conv, ConstView x, ConstView w,
 }
 
 void data_product(Context& ctx, const Conv2d& conv, ConstView w, ConstView dy, View dx) {
-  if (winograd_tile(conv, dy, dx)) return winograd_backward_data(ctx, conv, w, dy, dx);
+  if (winograd_tile(conv, dy, dx)) {
+    Scratch::Frame frame(ctx.scratch);
+    return winograd_backward_data(ctx, conv, plain_weights(ctx, frame, w, dx.dtype), dy, dx);
+  }
   if constexpr (kHasOneDnn) {
     if (use_onednn(dx) && onednn::conv2d_backward_data(ctx, conv, w, dy, dx)) return;
   }

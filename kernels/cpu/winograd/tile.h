@@ -81,10 +81,10 @@ class Window {
         columns_{-column, grid.width - column} {}
 
   Vector<float> load(std::size_t i, std::size_t j) const {
-    return holds(i, j) ? load_raw(at(i, j), FullLanes{}) : Vector<float>{};
+    return holds(i, j) ? load_lanes(at(i, j), FullLanes{}) : Vector<float>{};
   }
   void store(std::size_t i, std::size_t j, const Vector<float>& value) const {
-    if (holds(i, j)) store_raw(value, at(i, j), FullLanes{});
+    if (holds(i, j)) store_lanes(value, at(i, j), FullLanes{});
   }
 
  private:
@@ -151,8 +151,8 @@ inline void transform_from(const Tiled<Pointer>& from, std::int64_t channel, std
 }
 
 // All tiles of `from` are tiles [begin, end) of a tensor.
-template <class Map>
-inline void transform_to(const Tiled<float*>& to, std::int64_t channel, std::int64_t begin,
+template <class Map, class Pointer>
+inline void transform_to(const Tiled<Pointer>& to, std::int64_t channel, std::int64_t begin,
                          std::int64_t end, const Transformed& from) {
   constexpr std::size_t kSide = Map::matrix[0].size();
   for (std::int64_t tile = begin; tile < end; ++tile) {

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/onednn/onednn.h"
 #include "kernels/cpu/winograd/product.h"
 #include "kernels/cpu/winograd/tile.h"
 #include "kernels/parallel.h"
+#include "nat_config.h"
 
 namespace nat::cpu {
 
@@ -31,7 +33,8 @@ std::int64_t tiles_a_chunk(std::int64_t tiles, std::int64_t elements_a_tile, std
   return pieces(pieces(tiles, chunks), kProductRows) * kProductRows;
 }
 
-template <std::size_t kOutputs, std::size_t kTaps>
+// T: float or BFloat16, as which data and outputs are stored. All arithmetic is float32.
+template <class T, std::size_t kOutputs, std::size_t kTaps>
 class Winograd {
   using Maps = ToomCook<kOutputs, kTaps>;
   static constexpr std::size_t kSide = Maps::kTile;
@@ -43,8 +46,8 @@ class Winograd {
   template <class TapsOf>
   static void correlate(Context& ctx, std::int64_t pad, ConstView x, View y, TapsOf&& taps_of) {
     const TileGrid tiles(y.shape, kOutputs);
-    const Tiled<const float*> from{x.as<float>(), Grid(x), tiles, pad};
-    const Tiled<float*> to{y.as<float>(), Grid(y), tiles, 0};
+    const Tiled<const T*> from{x.as<T>(), Grid(x), tiles, pad};
+    const Tiled<T*> to{y.as<T>(), Grid(y), tiles, 0};
     const std::int64_t in = from.grid.channels, out = to.grid.channels;
     Scratch::Frame frame(ctx.scratch);
     Packed taps(in * out);
@@ -83,8 +86,8 @@ class Winograd {
   static void backward_weights(Context& ctx, std::int64_t pad, ConstView x, ConstView dy, Grad grad,
                                View dw) {
     const TileGrid tiles(dy.shape, kOutputs);
-    const Tiled<const float*> inputs{x.as<float>(), Grid(x), tiles, pad};
-    const Tiled<const float*> outputs{dy.as<float>(), Grid(dy), tiles, 0};
+    const Tiled<const T*> inputs{x.as<T>(), Grid(x), tiles, pad};
+    const Tiled<const T*> outputs{dy.as<T>(), Grid(dy), tiles, 0};
     const std::int64_t in = inputs.grid.channels, out = outputs.grid.channels;
     const std::int64_t chunk =
         tiles_a_chunk(tiles.count, kPositions * (in + out), 2 * kPositions * in * out,
@@ -161,7 +164,7 @@ class Winograd {
     });
   }
 
-  static void transform_chunk(const Tiled<const float*>& inputs, const Tiled<const float*>& outputs,
+  static void transform_chunk(const Tiled<const T*>& inputs, const Tiled<const T*>& outputs,
                               std::int64_t begin, std::int64_t count, const Transformed& data,
                               const Transformed& gradients) {
     constexpr std::int64_t kTilesATask = 16;
@@ -213,16 +216,30 @@ class Winograd {
   }
 };
 
-// Calls body(Winograd<outputs, taps>{}).
-template <class Body>
-void dispatch(const WinogradTile& tile, Body&& body) {
+template <class T, class Body>
+void dispatch_tile(const WinogradTile& tile, Body&& body) {
   if (tile.taps == 5) {
-    if (tile.outputs == 3) return body(Winograd<3, 5>{});
-    return body(Winograd<4, 5>{});
+    if (tile.outputs == 3) return body(Winograd<T, 3, 5>{});
+    return body(Winograd<T, 4, 5>{});
   }
-  if (tile.outputs == 4) return body(Winograd<4, 3>{});
-  if (tile.outputs == 5) return body(Winograd<5, 3>{});
-  return body(Winograd<6, 3>{});
+  if (tile.outputs == 4) return body(Winograd<T, 4, 3>{});
+  if (tile.outputs == 5) return body(Winograd<T, 5, 3>{});
+  return body(Winograd<T, 6, 3>{});
+}
+
+// Calls body(Winograd<T, outputs, taps>{}) for the convolution from x to y.
+template <class Body>
+void dispatch(const Conv2d& conv, const ConstView& x, const ConstView& y, Body&& body) {
+  const WinogradTile tile = winograd_tile(conv, x, y);
+  if (x.dtype == DType::bf16) return dispatch_tile<BFloat16>(tile, body);
+  dispatch_tile<float>(tile, body);
+}
+
+// A processor with tiles multiplies bfloat16 many times as fast as float32.
+bool serves(DType dtype) {
+  if (dtype != DType::bf16) return dtype == DType::f32;
+  if constexpr (kHasOneDnn) return !onednn::has_amx();
+  return true;
 }
 
 std::int64_t multiplications(const Shape& outputs, int side, int taps) {
@@ -244,7 +261,7 @@ bool winograd_serves(const Conv2d& conv, std::int64_t channels) {
 }
 
 WinogradTile winograd_tile(const Conv2d& conv, const ConstView& x, const ConstView& y) {
-  const bool applies = x.dtype == DType::f32 && winograd_serves(conv, x.shape[3]) &&
+  const bool applies = serves(x.dtype) && winograd_serves(conv, x.shape[3]) &&
                        winograd_serves(conv, y.shape[3]) && y.shape.elements() > 0;
   if (!applies) return {};
   constexpr int kLargestSide = 8;
@@ -267,7 +284,7 @@ const char* winograd_name(const WinogradTile& tile) {
 void winograd_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, View y) {
   const std::int64_t side = conv.kernel, in = x.shape[3], row = w.shape.row();
   const auto* weights = w.as<float>();
-  dispatch(winograd_tile(conv, x, y), [&](auto winograd) {
+  dispatch(conv, x, y, [&](auto winograd) {
     winograd.correlate(
         ctx, conv.pad, x, y, [=](std::int64_t c, std::int64_t k, std::size_t i, std::size_t j) {
           const auto r = static_cast<std::int64_t>(i), s = static_cast<std::int64_t>(j);
@@ -280,7 +297,7 @@ void winograd_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w
 void winograd_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstView dy, View dx) {
   const std::int64_t side = conv.kernel, in = dx.shape[3], row = w.shape.row();
   const auto* weights = w.as<float>();
-  dispatch(winograd_tile(conv, dy, dx), [&](auto winograd) {
+  dispatch(conv, dy, dx, [&](auto winograd) {
     winograd.correlate(ctx, side - 1 - conv.pad, dy, dx,
                        [=](std::int64_t k, std::int64_t c, std::size_t i, std::size_t j) {
                          const std::int64_t r = side - 1 - static_cast<std::int64_t>(i);
@@ -292,7 +309,7 @@ void winograd_backward_data(Context& ctx, const Conv2d& conv, ConstView w, Const
 
 void winograd_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, ConstView dy,
                                Grad grad, View dw) {
-  dispatch(winograd_tile(conv, x, dy),
+  dispatch(conv, x, dy,
            [&](auto winograd) { winograd.backward_weights(ctx, conv.pad, x, dy, grad, dw); });
 }
 

@@ -1,6 +1,7 @@
-// Convolutions of 3x3 and 5x5 taps and stride 1 in float32 by Winograd's algorithm (toom_cook.h):
-// up to 6.2 times fewer multiplications. Numbers of channels are whole vectors, 16 with AVX-512 and
-// 8 without (docs/decisions/0002).
+// Convolutions of 3x3 and 5x5 taps and stride 1 by Winograd's algorithm (toom_cook.h): up to 6.2
+// times fewer multiplications. Data and outputs are float32, or bfloat16 where the processor has no
+// tiles (AMX) for it; either way all arithmetic is float32. Numbers of channels are whole vectors,
+// 16 with AVX-512 and 8 without (docs/decisions/0002).
 #pragma once
 
 #include "kernels/conv2d.h"
