@@ -57,13 +57,19 @@ bool is_folded(const Conv2d& conv, const Shape& x, const Shape& w) {
 }
 
 void check_conv2d_shapes(const Conv2d& conv, const Shape& x, const Shape& w, const Shape& y) {
-  const bool folded = is_folded(conv, x, w);
-  const Shape want_y = conv2d_output(folded ? folded_conv(conv) : conv, x, y.channels());
-  const Shape want_w(y.channels(), conv.kernel, conv.kernel, folded ? w[3] : x[3]);
+  const Shape want_y = conv2d_output(conv, x, y.channels());
+  const Shape want_w(y.channels(), conv.kernel, conv.kernel, x[3]);
   NAT_CHECK(y == want_y, ErrorKind::usage, "conv2d: y has shape ", to_string(y), ", expected ",
             to_string(want_y));
   NAT_CHECK(w == want_w, ErrorKind::usage, "conv2d: w has shape ", to_string(w), ", expected ",
             to_string(want_w));
+}
+
+void check_conv2d_operands(const Conv2d& conv, const Shape& x, const Shape& w, const Shape& y) {
+  if (!is_folded(conv, x, w)) return check_conv2d_shapes(conv, x, w, y);
+  NAT_CHECK(w[1] == conv.kernel && w[2] == conv.kernel, ErrorKind::usage, "conv2d: w has shape ",
+            to_string(w), ", expected a kernel of ", conv.kernel, "x", conv.kernel);
+  check_conv2d_shapes(folded_conv(conv), x, folded_weights(conv, w), y);
 }
 
 void check_conv2d_fold(const Conv2d& conv, const ConstView& x, const ConstView& folded,

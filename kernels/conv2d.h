@@ -50,7 +50,8 @@ Conv2dForward conv2d_forward;
 Conv2dBackwardData conv2d_backward_data;
 Conv2dBackwardWeights conv2d_backward_weights;
 // The name of the implementation that a call with these views would use
-// ("Winograd F(4x4, 5x5)", "plain loops"): tests assert that the fast path is taken.
+// ("Winograd F(4x4, 5x5)", "plain loops"): tests assert that the convolutions of both networks take
+// the fast one.
 std::string conv2d_forward_implementation(Context&, const Conv2d&, ConstView x, ConstView w,
                                           View y);
 }  // namespace cpu

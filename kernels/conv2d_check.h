@@ -6,8 +6,9 @@
 
 namespace nat {
 
-// x as it is or folded.
 void check_conv2d_shapes(const Conv2d& conv, const Shape& x, const Shape& w, const Shape& y);
+// The same for x as it is or folded.
+void check_conv2d_operands(const Conv2d& conv, const Shape& x, const Shape& w, const Shape& y);
 void check_conv2d_fold(const Conv2d& conv, const ConstView& x, const ConstView& folded,
                        Device device);
 

@@ -285,8 +285,15 @@ TEST_CASE("x that was folded before gives the same bits, forward and for the wei
       CHECK(same_bits(dw, dw_folded));
     }
     Context ctx(kDevice);
-    Tensor x(c.x, DType::f32), wrong(c.x, DType::f32);
+    const ConvProblem p = problem(c);
+    Tensor x(c.x, DType::f32), wrong(c.x, DType::f32), folded(shape, DType::f32);
+    Tensor w(p.w, DType::f32), dy(p.y, DType::f32);
     CHECK_THROWS_AS(conv2d_fold(ctx, c.conv, x.view(), wrong.view()), Error);
+    // Nobody needs the gradient of what was folded.
+    CHECK_THROWS_AS(conv2d_backward_data(ctx, c.conv, w.view(), dy.view(), folded.view()), Error);
+    if (kOnCuda) continue;
+    CHECK(cpu::conv2d_forward_implementation(ctx, c.conv, x.view(), w.view(), dy.view()) ==
+          cpu::conv2d_forward_implementation(ctx, c.conv, folded.view(), w.view(), dy.view()));
   }
   CHECK(folds == (kOnCuda ? 4 : 2));  // on the CPU where Winograd's algorithm then applies
 }
@@ -380,23 +387,31 @@ TEST_CASE("scratch memory stops growing after the first call") {
   CHECK(step() == first);
 }
 
-TEST_CASE("the fast path is taken") {
+TEST_CASE("the convolutions of both networks take the fast way") {
   if (kOnCuda || !kHasOneDnn) {
     MESSAGE("skipped: of oneDNN on the CPU, which this test does not use");
     return;
   }
   Context ctx(kDevice);
-  for (const Case& c : kCases) {
-    CAPTURE(c.what);
+  const auto implementation = [&](const Case& c) {
     const ConvProblem p = problem(c);
     Tensor x(p.x, DType::f32), y(p.y, DType::f32), w(p.w, DType::f32);
-    const std::string used =
-        cpu::conv2d_forward_implementation(ctx, c.conv, x.view(), w.view(), y.view());
-    CAPTURE(used);
-    if (p.w.row() * p.y.elements() < 10000) continue;  // toy sizes may run anywhere
-    CHECK(used.find("ref") == std::string::npos);
-    CHECK(used.find("plain") == std::string::npos);
+    return cpu::conv2d_forward_implementation(ctx, c.conv, x.view(), w.view(), y.view());
+  };
+  const std::vector<std::pair<Case, std::string>> layers = {
+      {{"AlexNet conv1", {11, 4, 2}, {1, 224, 224, 2}, 96}, "Winograd F(5x5, 3x3)"},
+      {{"AlexNet conv2", {5, 1, 2}, {1, 27, 27, 96}, 256}, "Winograd F(4x4, 5x5)"},
+      {{"AlexNet conv3", {3, 1, 1}, {1, 13, 13, 256}, 384}, "Winograd F(5x5, 3x3)"},
+      {{"convnet conv2", {3, 1, 1}, {1, 14, 14, 32}, 64}, "Winograd F(5x5, 3x3)"},
+      {{"convnet conv3", {3, 1, 1}, {1, 7, 7, 64}, 128}, "Winograd F(4x4, 3x3)"}};
+  for (const auto& [layer, expected] : layers) {
+    CAPTURE(layer.what);
+    CHECK(implementation(layer) == expected);
   }
+  const std::string direct = implementation({"convnet conv1", {5, 2, 2}, {1, 28, 28, 2}, 32});
+  CAPTURE(direct);
+  CHECK(direct.find("ref") == std::string::npos);
+  CHECK(direct.find("plain") == std::string::npos);
 }
 
 TEST_CASE("bf16 weights count as float32 weights that were rounded") {

@@ -13,8 +13,7 @@ namespace nat::cpu {
 
 namespace {
 
-void check(const Conv2d& conv, const ConstView& x, const ConstView& w, const ConstView& y) {
-  check_conv2d_shapes(conv, x.shape, w.shape, y.shape);
+void check_dtypes(const ConstView& x, const ConstView& w, const ConstView& y) {
   NAT_CHECK(x.dtype == y.dtype && w.dtype == plain_dtype(x), ErrorKind::usage, "conv2d: x is ",
             name(x.dtype), ", w ", name(w.dtype), ", y ", name(y.dtype),
             "; x and y must agree and w be f32 (f64 with f64)");
@@ -81,7 +80,8 @@ ConstView as_folded(Context& ctx, Scratch::Frame& frame, const Conv2d& conv, Con
 }  // namespace
 
 void conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, View y) {
-  check(conv, x, w, y);
+  check_conv2d_operands(conv, x.shape, w.shape, y.shape);
+  check_dtypes(x, w, y);
   Scratch::Frame frame(ctx.scratch);
   const ConstView z = as_folded(ctx, frame, conv, x, w.shape);
   if (!is_folded(conv, z.shape, w.shape)) return forward_product(ctx, conv, x, w, y);
@@ -91,13 +91,15 @@ void conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, 
 }
 
 void conv2d_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstView dy, View dx) {
-  check(conv, dx, w, dy);
+  check_conv2d_shapes(conv, dx.shape, w.shape, dy.shape);
+  check_dtypes(dx, w, dy);
   data_product(ctx, conv, w, dy, dx);
 }
 
 void conv2d_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, ConstView dy, Grad grad,
                              View dw) {
-  check(conv, x, dw, dy);
+  check_conv2d_operands(conv, x.shape, dw.shape, dy.shape);
+  check_dtypes(x, dw, dy);
   Scratch::Frame frame(ctx.scratch);
   const ConstView z = as_folded(ctx, frame, conv, x, dw.shape);
   if (!is_folded(conv, z.shape, dw.shape)) return weights_product(ctx, conv, x, dy, grad, dw);
@@ -108,9 +110,10 @@ void conv2d_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, Cons
 
 std::string conv2d_forward_implementation(Context& ctx, const Conv2d& conv, ConstView x,
                                           ConstView w, View y) {
-  const Shape folded = conv2d_folded(Device::cpu, conv, x.shape);
-  if (folded == x.shape) return product_name(ctx, conv, x, w, y);
-  const ConstView z(x.data, x.dtype, folded), v(w.data, w.dtype, folded_weights(conv, w.shape));
+  const Shape shape = conv2d_folded(Device::cpu, conv, x.shape);
+  const bool is_computed_folded = shape != x.shape || is_folded(conv, x.shape, w.shape);
+  if (!is_computed_folded) return product_name(ctx, conv, x, w, y);
+  const ConstView z(x.data, x.dtype, shape), v(w.data, w.dtype, folded_weights(conv, w.shape));
   return product_name(ctx, folded_conv(conv), z, v, y);
 }
 

@@ -81,7 +81,7 @@ void store_gradient(Context& ctx, ConstView from, Grad grad, View to) {
 }  // namespace
 
 void conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, View y) {
-  check_conv2d_shapes(conv, x.shape, w.shape, y.shape);
+  check_conv2d_operands(conv, x.shape, w.shape, y.shape);
   check_dtypes(x, w.dtype, fits_as_weights(w.dtype, x.dtype), y);
   Scratch::Frame frame(ctx.scratch);
   const ConstView z = as_folded(ctx, frame, conv, x, w.shape);
@@ -102,7 +102,7 @@ void conv2d_backward_data(Context& ctx, const Conv2d& conv, ConstView w, ConstVi
 
 void conv2d_backward_weights(Context& ctx, const Conv2d& conv, ConstView x, ConstView dy, Grad grad,
                              View dw) {
-  check_conv2d_shapes(conv, x.shape, dw.shape, dy.shape);
+  check_conv2d_operands(conv, x.shape, dw.shape, dy.shape);
   check_dtypes(x, dw.dtype, dw.dtype == parameter_dtype(x.dtype), dy);
   Scratch::Frame frame(ctx.scratch);
   const ConstView z = as_folded(ctx, frame, conv, x, dw.shape);
