@@ -48,6 +48,7 @@ class ModelStep {
     upload(ctx, ids, rows.view());
     target_rows(ctx, TargetKind::sphere, kSeed, rows.view(), targets_.view());
     upload(ctx, {kLearningRate}, rate_.view());
+    sgd_prepare(ctx, rule, net.parameters());
     synchronize(ctx);
   }
 

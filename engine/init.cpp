@@ -66,7 +66,7 @@ void initialize(Context& ctx, Init init, std::uint64_t seed, ParameterSet& param
   }
   upload(ctx, values, parameters.values());
   parameters.refresh_operands(ctx);
-  fill_zero(ctx, parameters.momenta());
+  if (!parameters.momenta().empty()) fill_zero(ctx, parameters.momenta());
   fill_zero(ctx, parameters.gradients());
 
   const View statistics = parameters.statistic_values();

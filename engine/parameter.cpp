@@ -76,12 +76,21 @@ void ParameterSet::allocate(const Context& ctx, DType dtype) {
   };
   values_ = Buffer(device, bytes(size_), "parameters");
   gradients_ = Buffer(device, bytes(size_), "gradients");
-  momenta_ = Buffer(device, bytes(size_), "momenta");
   statistics_memory_ = Buffer(device, bytes(statistics_size_), "batch-norm statistics");
   if (device == Device::cuda && ctx.math == Math::bf16 && dtype == DType::f32) {
     operands_ = Buffer(device, static_cast<std::size_t>(size_) * size_of(DType::bf16),
                        "parameters in bfloat16");
   }
+}
+
+void ParameterSet::keep_momenta(Context& ctx) {
+  if (momenta_.data() != nullptr) return;
+  momenta_ = Buffer(ctx.device, values().bytes(), "momenta");
+  fill_zero(ctx, momenta());
+}
+
+View ParameterSet::momenta() const {
+  return momenta_.data() == nullptr ? View() : View(momenta_.data(), dtype_, Shape(size_));
 }
 
 View ParameterSet::part(const Buffer& buffer, DType dtype, std::int64_t offset, Shape shape) const {

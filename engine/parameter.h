@@ -1,5 +1,6 @@
-// The parameters of a network: one flat buffer of values, one of gradients, one of momenta, so that
-// an optimiser step is one call; and one of statistics that are kept but not trained.
+// The parameters of a network: one flat buffer of values, one of gradients and, where the optimiser
+// has momentum, one of momenta, so that an optimiser step is one call; and one of statistics that
+// are kept but not trained.
 //
 // In memory a parameter lies as the kernels want it; in files it has PyTorch's name and layout. The
 // only difference between the two is the order inside a row, described by RowLayout.
@@ -50,6 +51,8 @@ class ParameterSet {
   std::size_t declare(Statistic statistic);
   // dtype f32, or f64 for gradient checks.
   void allocate(const Context& ctx, DType dtype);
+  // For an optimiser with momentum; all 0. Keeps those that are there.
+  void keep_momenta(Context& ctx);
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
   const std::vector<Statistic>& statistics() const { return statistics_; }
@@ -68,7 +71,7 @@ class ParameterSet {
   // To be called after the values were written by anything but sgd_step.
   void refresh_operands(Context& ctx);
 
-  View momenta() const { return {momenta_.data(), dtype_, Shape(size_)}; }
+  View momenta() const;  // empty before keep_momenta()
   View statistic_values() const {
     return {statistics_memory_.data(), dtype_, Shape(statistics_size_)};
   }

@@ -43,7 +43,9 @@ void read_flat(Context& ctx, const ParameterSet& parameters, const Checkpoint& c
 
 void put_parameters(Context& ctx, const ParameterSet& parameters, Checkpoint& checkpoint) {
   put_flat(ctx, parameters, parameters.values(), "", checkpoint);
-  put_flat(ctx, parameters, parameters.momenta(), kMomentumPrefix, checkpoint);
+  if (const View momenta = parameters.momenta(); !momenta.empty()) {
+    put_flat(ctx, parameters, momenta, kMomentumPrefix, checkpoint);
+  }
   const std::vector<float> statistics = download(ctx, parameters.statistic_values());
   for (const Statistic& statistic : parameters.statistics()) {
     checkpoint.put(statistic.name, DType::f32, {statistic.size},
@@ -55,7 +57,7 @@ void read_parameters(Context& ctx, const Checkpoint& checkpoint, Momenta momenta
                      ParameterSet& parameters) {
   read_flat(ctx, parameters, checkpoint, "", parameters.values());
   parameters.refresh_operands(ctx);
-  if (momenta == Momenta::read) {
+  if (momenta == Momenta::read && !parameters.momenta().empty()) {
     read_flat(ctx, parameters, checkpoint, kMomentumPrefix, parameters.momenta());
   }
   const View flat = parameters.statistic_values();

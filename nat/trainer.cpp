@@ -77,6 +77,7 @@ Trainer::Trainer(Context& ctx, Sequential& net, Targets& targets, const TrainerO
   };
   host_memory_ = HostBuffer(ctx.device, carve_host(nullptr), "trainer");
   carve_host(host_memory_.as<char>());
+  sgd_prepare(ctx, options_.sgd, net_.parameters());
 }
 
 StepReport Trainer::step(Context& ctx, const ImageBatch& batch, const Order& order) {

@@ -46,6 +46,7 @@ struct Example {
   void step(const Sgd& rule) {
     Tensor rate(Shape(1), DType::f32);
     rate.fill(kRate);
+    sgd_prepare(ctx, rule, set);
     sgd_step(ctx, rule, rate.view(), {}, set);
     synchronize(ctx);
   }
@@ -91,6 +92,24 @@ constexpr double kRounding = 1e-15;  // a few operations in double on values bel
 TEST_CASE("an SGD step with momentum updates every parameter by the rule") {
   CHECK(error_after_two_steps({.momentum = 0.75f}, Role::weight) <= kRounding);
   CHECK(error_after_two_steps({}, Role::weight) <= kRounding);
+}
+
+TEST_CASE("momenta are kept where the rule has momentum, from zeros on, and only there") {
+  Example example;
+  Tensor rate(Shape(1), DType::f32);
+  rate.fill(1);
+  sgd_prepare(example.ctx, {.weight_decay = 0.1f}, example.set);
+  CHECK(example.set.momenta().empty());
+  sgd_step(example.ctx, {.weight_decay = 0.1f}, rate.view(), {}, example.set);
+  CHECK_THROWS_WITH_AS(sgd_step(example.ctx, {.momentum = 0.5f}, rate.view(), {}, example.set),
+                       "sgd: momentum 0.5 needs sgd_prepare() before the first step", Error);
+  sgd_prepare(example.ctx, {.momentum = 0.5f}, example.set);
+  for (const double momentum : example.host(example.set.momenta())) CHECK(momentum == 0);
+  example.step({.momentum = 0.5f});
+  const std::vector<double> after = example.host(example.set.momenta());
+  CHECK(after == example.host(example.set.gradients()));
+  sgd_prepare(example.ctx, {.momentum = 0.5f}, example.set);  // those that are there stay
+  CHECK(example.host(example.set.momenta()) == after);
 }
 
 TEST_CASE("weight decay applies to weights and to nothing else") {

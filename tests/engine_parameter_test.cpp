@@ -153,6 +153,8 @@ TEST_CASE("the first linear layer multiplies file-order weights with channels-fi
 TEST_CASE("parameters, statistics and momenta survive a checkpoint bit for bit") {
   Context ctx;
   Sequential from = tiny_network(ctx, {}), to = tiny_network(ctx, {});
+  from.parameters().keep_momenta(ctx);
+  to.parameters().keep_momenta(ctx);
   initialize(ctx, Init::torch7, 5, from.parameters());
   initialize(ctx, Init::torch7, 6, to.parameters());
   for (std::size_t i = 0; i < from.parameters().parameters().size(); ++i) {
@@ -181,9 +183,32 @@ TEST_CASE("parameters, statistics and momenta survive a checkpoint bit for bit")
   CHECK(same(a.momenta(), b.momenta()));
 }
 
+TEST_CASE("a checkpoint holds momenta only where they are kept, and is read with or without") {
+  Context ctx;
+  Sequential with = tiny_network(ctx, {}), without = tiny_network(ctx, {});
+  with.parameters().keep_momenta(ctx);
+  fill_random(with.parameters().momenta(), 1);
+  initialize(ctx, Init::he, 5, without.parameters());
+  Checkpoint full, lean;
+  put_parameters(ctx, with.parameters(), full);
+  put_parameters(ctx, without.parameters(), lean);
+  const auto momenta = [](const Checkpoint& checkpoint) {
+    return std::count_if(
+        checkpoint.tensors().begin(), checkpoint.tensors().end(),
+        [](const Checkpoint::Tensor& tensor) { return tensor.name.starts_with("momentum."); });
+  };
+  CHECK(momenta(full) == std::ssize(with.parameters().parameters()));
+  CHECK(momenta(lean) == 0);
+  read_parameters(ctx, full, Momenta::read, without.parameters());
+  CHECK(without.parameters().momenta().empty());
+  CHECK_THROWS_AS(read_parameters(ctx, lean, Momenta::read, with.parameters()), Error);
+  read_parameters(ctx, lean, Momenta::skip, with.parameters());
+}
+
 TEST_CASE("files carry PyTorch's names") {
   Context ctx;
   Sequential net = tiny_network(ctx, {});
+  net.parameters().keep_momenta(ctx);
   Checkpoint checkpoint;
   put_parameters(ctx, net.parameters(), checkpoint);
   std::set<std::string> names;
@@ -222,6 +247,8 @@ TEST_CASE("what begins with a prefix is copied from another network, all else st
   Sequential to = tiny_network(ctx, {.hidden = 40});  // fc3 and fc4 have other shapes
   fill_random(from.parameters().values(), 1);
   fill_random(from.parameters().statistic_values(), 2);
+  from.parameters().keep_momenta(ctx);
+  to.parameters().keep_momenta(ctx);
   fill_random(from.parameters().momenta(), 3);
   fill_random(to.parameters().values(), 4);
   fill_random(to.parameters().statistic_values(), 5);
@@ -320,6 +347,7 @@ TEST_CASE("batch norms start as the identity (He) or with uniform scales (Torch7
   const auto all = [](const std::vector<float>& v, float x) {
     return std::count(v.begin(), v.end(), x) == static_cast<std::ptrdiff_t>(v.size());
   };
+  set.keep_momenta(ctx);
   fill_random(set.momenta(), 1);
   fill_random(set.gradients(), 1);
   fill_random(set.statistic_values(), 1);

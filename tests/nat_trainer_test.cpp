@@ -279,7 +279,7 @@ TEST_CASE("features and targets of different dimensions are refused") {
 TEST_CASE("calibration changes the running statistics and nothing else, with dropout too") {
   constexpr std::int64_t kImages = 32;
   const TinyPictures pictures(kImages);
-  Run run(kImages, kImages, 16, 1, {}, 0.5f);
+  Run run(kImages, kImages, 16, 1, {.sgd = {.momentum = 0.9f}}, 0.5f);
   Execution execution(run.ctx, run.net, kImages, Mode::train);
   ParameterSet& set = run.net.parameters();
   const auto values = run.copy_of(set.values()), momenta = run.copy_of(set.momenta());

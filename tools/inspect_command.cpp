@@ -83,7 +83,9 @@ int print_plan(const Options& options, int channels, bool as_json) {
     }
     std::printf("%s\n", json.dump(2).c_str());
   } else {
-    std::printf("%sparameters, gradients and momenta: 3 x %.2f MiB\n", plan.table().c_str(),
+    const bool has_momenta = options.momentum != 0;
+    std::printf("%sparameters%s: %d x %.2f MiB\n", plan.table().c_str(),
+                has_momenta ? ", gradients and momenta" : " and gradients", has_momenta ? 3 : 2,
                 static_cast<double>(network.net->parameters().size()) * 4 / (1 << 20));
   }
   return 0;

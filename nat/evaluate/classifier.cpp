@@ -29,6 +29,7 @@ Classifier::Classifier(Context& ctx, Sequential& head, std::int64_t batch, const
       dials_(ctx.device, sizeof(Dials), "classifier"),
       losses_(ctx.device, static_cast<std::size_t>(batch) * sizeof(float), "classifier"),
       loss_sum_(ctx.device, sizeof(float), "classifier") {
+  sgd_prepare(ctx, sgd, head.parameters());
   if (loss != ClassifierLoss::square) return;
   const std::size_t bytes = execution_.output().bytes();
   targets_ = Buffer(ctx.device, bytes, "classifier");
