@@ -30,7 +30,7 @@ int automatic_threads(bool processors_compute, int processors, std::int64_t batc
   if (processors_compute) return 1;
   constexpr std::int64_t kMost = 8, kMostBytes = std::int64_t{2} << 30;
   constexpr int kOthers = 2;  // who launches the steps, and the rest of the machine
-  const std::int64_t fitting = kMostBytes / std::max<std::int64_t>(batch_bytes, 1);
+  const std::int64_t fitting = kMostBytes / std::max<std::int64_t>(batch_bytes, 1) - kSpareSlots;
   return static_cast<int>(
       std::max<std::int64_t>(1, std::min({kMost, std::int64_t{processors - kOthers}, fitting})));
 }

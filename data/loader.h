@@ -52,7 +52,8 @@ struct LoaderOptions {
 
 // Threads for who does not choose. Where the processors compute the step as well, one: more would
 // take their time from it. Beside a GPU, which one thread cannot feed, all but two of the
-// processors, at most 8, and no more than fit into 2 GiB: each thread holds a batch of its own.
+// processors, at most 8, and no more than fit into 2 GiB: each thread holds a batch of its own, and
+// two more are under way between them and the step.
 int automatic_threads(bool processors_compute, int processors, std::int64_t batch_bytes);
 
 class Loader {

@@ -47,7 +47,7 @@ void* allocate_plain(std::size_t bytes, const char* what) {
     data = std::aligned_alloc(alignment, round_up(bytes == 0 ? 1 : bytes, alignment));
   }
   NAT_CHECK(data != nullptr, ErrorKind::memory, what, ": cannot get ", bytes >> 20,
-            " MiB of memory; use a smaller --batch");
+            " MiB of memory; free some, or ask for a smaller batch, pool or network");
 #if defined(MADV_HUGEPAGE)
   if (huge) (void)madvise(data, bytes, MADV_HUGEPAGE);  // a wish: not every kernel knows it
 #endif

@@ -163,7 +163,9 @@ TEST_CASE("who does not choose gets one worker beside computing processors, seve
   CHECK(automatic_threads(false, 64, kMiB) == 8);
   CHECK(automatic_threads(false, 6, kMiB) == 4);
   CHECK(automatic_threads(false, 1, kMiB) == 1);
-  CHECK(automatic_threads(false, 64, 600 * kMiB) == 3);  // three batches of 600 MiB in 2 GiB
+  // Five batches of 400 MiB in 2 GiB, two of them between the threads and the step.
+  CHECK(automatic_threads(false, 64, 400 * kMiB) == 3);
+  CHECK(automatic_threads(false, 64, 900 * kMiB) == 1);
   CHECK(automatic_threads(false, 64, 9000 * kMiB) == 1);
 }
 

@@ -136,7 +136,8 @@ TEST_CASE("running out of memory is an error that names what for") {
   } catch (const Error& error) {
     CHECK(error.kind() == ErrorKind::memory);
     CHECK(std::string(error.what()) ==
-          "activations: cannot get 1099511627776 MiB of memory; use a smaller --batch");
+          "activations: cannot get 1099511627776 MiB of memory; free some, or "
+          "ask for a smaller batch, pool or network");
   }
 }
 

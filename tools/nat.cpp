@@ -112,7 +112,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "nat: %s\n", error.what());
     return static_cast<int>(error.kind());
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "nat: out of memory; use a smaller --batch or --limit\n");
+    std::fprintf(
+        stderr,
+        "nat: out of memory; free some, or ask for fewer pictures, layers or a smaller batch\n");
     return static_cast<int>(nat::ErrorKind::memory);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "nat: unexpected: %s\n", error.what());

@@ -149,7 +149,10 @@ std::unique_ptr<Trainer> make_trainer(Context& ctx, const Options& options, Netw
       const std::size_t bytes = Execution::plan(ctx, *network.net, batch, Mode::train).total();
       needs += str(needs.empty() ? "" : ", ", "--batch ", batch, ": ", bytes >> 20, " MiB");
     }
-    throw Error(ErrorKind::memory, str(error.what(), "; activations take ", needs));
+    const char* pool = options.assign_pool > options.batch
+                           ? "; the scores of a pool take 4 bytes x --assign-pool x --assign-pool"
+                           : "";
+    throw Error(ErrorKind::memory, str(error.what(), "; activations take ", needs, pool));
   }
 }
 
@@ -317,10 +320,13 @@ void Training::load_next() {
 }
 
 bool Training::should_stop(std::int64_t stop_after) {
+  if (epoch_ == options_.epochs) return stopping_;  // done, whatever was asked for meanwhile
   if (const int signal = signals_.take(); signal != 0) {
+    progress_.note(
+        str(signal == SIGINT ? "SIGINT" : "SIGTERM", ": saving a checkpoint, then stopping"));
     outcome_ = signal == SIGINT ? Outcome::interrupted : Outcome::terminated;
     stopping_ = true;
-  } else if (stop_after > 0 && step_ - first_step_ >= stop_after && epoch_ < options_.epochs) {
+  } else if (stop_after > 0 && step_ - first_step_ >= stop_after) {
     outcome_ = Outcome::stopped;
     stopping_ = true;
   }
@@ -399,9 +405,10 @@ MetricsRow Training::write_metrics(std::int64_t epoch, double learning_rate) {
   metrics_.append(row);
   char line[200];
   std::snprintf(line, sizeof line,
-                "epoch %3lld  loss %.4f  cosine before %.4f after %.4f  moved %5.1f %%%s",
-                static_cast<long long>(epoch), loss, row["cosine_before"], row["cosine_after"],
-                100 * row["moved"], judged ? str("  kNN ", 100 * row["knn"], " %").c_str() : "");
+                "epoch %lld/%lld  loss %.4f  cosine before %.4f after %.4f  moved %5.1f %%%s",
+                static_cast<long long>(epoch + 1), static_cast<long long>(options_.epochs), loss,
+                row["cosine_before"], row["cosine_after"], 100 * row["moved"],
+                judged ? str("  kNN ", 100 * row["knn"], " %").c_str() : "");
   progress_.note(line);
   return row;
 }

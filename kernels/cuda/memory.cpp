@@ -15,8 +15,8 @@ std::size_t free_bytes() {
   throw Error(
       ErrorKind::memory,
       str(what, ": cannot get ", bytes >> 20, " MiB of ", where, " memory, ", free_bytes() >> 20,
-          " MiB are free on the device; use a smaller --batch (nat inspect --plan shows "
-          "what fits)"));
+          " MiB are free on the device; ask for a smaller batch, pool or network (nat "
+          "inspect --plan shows what fits)"));
 }
 
 }  // namespace
