@@ -20,8 +20,6 @@ Shape batchnorm_output(const BatchNorm& norm, const Shape& x) {
 
 namespace {
 
-DType statistics_dtype(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
-
 void check_view(const char* what, const ConstView& view, const Shape& shape, DType dtype) {
   NAT_CHECK(!view.empty() && view.shape == shape && view.dtype == dtype, ErrorKind::usage,
             "batch norm: ", what, " is ", name(view.dtype), " ", to_string(view.shape),
@@ -29,7 +27,7 @@ void check_view(const char* what, const ConstView& view, const Shape& shape, DTy
 }
 
 void check_channels(const char* what, const ConstView& view, const ConstView& x) {
-  check_view(what, view, Shape(x.shape.channels()), statistics_dtype(x.dtype));
+  check_view(what, view, Shape(x.shape.channels()), parameter_dtype(x.dtype));
 }
 
 // What forward and backward have in common. `y` is the output or its gradient.

@@ -1,8 +1,7 @@
-// Space to depth: a strided convolution of few channels becomes a convolution of stride 1 on many,
-// as tensor cores and Winograd's algorithm want it; a network's first layer has 2.
-//
-// With stride s, blocks of s x s pixels become the channels of one pixel, and the kernel is cut up
-// the same way:
+// Space to depth: a strided convolution of few channels becomes a convolution of stride 1 on many.
+// The first layer of a network reads 2 channels, too few for tensor cores and for Winograd's
+// algorithm. With stride s, blocks of s x s pixels become the channels of one pixel, and the kernel
+// is cut up the same way:
 //
 //   z[n,a,b,(i*s + j)*C + c] = x[n, a*s - pad + i, b*s - pad + j, c]    0 outside the picture
 //   v[k,R,S,(i*s + j)*C + c] = w[k, R*s + i, S*s + j, c]                0 outside the kernel

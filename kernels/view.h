@@ -36,6 +36,11 @@ constexpr std::size_t size_of(DType type) {
 
 const char* name(DType type);
 
+// The dtype of parameters, statistics and sums beside activations of this dtype.
+constexpr DType parameter_dtype(DType activation) {
+  return activation == DType::f64 ? DType::f64 : DType::f32;
+}
+
 // Up to four sizes: {n}, {rows, columns} or {n, height, width, channels}.
 struct Shape {
   int rank = 0;

@@ -99,7 +99,7 @@ void Trainer::load(Context& ctx, const ImageBatch& pool) {
 
 void Trainer::begin(Context& ctx, const Order& order) {
   assert(0 <= order.part && order.part < parts_);
-  lap_began_ = std::chrono::steady_clock::now();
+  stage_began_ = std::chrono::steady_clock::now();
   order_ = order;
   if (order.part == 0 || pools_ == 0) {
     assert(pools_ < loads_);
@@ -128,25 +128,25 @@ void Trainer::compute(Context& ctx, bool reassigning) {
   nat_loss(ctx, options_.mean_loss ? 1 / n : 1, batch_.z, inv_norm_, batch_.c, loss_,
            execution_.output_gradient());
   sum(ctx, loss_, loss_sum);
-  lap(ctx, seconds_.head);
+  count_time(ctx, seconds_.head);
 
   execution_.backward(ctx, pass());
-  lap(ctx, seconds_.backward);
+  count_time(ctx, seconds_.backward);
 
   sgd_step(ctx, options_.sgd, rate, loss_sum, net_.parameters());
-  lap(ctx, seconds_.update);
+  count_time(ctx, seconds_.update);
 }
 
 void Trainer::features(Context& ctx, const Pass& pass) {
   execution_.forward(ctx, pass);  // u = f(X)
-  lap(ctx, seconds_.forward);
+  count_time(ctx, seconds_.forward);
   normalize_rows(ctx, execution_.output(), batch_.z, inv_norm_);  // z = u / |u|
 }
 
 void Trainer::look_up(Context& ctx, const Rows& images) {
   targets_.held(ctx, images.ids, images.held);
   targets_.rows(ctx, images.held, images.c);
-  lap(ctx, seconds_.head);
+  count_time(ctx, seconds_.head);
 }
 
 void Trainer::reassign(Context& ctx, const Rows& images) {
@@ -158,7 +158,7 @@ void Trainer::reassign(Context& ctx, const Rows& images) {
   targets_.exchange(ctx, images.ids, images.column_of_row, images.held,
                     View(&result->moved, DType::i32, Shape(1)));
   targets_.rows(ctx, images.held, images.c);
-  lap(ctx, seconds_.assign);
+  count_time(ctx, seconds_.assign);
 }
 
 void Trainer::reassign_pool(Context& ctx) {
@@ -187,7 +187,7 @@ void Trainer::take_batch(Context& ctx, std::int64_t part) {
   copy(ctx, part_of(opened().ids, n), batch_.ids);
   preprocess(ctx, options_.front, part_of(opened().pixels, n), part_of(opened().boxes, n),
              execution_.input());
-  lap(ctx, seconds_.preprocess);
+  count_time(ctx, seconds_.preprocess);
 }
 
 void Trainer::set_dials(const Order& order) {
@@ -212,7 +212,7 @@ void Trainer::run(Context& ctx, Recording& recording, const std::function<void()
 
 StepReport Trainer::finish(Context& ctx) {
   synchronize(ctx);
-  if (ctx.device == Device::cuda && !options_.time_stages) lap(ctx, seconds_.recorded);
+  if (ctx.device == Device::cuda && !options_.time_stages) count_time(ctx, seconds_.recorded);
   const Result& result = *host_result_.as<Result>();
   StepReport report;
   report.judged = execution_.batch();
@@ -249,16 +249,16 @@ void Trainer::check_features(Context& ctx) {
             "; begin a new run with a lower --lr");
 }
 
-// Adds the time since the last lap to one stage. Where work is only enqueued that means waiting for
+// Adds the time since the last call to one stage. Where work is only enqueued that means waiting for
 // it, which a recorded step must not do.
-void Trainer::lap(Context& ctx, double& stage) {
+void Trainer::count_time(Context& ctx, double& stage) {
   if (ctx.device == Device::cuda && &stage != &seconds_.recorded) {
     if (!options_.time_stages) return;
     synchronize(ctx);
   }
   const auto now = std::chrono::steady_clock::now();
-  stage += std::chrono::duration<double>(now - lap_began_).count();
-  lap_began_ = now;
+  stage += std::chrono::duration<double>(now - stage_began_).count();
+  stage_began_ = now;
 }
 
 void calibrate_batchnorm(Context& ctx, Execution& execution, FrontEnd front, View pixels,

@@ -139,7 +139,7 @@ class Trainer {
   void reassign(Context& ctx, const Rows& images);
   void run(Context& ctx, Recording& recording, const std::function<void()>& enqueue);
   Pass pass() const;
-  void lap(Context& ctx, double& stage);
+  void count_time(Context& ctx, double& stage);
 
   Sequential& net_;
   Targets& targets_;
@@ -160,7 +160,7 @@ class Trainer {
   struct {
     Recording keeping_step, reassigning_step, features, pool;
   } recorded_;
-  std::chrono::steady_clock::time_point lap_began_;
+  std::chrono::steady_clock::time_point stage_began_;
   StageSeconds seconds_;
 };
 

@@ -1,16 +1,12 @@
 #include "tools/training.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <sstream>
 
 #include "data/manifest.h"
 #include "engine/durable_file.h"
-#include "engine/parameter_file.h"
 #include "kernels/cpu_info.h"
 #include "nat/evaluate/knn.h"
 #include "nat/evaluate/standardize.h"
@@ -425,111 +421,6 @@ double Training::online_knn() {
                       {.k = {kNeighbours}})
       .for_k(kNeighbours)
       .accuracy;
-}
-
-void Training::save() {
-  list_new_bad_pictures();
-  Checkpoint checkpoint;
-  put_parameters(*ctx_, network_.net->parameters(), checkpoint);
-  check_finite(checkpoint);  // the loss of the last step was that of the parameters before it
-  trainer_->check_features(*ctx_);
-  const std::vector<std::int32_t> permutation = targets_.permutation(*ctx_);
-  checkpoint.put("nat.permutation", DType::i32, {static_cast<std::int64_t>(permutation.size())},
-                 permutation.data());
-  checkpoint.put("nat.epoch_sums", DType::f64, {sizeof(EpochSums) / sizeof(double)}, &sums_);
-  checkpoint.put("nat.previous_loss", DType::f64, {1}, &previous_loss_);
-  metrics_.flush();
-  timing_.flush();
-  checkpoint.metadata = {{"format", "nat-1"},
-                         {"step", std::to_string(step_)},
-                         {"epoch", std::to_string(epoch_)},
-                         {"step_in_epoch", std::to_string(step_in_epoch_)},
-                         {"architecture", network_.architecture},
-                         {"config", to_toml(options_)},
-                         {"metrics", to_string(metrics_.sizes())},
-                         {"threads", std::to_string(cpu_info().threads)}};
-  checkpoint.save(checkpoint_path(folder_.checkpoints(), step_));
-  prune(folder_.checkpoints(), options_.keep_checkpoints, step_);
-}
-
-void Training::restore() {
-  const NewestCheckpoint newest = newest_valid(folder_.checkpoints());
-  if (newest.path.empty()) {
-    NAT_CHECK(newest.skipped.empty(), ErrorKind::checkpoint, "run ", folder_.path().string(),
-              " has no usable checkpoint: ", newest.skipped.front(),
-              "; delete its checkpoints folder to begin again");
-    metrics_.truncate_to({});  // stopped before the first checkpoint: begin again
-    timing_.truncate_to({});
-    std::filesystem::create_directories(folder_.checkpoints());
-    return;
-  }
-  for (const std::string& line : newest.skipped) progress_.note(line);
-  if (!newest.skipped.empty()) {
-    progress_.note(str("continuing from ", newest.path.filename().string()));
-  }
-  const Checkpoint& checkpoint = newest.checkpoint;
-  check_finite(checkpoint);
-  // Half a run with one recipe and half with another would be a run of neither.
-  const std::vector<Change> changed = folder_.recipe_changes(checkpoint, options_);
-  read_parameters(*ctx_, checkpoint, Momenta::read, network_.net->parameters());
-  std::vector<std::int32_t> permutation(static_cast<std::size_t>(targets_.images()));
-  checkpoint.read("nat.permutation", DType::i32, {targets_.images()}, permutation.data());
-  targets_.restore(*ctx_, permutation);
-  read_counters(checkpoint);
-  for (const auto& [name, before, after] : changed) {
-    progress_.note(str(name, " = ", after, " from here on (before: ", before, ")"));
-  }
-  const LogSizes logged = parse_log_sizes(checkpoint.metadata_value("metrics"));
-  NAT_CHECK(logged.rows == static_cast<std::uint64_t>(epoch_), ErrorKind::checkpoint,
-            "the newest checkpoint of ", folder_.path().string(), " expects ", logged.rows,
-            " rows of metrics after ", epoch_, " epochs; remove it to go on from the one before");
-  metrics_.truncate_to(logged);
-  forget_later_timing();
-  // What a process that was killed between its save and its pruning left.
-  prune(folder_.checkpoints(), options_.keep_checkpoints, step_);
-}
-
-void Training::keep_epochs() {
-  Options kept = folder_.options();
-  if (kept.epochs == options_.epochs) return;
-  kept.epochs = options_.epochs;
-  folder_.write_config(kept);
-}
-
-// A checksum proves that the file is whole, not that its numbers belong together.
-void Training::read_counters(const Checkpoint& checkpoint) {
-  step_ = checkpoint.metadata_number("step");
-  epoch_ = checkpoint.metadata_number("epoch");
-  step_in_epoch_ = checkpoint.metadata_number("step_in_epoch");
-  const std::int64_t steps = steps_per_epoch();
-  NAT_CHECK(epoch_ <= options_.epochs || epoch_ > kMostEpochs, ErrorKind::usage, "run ",
-            folder_.path().string(), " was trained for ", epoch_,
-            " epochs already, more than --epochs ", options_.epochs);
-  NAT_CHECK(epoch_ <= kMostEpochs && step_ / steps == epoch_ && step_ % steps == step_in_epoch_,
-            ErrorKind::checkpoint, "the newest checkpoint of ", folder_.path().string(), " is at ",
-            step_, " steps, which are not ", epoch_, " epochs of ", steps, " steps and ",
-            step_in_epoch_, " more; remove it to go on from the one before");
-  std::array<double, sizeof(EpochSums) / sizeof(double)> sums;
-  checkpoint.read("nat.epoch_sums", DType::f64, {std::ssize(sums)}, sums.data());
-  checkpoint.read("nat.previous_loss", DType::f64, {1}, &previous_loss_);
-  sums_ = std::bit_cast<EpochSums>(sums);
-  const auto finite = [](double value) { return std::isfinite(value); };
-  NAT_CHECK(std::all_of(sums.begin(), sums.end(), finite) && finite(previous_loss_) &&
-                sums_.images == static_cast<double>(step_in_epoch_ * options_.batch),
-            ErrorKind::checkpoint, "the newest checkpoint of ", folder_.path().string(),
-            " has sums that are not those of ", step_in_epoch_,
-            " steps; remove it to go on from the one before");
-}
-
-// Epochs that are trained once more get a row once more. No checkpoint holds the size of this log:
-// runs that are equal in all but the time they took have equal checkpoints.
-void Training::forget_later_timing() {
-  const std::vector<MetricsRow> rows = read_csv(folder_.file("timing.csv"));
-  const auto later = std::find_if(rows.begin(), rows.end(), [this](const MetricsRow& row) {
-    const auto epoch = row.find("epoch");
-    return epoch == row.end() || epoch->second >= static_cast<double>(epoch_);
-  });
-  timing_.truncate_to_rows(static_cast<std::uint64_t>(later - rows.begin()));
 }
 
 }  // namespace nat::tools

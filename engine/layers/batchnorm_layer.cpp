@@ -3,8 +3,6 @@
 namespace nat {
 
 namespace {
-DType statistics_dtype(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
-
 BatchNormSaved saved_views(const LayerMemory& memory) {
   BatchNormSaved saved{
       .mean = memory.saved[0], .inv_std = memory.saved[1], .argmax = {}, .picked = {}};
@@ -25,7 +23,7 @@ Needs BatchNormLayer::needs(const Context&, const TensorSpec& x, const TensorSpe
   needs.x = true;
   needs.y = norm_.relu && norm_.pool == 0;
   needs.dx_may_replace_x = true;
-  const TensorSpec per_channel(Shape(x.shape.channels()), statistics_dtype(x.dtype));
+  const TensorSpec per_channel(Shape(x.shape.channels()), parameter_dtype(x.dtype));
   needs.saved = {per_channel, per_channel};
   if (norm_.pool > 0) {
     needs.saved.emplace_back(y.shape, DType::u8);

@@ -14,8 +14,8 @@ namespace nat::cpu {
 namespace {
 
 void check_dtypes(const ConstView& x, const ConstView& w, const ConstView& y) {
-  NAT_CHECK(x.dtype == y.dtype && w.dtype == plain_dtype(x), ErrorKind::usage, "conv2d: x is ",
-            name(x.dtype), ", w ", name(w.dtype), ", y ", name(y.dtype),
+  NAT_CHECK(x.dtype == y.dtype && w.dtype == parameter_dtype(x.dtype), ErrorKind::usage,
+            "conv2d: x is ", name(x.dtype), ", w ", name(w.dtype), ", y ", name(y.dtype),
             "; x and y must agree and w be f32 (f64 with f64)");
 }
 

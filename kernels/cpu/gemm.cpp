@@ -61,9 +61,9 @@ void check_linear(const ConstView& x, const ConstView& w, const ConstView& y) {
                 w.shape == Shape(y.shape[1], x.shape[1]),
             ErrorKind::usage, "linear: x ", to_string(x.shape), ", w ", to_string(w.shape), ", y ",
             to_string(y.shape), " do not fit; w must be out x in");
-  NAT_CHECK(w.dtype == plain_dtype(x) && w.dtype == plain_dtype(y), ErrorKind::usage,
-            "linear: x is ", name(x.dtype), ", w ", name(w.dtype), ", y ", name(y.dtype),
-            "; w must be f32 (f64 when x and y are f64)");
+  NAT_CHECK(w.dtype == parameter_dtype(x.dtype) && w.dtype == parameter_dtype(y.dtype),
+            ErrorKind::usage, "linear: x is ", name(x.dtype), ", w ", name(w.dtype), ", y ",
+            name(y.dtype), "; w must be f32 (f64 when x and y are f64)");
 }
 
 template <class T>

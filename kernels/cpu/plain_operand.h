@@ -7,13 +7,10 @@
 
 namespace nat::cpu {
 
-inline DType plain_dtype(const ConstView& view) {
-  return view.dtype == DType::f64 ? DType::f64 : DType::f32;
-}
 inline bool is_plain(const ConstView& view) { return view.dtype != DType::bf16; }
 
 inline View plain_memory(Scratch::Frame& frame, const ConstView& view) {
-  return scratch_view(frame, plain_dtype(view), view.shape);
+  return scratch_view(frame, parameter_dtype(view.dtype), view.shape);
 }
 
 inline ConstView plain_input(Context& ctx, Scratch::Frame& frame, ConstView view) {

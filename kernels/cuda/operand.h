@@ -13,10 +13,6 @@ inline ConstView as_operand(Context& ctx, Scratch::Frame& frame, ConstView view,
   return converted;
 }
 
-// The dtype of parameters and gradients beside activations of this dtype.
-inline DType parameter_dtype(DType activation) {
-  return activation == DType::f64 ? DType::f64 : DType::f32;
-}
 // Weights may also come as bf16 copies, beside bf16 activations.
 inline bool fits_as_weights(DType w, DType activation) {
   return w == parameter_dtype(activation) || (w == DType::bf16 && activation == DType::bf16);

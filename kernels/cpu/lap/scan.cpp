@@ -14,18 +14,18 @@ namespace {
 // One AVX2 register. Registers of 16 lanes are no faster here: what they save in the loop they lose
 // in combining the lanes, up to about n = 1024.
 #if defined(__AVX2__)
-constexpr int kLanes = 8;
+constexpr int kScanLanes = 8;
 #else
-constexpr int kLanes = 4;
+constexpr int kScanLanes = 4;
 #endif
-static_assert(lap::kRowMultiple % kLanes == 0);
+static_assert(lap::kRowMultiple % kScanLanes == 0);
 
 // How far ahead elements of a row are asked for. Rows come in no order that the processor could
 // guess, and its own prefetching begins anew at each page. Asking behind the last row does no harm;
 // rows that are shorter are not asked for.
 constexpr std::int64_t kAhead = 512;
 
-using Lanes __attribute__((vector_size(kLanes * sizeof(std::int32_t)))) = std::int32_t;
+using Lanes __attribute__((vector_size(kScanLanes * sizeof(std::int32_t)))) = std::int32_t;
 
 Lanes load(const std::int32_t* from) {
   Lanes lanes;
@@ -38,11 +38,11 @@ Lanes max(Lanes a, Lanes b) { return a > b ? a : b; }
 Lanes all(std::int32_t value) { return value - Lanes{}; }
 Lanes iota() {
   Lanes lanes{};
-  for (int i = 0; i < kLanes; ++i) lanes[i] = i;
+  for (int i = 0; i < kScanLanes; ++i) lanes[i] = i;
   return lanes;
 }
 
-// The lane `distance` away: exchanging at distances kLanes/2, ..., 2, 1 and combining each time
+// The lane `distance` away: exchanging at distances kScanLanes/2, ..., 2, 1 and combining each time
 // leaves in every lane the result over all lanes.
 template <int distance, int... lane>
 Lanes exchange(Lanes lanes, std::integer_sequence<int, lane...>) {
@@ -50,10 +50,10 @@ Lanes exchange(Lanes lanes, std::integer_sequence<int, lane...>) {
 }
 template <int distance>
 Lanes exchange(Lanes lanes) {
-  return exchange<distance>(lanes, std::make_integer_sequence<int, kLanes>{});
+  return exchange<distance>(lanes, std::make_integer_sequence<int, kScanLanes>{});
 }
 
-template <int distance = kLanes / 2>
+template <int distance = kScanLanes / 2>
 Lanes minimum(Lanes lanes) {
   lanes = min(lanes, exchange<distance>(lanes));
   if constexpr (distance > 1) lanes = minimum<distance / 2>(lanes);
@@ -63,7 +63,7 @@ Lanes minimum(Lanes lanes) {
 struct TopTwoLanes {
   Lanes best, second;
 };
-template <int distance = kLanes / 2>
+template <int distance = kScanLanes / 2>
 TopTwoLanes maximum(TopTwoLanes a) {
   const TopTwoLanes b{exchange<distance>(a.best), exchange<distance>(a.second)};
   a = {max(a.best, b.best), max(min(a.best, b.best), max(a.second, b.second))};
@@ -75,7 +75,7 @@ TopTwoLanes maximum(TopTwoLanes a) {
 
 TopTwo top_two(const std::int32_t* score, const std::int32_t* ask, std::int64_t columns) {
   Lanes best = all(-kClosed), second = best, where{}, column = iota();
-  for (std::int64_t j = 0; j < columns; j += kLanes, column += kLanes) {
+  for (std::int64_t j = 0; j < columns; j += kScanLanes, column += kScanLanes) {
     if (columns > kAhead) __builtin_prefetch(score + j + kAhead);
     const Lanes profit = load(score + j) - load(ask + j);
     second = max(second, min(best, profit));
@@ -89,7 +89,7 @@ TopTwo top_two(const std::int32_t* score, const std::int32_t* ask, std::int64_t 
 
 std::int32_t most_profit(const std::int32_t* score, const std::int32_t* ask, std::int64_t columns) {
   Lanes most = all(-kClosed);
-  for (std::int64_t j = 0; j < columns; j += kLanes) {
+  for (std::int64_t j = 0; j < columns; j += kScanLanes) {
     most = max(most, load(score + j) - load(ask + j));
   }
   return -minimum(-most)[0];
@@ -98,7 +98,7 @@ std::int32_t most_profit(const std::int32_t* score, const std::int32_t* ask, std
 Nearest relax(const std::int32_t* score, const std::int32_t* ask, std::int64_t columns,
               std::int32_t base, std::int32_t row, std::int32_t* distance, std::int32_t* from) {
   Lanes nearest = all(kFar), where{}, column = iota();
-  for (std::int64_t j = 0; j < columns; j += kLanes, column += kLanes) {
+  for (std::int64_t j = 0; j < columns; j += kScanLanes, column += kScanLanes) {
     if (columns > kAhead) __builtin_prefetch(score + j + kAhead);
     const Lanes offer = base + load(ask + j) - load(score + j);
     const Lanes known = load(distance + j);
@@ -114,7 +114,7 @@ Nearest relax(const std::int32_t* score, const std::int32_t* ask, std::int64_t c
 
 void raise_to(const std::int32_t* score, std::int64_t columns, std::int32_t row,
               std::int32_t* highest, std::int32_t* holder) {
-  for (std::int64_t j = 0; j < columns; j += kLanes) {
+  for (std::int64_t j = 0; j < columns; j += kScanLanes) {
     const Lanes offered = load(score + j), most = load(highest + j);
     store(offered > most ? all(row) : load(holder + j), holder + j);
     store(max(offered, most), highest + j);

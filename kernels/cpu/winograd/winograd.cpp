@@ -18,7 +18,7 @@ std::int64_t pieces(std::int64_t total, std::int64_t size) { return (total + siz
 // each chunk a matrix as large as the transformed weights passes by. Both ways are weighed by the
 // elements that move: `matrix` for a chunk, and all tiles twice where they go through memory.
 struct ChunkLimits {
-  std::int64_t cached, most;  // elements of a chunk
+  std::int64_t in_cache, in_memory;  // elements of a chunk
 };
 std::int64_t tiles_a_chunk(std::int64_t tiles, std::int64_t elements_a_tile, std::int64_t matrix,
                            const ChunkLimits& limits) {
@@ -26,7 +26,7 @@ std::int64_t tiles_a_chunk(std::int64_t tiles, std::int64_t elements_a_tile, std
   const auto fitting = [&](std::int64_t elements) {
     return std::clamp<std::int64_t>(elements / elements_a_tile, 1, tiles);
   };
-  const std::int64_t few = fitting(limits.cached), many = fitting(limits.most);
+  const std::int64_t few = fitting(limits.in_cache), many = fitting(limits.in_memory);
   const std::int64_t through_memory = 2 * kMemoryOverCache * tiles * elements_a_tile;
   const bool pays = pieces(tiles, many) * matrix + through_memory < pieces(tiles, few) * matrix;
   const std::int64_t chunks = pieces(tiles, pays ? many : few);
@@ -58,7 +58,7 @@ class Winograd {
 
     const std::int64_t chunk =
         tiles_a_chunk(pieces(tiles.count, thread_count()), kPositions * (in + out),
-                      kPositions * in * out, {.cached = 1 << 19, .most = 1 << 22});
+                      kPositions * in * out, {.in_cache = 1 << 19, .in_memory = 1 << 22});
     const std::int64_t chunks = pieces(tiles.count, chunk);
     const std::int64_t workers = std::min<std::int64_t>(thread_count(), chunks);
     Transformed all_data(in, chunk), all_sums(out, chunk);
@@ -91,7 +91,7 @@ class Winograd {
     const std::int64_t in = inputs.grid.channels, out = outputs.grid.channels;
     const std::int64_t chunk =
         tiles_a_chunk(tiles.count, kPositions * (in + out), 2 * kPositions * in * out,
-                      {.cached = 1 << 20, .most = 12 << 20});
+                      {.in_cache = 1 << 20, .in_memory = 12 << 20});
     Scratch::Frame frame(ctx.scratch);
     Transformed data(in, chunk), gradients(out, chunk);
     Packed sums(in * out);
