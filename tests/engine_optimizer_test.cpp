@@ -43,11 +43,11 @@ struct Example {
     upload(ctx, values, view);
   }
   std::vector<double> host(View view) { return host_copy<double>(ctx, view); }
-  void step(const Sgd& rule) {
+  void step(const Sgd& rule, const ConstView& loss = {}) {
     Tensor rate(Shape(1), DType::f32);
     rate.fill(kRate);
     sgd_prepare(ctx, rule, set);
-    sgd_step(ctx, rule, rate.view(), {}, set);
+    sgd_step(ctx, rule, rate.view(), loss, set);
     synchronize(ctx);
   }
 
@@ -116,6 +116,26 @@ TEST_CASE("weight decay applies to weights and to nothing else") {
   const Sgd rule{.momentum = 0.75f, .weight_decay = 0.125f};
   CHECK(error_after_two_steps(rule, Role::weight) <= kRounding);
   CHECK(error_after_two_steps(rule, Role::bias) > 1e-3);  // the comparison can fail
+}
+
+TEST_CASE("a loss that is not finite stops the step, with weight decay and without") {
+  Tensor loss(Shape(1), DType::f32);
+  for (const float decay : {0.0f, 0.125f}) {
+    CAPTURE(decay);
+    const Sgd rule{.momentum = 0.75f, .weight_decay = decay};
+    Example example;
+    const auto values = example.host(example.set.values());
+    const auto momenta = example.host(example.set.momenta());
+    for (const double bad : {std::nan(""), HUGE_VAL}) {
+      loss.fill(bad);
+      example.step(rule, loss.view());
+      CHECK(example.host(example.set.values()) == values);
+      CHECK(example.host(example.set.momenta()) == momenta);
+    }
+    loss.fill(1);
+    example.step(rule, loss.view());
+    CHECK(example.host(example.set.values()) != values);
+  }
 }
 
 TEST_CASE("the gaps between parameters stay zero") {
