@@ -266,6 +266,11 @@ TEST_CASE("hostile headers are refused with the reason") {
   CHECK(contains(reason(""), "only 0 bytes long"));
   CHECK(contains(reason(std::string(8, '\xff')), "announces a header of"));
   CHECK(contains(reason(std::string("\0\0\0\1\0\0\0\0{}", 10)), "announces a header of"));
+  // A header of more than 100 MiB, in a file that is long enough for it but takes no disk.
+  write_file(path, std::string("\0\0\0\7\0\0\0\0", 8));
+  fs::resize_file(path, 130 << 20);
+  CHECK(contains(message_of(ErrorKind::checkpoint, [&] { Checkpoint::load(path); }),
+                 "announces a header of 117440512 bytes; this is no checkpoint"));
   CHECK(contains(reason(raw_file("", eight)), "not JSON"));
   CHECK(contains(reason(raw_file("[]", eight)), "not JSON"));
   CHECK(contains(reason(raw_file("{\"a\":1", eight)), "not JSON"));
@@ -275,6 +280,7 @@ TEST_CASE("hostile headers are refused with the reason") {
   CHECK(contains(reason(raw_file("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F64\"}}", "")),
                  "names 'dtype' twice"));
   CHECK(contains(reason(raw_file("{\"a\\nb\":1}", "")), "not printable"));
+  CHECK(contains(reason(raw_file("{\"a\x7f\":1}", "")), "not printable"));
   CHECK(contains(reason(raw_file("{}", "")), "has no checksum"));
   CHECK(contains(reason(raw_file("{\"__metadata__\":{\"crc32\":5}}", "")), "'crc32' is not text"));
   CHECK(contains(reason(raw_file("{\"__metadata__\":[]}", "")), "is not an object"));

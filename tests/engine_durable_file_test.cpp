@@ -8,7 +8,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "kernels/check.h"
 #include "tests/error_message.h"
@@ -179,6 +183,20 @@ TEST_CASE("a descriptor of this process by name is written where it stands") {
           require_writable("/proc/self/fd/" + number);
         }).find("Bad file descriptor") != std::string::npos);
   message_of(ErrorKind::io, [&] { require_writable("/proc/self/fd/1.txt"); });  // no descriptor
+}
+
+TEST_CASE("an error says what can be done about it") {
+  for (const auto& [numbers, advice] : std::vector<std::pair<std::vector<int>, std::string>>{
+           {{ENOSPC, EDQUOT, EFBIG}, "; free some disk space or choose another folder"},
+           {{EACCES, EPERM, EROFS}, "; choose a folder that can be written to"},
+           {{ENOENT, ENOTDIR}, "; create the folder first"},
+           {{EISDIR}, "; it is a folder, give a file"},
+           {{EIO}, ""}}) {
+    for (const int number : numbers) {
+      CHECK(message_of(ErrorKind::io, [&] { nat::throw_io_error("f", "write", number); }) ==
+            std::string("f: cannot write: ") + std::strerror(number) + advice);
+    }
+  }
 }
 
 TEST_CASE("folders and sockets are refused and stay") {

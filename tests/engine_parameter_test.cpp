@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "engine/execution.h"
@@ -203,6 +204,23 @@ TEST_CASE("a checkpoint holds momenta only where they are kept, and is read with
   CHECK(without.parameters().momenta().empty());
   CHECK_THROWS_AS(read_parameters(ctx, lean, Momenta::read, with.parameters()), Error);
   read_parameters(ctx, lean, Momenta::skip, with.parameters());
+}
+
+TEST_CASE("a checkpoint with NaN or infinity among its real numbers is refused by name") {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    Checkpoint checkpoint;
+    const std::int32_t no_real_number = 0x7fc00000;  // the bits of a NaN
+    const std::vector<float> good = {1, 2, 3}, worse = {1, 2, bad};
+    checkpoint.put("count", DType::i32, {1}, &no_real_number);
+    checkpoint.put("bytes", DType::u8, {4}, &no_real_number);
+    checkpoint.put("good", DType::f32, {3}, good.data());
+    CHECK_NOTHROW(check_finite(checkpoint));
+    checkpoint.put("worse", DType::f32, {3}, worse.data());
+    CHECK(message_of(ErrorKind::not_finite, [&] {
+            check_finite(checkpoint);
+          }).starts_with("worse holds NaN or infinity"));
+  }
 }
 
 TEST_CASE("files carry PyTorch's names") {

@@ -1,10 +1,14 @@
 #include "engine/run_log.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -72,6 +76,7 @@ TEST_CASE("printed numbers read back to the same double") {
   CHECK(nat::shortest(1200000) == "1200000");
   CHECK(nat::shortest(0.00001) == "0.00001");
   CHECK(nat::shortest(1e-9) == "1e-09");
+  CHECK(nat::shortest(1e15) == "1e+15");
 }
 
 TEST_CASE("a log keeps its first rows and goes on behind them") {
@@ -119,6 +124,28 @@ TEST_CASE("a resumed log equals an uninterrupted one byte for byte") {
     CHECK(read_file(folder.at("whole" + std::string(suffix))) ==
           read_file(folder.at("resumed" + std::string(suffix))));
   }
+}
+
+TEST_CASE("a log is cut at the end of a row or not at all") {
+  const TemporaryFolder folder;
+  MetricsLog log(folder.at("m"), {"step"});
+  for (int step = 0; step < 3; ++step) log.append({{"step", step}});
+  const std::string csv = read_file(folder.at("m.csv")), jsonl = read_file(folder.at("m.jsonl"));
+  const nat::LogSizes whole = log.sizes();
+  log.truncate_to_rows(1);
+  const nat::LogSizes first = log.sizes();
+  for (int step = 1; step < 3; ++step) log.append({{"step", step}});
+  for (const nat::LogSizes& sizes : {nat::LogSizes{1, first.csv_bytes + 1, first.jsonl_bytes},
+                                     nat::LogSizes{1, first.csv_bytes, first.jsonl_bytes + 1},
+                                     nat::LogSizes{2, first.csv_bytes, first.jsonl_bytes},
+                                     nat::LogSizes{3, whole.csv_bytes + 1, whole.jsonl_bytes}}) {
+    CAPTURE(to_string(sizes));
+    nat::test::message_of(nat::ErrorKind::checkpoint, [&] { log.truncate_to(sizes); });
+    CHECK(read_file(folder.at("m.csv")) == csv);
+    CHECK(read_file(folder.at("m.jsonl")) == jsonl);
+  }
+  log.truncate_to(first);
+  CHECK(log.sizes().rows == 1);
 }
 
 TEST_CASE("a log that was killed between its two files goes on with whole rows") {
@@ -278,6 +305,11 @@ TEST_CASE("reading a CSV that was edited or is missing is a clear error") {
   CHECK_THROWS_WITH_AS(nat::read_csv(path), doctest::Contains("cannot open"), nat::Error);
   std::ofstream(path) << "a,b\n1,x\n";
   CHECK_THROWS_WITH_AS(nat::read_csv(path), doctest::Contains("'x' is not a number"), nat::Error);
+  std::ofstream(path) << "a,b\n1,\033[2J\xc3\x7f" << std::string(50, 'y') << "\n";
+  CHECK_THROWS_WITH_AS(
+      nat::read_csv(path),
+      doctest::Contains(("'?[2J??" + std::string(34, 'y') + "...' is not a number").c_str()),
+      nat::Error);
   std::ofstream(path) << "a,b\n1\n";
   CHECK_THROWS_WITH_AS(nat::read_csv(path), doctest::Contains("row 1 has 1 values for 2 columns"),
                        nat::Error);
@@ -322,6 +354,41 @@ TEST_CASE("the shown speed follows a change within about ten seconds") {
     throughput.update(done + 100 * t, 55 + 0.5 * t);  // now 200 a second
   // 10 s are one averaging time: 1 - 1/e of the way from 100 to 200.
   CHECK(throughput.images_per_second() == doctest::Approx(200 - 100 * std::exp(-1.0)));
+}
+
+TEST_CASE("a count that falls begins anew, and the shown speed stays what it was") {
+  nat::Throughput throughput;
+  throughput.update(0, 0);
+  throughput.update(500, 5);
+  CHECK(throughput.images_per_second() == 100);
+  throughput.update(0, 6);
+  CHECK(throughput.images_per_second() == 100);
+  throughput.update(100, 7);
+  CHECK(throughput.images_per_second() == 100);
+}
+
+TEST_CASE("a terminal is one that can go back to the start of a line") {
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (terminal < 0) {
+    MESSAGE("skipped: no pseudo-terminals");
+    return;
+  }
+  const winsize size{.ws_row = 24, .ws_col = 123, .ws_xpixel = 0, .ws_ypixel = 0};
+  REQUIRE(::ioctl(terminal, TIOCSWINSZ, &size) == 0);
+  const char* before = std::getenv("TERM");
+  const std::string type = before == nullptr ? "" : before;
+  ::setenv("TERM", "xterm", 1);
+  CHECK(nat::detect_terminal(terminal).terminal);
+  CHECK(nat::detect_terminal(terminal).width == 123);
+  int pipe[2] = {-1, -1};
+  REQUIRE(::pipe(pipe) == 0);
+  CHECK_FALSE(nat::detect_terminal(pipe[1]).terminal);
+  ::setenv("TERM", "dumb", 1);
+  CHECK_FALSE(nat::detect_terminal(terminal).terminal);
+  ::unsetenv("TERM");
+  CHECK_FALSE(nat::detect_terminal(terminal).terminal);
+  if (before != nullptr) ::setenv("TERM", type.c_str(), 1);
+  for (const int descriptor : {terminal, pipe[0], pipe[1]}) ::close(descriptor);
 }
 
 TEST_CASE("off a terminal a plain line appears every five seconds, and a last one") {
