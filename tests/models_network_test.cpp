@@ -1,10 +1,15 @@
 // The two networks: sizes of every stage, numbers of parameters, names and taps.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
 #include "engine/execution.h"
+#include "engine/init.h"
+#include "kernels/random.h"
+#include "models/alexnet.h"
 #include "models/network.h"
 #include "models/probe.h"
 
@@ -43,6 +48,19 @@ std::vector<std::string> tap_names(const Network& network) {
 // Weights of a convolution or product, and scale and shift of the batch norm behind it.
 std::int64_t block(std::int64_t in, std::int64_t out, std::int64_t kernel = 1) {
   return in * out * kernel * kernel + 2 * out;
+}
+
+void fill_uniform(View view) {
+  for (std::int64_t i = 0; i < view.shape.elements(); ++i) {
+    const std::uint32_t word =
+        philox(1, RandomStream::synthetic, 0, static_cast<std::uint64_t>(i)).value[0];
+    view.as<float>()[i] = 2 * uniform(word) - 1;
+  }
+}
+
+std::vector<float> values(ConstView view) {
+  const auto* first = view.as<float>();
+  return {first, first + view.shape.elements()};
 }
 
 std::string refusal(const Network& network, const std::string& tap) {
@@ -166,6 +184,74 @@ TEST_CASE("the judge of the paper is the network's own hidden blocks, made anew"
   CHECK(head->layers().front()->name() == "classifier.fc1");
   CHECK(head->layers().back()->name() == "classifier.fc3");
   CHECK(mlp_probe(ctx, Shape(1, 64), {}, 10)->output_features() == 10);
+}
+
+TEST_CASE("the first hidden block of AlexNet drops half, its first layer has a border of 2") {
+  const NetworkTable table = alexnet_table();
+  REQUIRE(table.hidden.size() == 2);
+  CHECK(table.hidden[0].dropout == 0.5f);
+  CHECK(table.hidden[1].dropout == 0);
+  CHECK(table.convolutions.front().pad == 2);  // at 224 pixels 3 gives the same shapes
+}
+
+TEST_CASE("each hidden block drops the share of its row, and chooses for itself") {
+  Context ctx;
+  constexpr std::int64_t kBatch = 16, kFeatures = 256;
+  const auto head = mlp_probe(ctx, Shape(1, 64),
+                              {{.features = kFeatures, .dropout = 0.5f},
+                               {.features = kFeatures, .dropout = 0.5f},
+                               {.features = kFeatures, .dropout = 0}},
+                              10);
+  ParameterSet& set = head->parameters();
+  initialize(ctx, Init::he, 1, set);
+  // Far above 0, so that the ReLUs let everything through.
+  for (std::size_t i = 0; i < set.parameters().size(); ++i) {
+    const View value = set.value(i);
+    if (set.parameters()[i].role == Role::shift) {
+      std::fill_n(value.as<float>(), value.shape.elements(), 100.0f);
+    }
+  }
+  const std::vector<std::string> blocks = {"classifier.bn1", "classifier.bn2", "classifier.bn3"};
+  Execution execution(ctx, *head, kBatch, Mode::train, blocks);
+  fill_uniform(execution.input());
+  const std::uint32_t step = 0;
+  execution.forward(ctx, {.mode = Mode::train, .seed = 1, .step = &step});
+  std::vector<std::vector<bool>> dropped;
+  for (const std::string& block : blocks) {
+    dropped.emplace_back();
+    for (const float value : values(execution.kept(block))) dropped.back().push_back(value == 0);
+  }
+  const auto share = [&](auto&& is_counted) {
+    double count = 0;
+    for (std::size_t i = 0; i < dropped[0].size(); ++i) count += is_counted(i) ? 1 : 0;
+    return count / static_cast<double>(dropped[0].size());
+  };
+  constexpr double kFarOff = 5 * 0.5 / 64;  // five standard errors of a share of 4,096 draws
+  CHECK(std::abs(share([&](std::size_t i) { return dropped[0][i]; }) - 0.5) <= kFarOff);
+  CHECK(std::abs(share([&](std::size_t i) { return dropped[1][i]; }) - 0.5) <= kFarOff);
+  CHECK(std::abs(share([&](std::size_t i) { return dropped[0][i] && dropped[1][i]; }) - 0.25) <=
+        kFarOff);
+  CHECK(share([&](std::size_t i) { return dropped[2][i]; }) == 0);
+}
+
+TEST_CASE("the linear judge keeps what is below zero, the networks' blocks do not") {
+  Context ctx;
+  const auto smallest = [&](Sequential& net, const std::string& layer) {
+    initialize(ctx, Init::he, 1, net.parameters());
+    Execution execution(ctx, net, 4, Mode::eval, {layer});
+    fill_uniform(execution.input());
+    execution.forward(ctx, {});
+    const std::vector<float> all = values(execution.kept(layer));
+    return *std::min_element(all.begin(), all.end());
+  };
+  for (const Shape& features : {Shape(1, 8, 8, 16), Shape(1, 16, 16, 64), Shape(1, 64)}) {
+    CHECK(smallest(*linear_probe_head(ctx, features, 10), "classifier.bn1") < 0);
+  }
+  const Network network = build_architecture(ctx, {.dimension = 8}, Shape(1, 28, 28, 2));
+  for (const char* block : {"features.bn1", "features.bn2", "features.bn3", "classifier.bn4"}) {
+    CAPTURE(block);
+    CHECK(smallest(*network.net, block) == 0);
+  }
 }
 
 TEST_CASE("the linear judge pools large activations to at most 9,600 numbers") {
