@@ -220,6 +220,21 @@ TEST_CASE("a head with a hidden block and dropout learns what a crowd of points 
   }
 }
 
+TEST_CASE("dropout masks are those of the step that is named") {
+  Context ctx(kDevice);
+  const auto after = [&](std::uint32_t step) {
+    Sequential head = hidden_head(ctx, Shape(1, 1, 1, kFeatures), 0.5f);
+    initialize(ctx, Init::he, 3, head.parameters());
+    Classifier classifier(ctx, head, kBatch, {}, 1);
+    Crowd crowd(Shape(kBatch, kFeatures), 4);
+    classifier.train(ctx, crowd.features.view(), crowd.labels.view(), step, 0.1);
+    return values_of(ctx, head);
+  };
+  const std::vector<double> once = after(1);
+  CHECK(after(1) == once);
+  CHECK(after(2) != once);
+}
+
 TEST_CASE("a loss that is not finite is an error and leaves the parameters alone") {
   Context ctx(kDevice);
   Sequential head = linear_head(ctx);

@@ -301,6 +301,60 @@ TEST_CASE("calibration changes the running statistics and nothing else, with dro
 
 namespace {
 
+// fc1 -> bn1 with dropout -> fc2 -> bn2, whose statistics show what was dropped.
+Sequential net_behind_dropout(Context& ctx, std::int64_t channels) {
+  std::vector<std::unique_ptr<Layer>> layers;
+  layers.push_back(std::make_unique<LinearLayer>("fc1", 24, Bias::no));
+  layers.push_back(std::make_unique<BatchNormLayer>("bn1", BatchNorm{.dropout = 0.5f}, 1));
+  layers.push_back(std::make_unique<LinearLayer>("fc2", 16, Bias::no));
+  layers.push_back(std::make_unique<BatchNormLayer>("bn2", BatchNorm{.relu = false}, 2));
+  return {ctx, Shape(1, 12, 12, channels), std::move(layers)};
+}
+
+}  // namespace
+
+TEST_CASE("calibration shows what the front end makes, with the dropout of that seed and step") {
+  constexpr std::int64_t kImages = 32;
+  const TinyPictures pictures(kImages);
+  const ImageBatch batch = pictures.batch(0, kImages);
+  Context ctx(kDevice);
+  const Buffer pixel_memory(kDevice, batch.pixels.bytes(), "pixels");
+  const Buffer box_memory(kDevice, batch.boxes.bytes(), "boxes");
+  const View pixels(pixel_memory.data(), DType::u8, batch.pixels.shape);
+  const View boxes(box_memory.data(), DType::f32, batch.boxes.shape);
+  copy_to_device(ctx, batch.pixels, pixels);
+  copy_to_device(ctx, batch.boxes, boxes);
+  const auto statistics = [&](FrontEnd front, std::uint64_t seed, std::uint32_t step) {
+    Sequential net = net_behind_dropout(ctx, front_end_channels(front, 1));
+    initialize(ctx, Init::he, 1, net.parameters());
+    Execution execution(ctx, net, kImages, Mode::train);
+    calibrate_batchnorm(ctx, execution, front, pixels, boxes, seed, step);
+    return host_copy<float>(ctx, net.parameters().statistic_values());
+  };
+  const auto once = statistics(FrontEnd::clean, 1, 0);
+  CHECK(statistics(FrontEnd::clean, 1, 0) == once);
+  CHECK(statistics(FrontEnd::clean, 2, 0) != once);
+  CHECK(statistics(FrontEnd::clean, 1, 1) != once);
+  CHECK(statistics(FrontEnd::high_pass, 1, 0) != once);
+  CHECK(statistics(FrontEnd::sobel, 1, 0) != once);
+}
+
+TEST_CASE("the seed of the options names the dropout masks, and nothing else") {
+  constexpr std::int64_t kImages = 32;
+  const TinyPictures pictures(kImages);
+  for (const float dropout : {0.0f, 0.5f}) {
+    CAPTURE(dropout);
+    const auto loss = [&](std::uint64_t seed) {
+      Run run(kImages, kImages, 16, 1, {.sgd = {}, .seed = seed}, dropout);
+      return run.step(pictures.batch(0, kImages), {}).loss;
+    };
+    CHECK(loss(5) == loss(5));
+    CHECK((loss(5) == loss(6)) == (dropout == 0));
+  }
+}
+
+namespace {
+
 // Rows of unit length, in double.
 using Matrix = std::vector<std::vector<double>>;
 
