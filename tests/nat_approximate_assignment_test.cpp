@@ -111,6 +111,10 @@ void check_promises(std::size_t n, const Scores& scores, const Solution& solutio
   // The bound holds: no permutation is worth more, and the gap is at least what was lost.
   const double loss = best - value;
   CHECK(static_cast<double>(report.gap()) * report.quantum >= loss - 1e-6);
+  // Quanta are rounded so that the gap is not made smaller.
+  const double lowest =
+      static_cast<double>(n) * double{*std::min_element(scores.begin(), scores.end())};
+  CHECK(lowest + static_cast<double>(report.value_quanta) * report.quantum <= value + 1e-12);
 }
 
 TEST_CASE("greedy takes scores in the order of their size, ties by row and column") {
@@ -126,6 +130,13 @@ TEST_CASE("greedy takes scores in the order of their size, ties by row and colum
       CHECK(solution.column == (better ? expected : identity(n)));
     }
   }
+}
+
+TEST_CASE("bids count the scans: one a row, and one more whenever a row's column was gone") {
+  CHECK(solve(assign_greedily, 2, {3, 1, 0, 2}).report.bids == 2);
+  CHECK(solve(assign_greedily, 2, {2, 1, 3, 0}).report.bids == 3);
+  // All rows want the first column. The last one gets it, and the others look once more.
+  CHECK(solve(assign_greedily, 3, {6, 5, 4, 60, 50, 40, 600, 500, 400}).report.bids == 3 + 2);
 }
 
 TEST_CASE("sinkhorn takes the entries of the scaled matrix in the order of their size") {

@@ -152,6 +152,16 @@ TEST_CASE("equal columns, which targets of the basis give, are solved with proof
   }
 }
 
+TEST_CASE("the auction is held where it is asked for, whatever the size") {
+  Context ctx(kDevice);
+  const Batch batch({"unrelated", Character::unrelated, 0}, 64, 32, 5);
+  Assigner by_itself(ctx, 64, 32), auction(ctx, 64, 32, AssignmentSolver::auction);
+  const Outcome held = assign(ctx, auction, batch.z(), batch.targets());
+  CHECK(held.lap.rounds > 0);
+  CHECK(held.lap.gap() == 0);
+  CHECK((assign(ctx, by_itself, batch.z(), batch.targets()).lap.rounds > 0) == kOnCuda);
+}
+
 TEST_CASE("features that sit on their targets keep them") {
   Context ctx(kDevice);
   Batch batch({"on target", Character::unrelated, 0}, 64, 32, 5);
