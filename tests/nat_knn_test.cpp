@@ -114,6 +114,29 @@ TEST_CASE("equal similarities are ordered by bank row") {
   }
 }
 
+TEST_CASE("neighbours that are hardly nearer than others are found, in whatever order they come") {
+  Context ctx;
+  // Row i has the cosine 1 - step * rank to the query; in float such cosines are 2^-24 apart.
+  constexpr std::int64_t kRows = 400;
+  constexpr double kStep = 1e-6;
+  const auto check = [&](auto&& rank_of) {
+    FeatureMatrix bank(kRows, 2), query(1, 2);
+    query.values = {1, 0};
+    for (std::int64_t i = 0; i < kRows; ++i) {
+      const double cosine = 1 - kStep * static_cast<double>(rank_of(i));
+      bank.row(i)[0] = static_cast<float>(cosine);
+      bank.row(i)[1] = static_cast<float>(std::sqrt(1 - cosine * cosine));
+    }
+    const Neighbours found = nearest_neighbours(ctx, bank, query, 5);
+    for (std::size_t rank = 0; rank < 5; ++rank) {
+      CHECK(rank_of(found.index[rank]) == static_cast<std::int64_t>(rank));
+    }
+  };
+  check([](std::int64_t i) { return i; });
+  check([](std::int64_t i) { return kRows - 1 - i; });
+  check([](std::int64_t i) { return 37 * i % kRows; });
+}
+
 TEST_CASE("plain and weighted votes equal a brute force in double, ties included") {
   Context ctx;
   const int classes = 4;
@@ -195,9 +218,13 @@ TEST_CASE("rows of every length that a float can hold twice over have their simi
 
   const FeatureMatrix vanishing = stretched(bank, 7, 0x1p-149f);
   const Neighbours of_vanishing = nearest_neighbours(ctx, vanishing, queries, 60);
+  std::int64_t times = 0;
   for (std::size_t i = 0; i < of_vanishing.index.size(); ++i) {
-    if (of_vanishing.index[i] == 7) CHECK(of_vanishing.similarity[i] == 0);
+    if (of_vanishing.index[i] != 7) continue;
+    ++times;
+    CHECK(of_vanishing.similarity[i] == 0);
   }
+  CHECK(times == queries.rows);
   const FeatureMatrix too_long = stretched(bank, 7, std::numeric_limits<float>::max());
   for (const auto& judge : {+[](Context&c, const FeatureMatrix&a, const FeatureMatrix&b) {
                               nearest_neighbours(c, a, b, 1);
@@ -266,6 +293,10 @@ TEST_CASE("impossible requests of the kNN judge are one clear error") {
   message_of(ErrorKind::data, [&] { accuracy(wrong, {1}); });
   message_of(ErrorKind::data, [&] { accuracy({0, 1, -1, 0}, {1}); });
   message_of(ErrorKind::data, [&] { accuracy({0, 1}, {1}); });
+
+  FeatureMatrix overfull = test;
+  overfull.values.push_back(0);
+  message_of(ErrorKind::usage, [&] { nearest_neighbours(ctx, bank, overfull, 1); });
 
   FeatureMatrix broken = test;
   broken.row(2)[1] = std::numeric_limits<float>::quiet_NaN();

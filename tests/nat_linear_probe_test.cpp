@@ -126,6 +126,20 @@ TEST_CASE("L-BFGS keeps to its iterations, stops at a minimum and refuses a NaN"
   message_of(ErrorKind::not_finite, [&] { minimise_lbfgs(bowl, broken, {}); });
 }
 
+TEST_CASE("L-BFGS remembers as many steps as it may") {
+  const Objective parabola = [](std::span<const double> x, std::span<double> gradient) {
+    gradient[0] = x[0];
+    return x[0] * x[0] / 2;
+  };
+  const auto end = [&](int memory) {
+    std::vector<double> x = {10};
+    minimise_lbfgs(parabola, x, {.iterations = 2, .tolerance = 0, .memory = memory});
+    return x[0];
+  };
+  CHECK(end(0) == 8);  // two steps of length 1
+  CHECK(end(1) == 0);  // the first one tells the curvature
+}
+
 TEST_CASE("the probe reaches the optimum of plain gradient descent in double") {
   Context ctx;
   const int classes = 3;
@@ -212,6 +226,17 @@ TEST_CASE("the linear judge reports what the classifier does") {
   CHECK(result.classes == classes);
   CHECK(result.loss == fit.loss);
   CHECK(result.iterations == fit.iterations);
+}
+
+TEST_CASE("the probe keeps to its iterations") {
+  Context ctx;
+  const auto labels = random_labels(300, 4, 3);
+  const FeatureMatrix x = clusters(labels, 6, 1.5f, 5);
+  for (const int iterations : {1, 3}) {
+    const LinearProbeFit fit =
+        fit_linear_probe(ctx, {x, labels}, 4, {.iterations = iterations, .tolerance = 0});
+    CHECK(fit.iterations == iterations);
+  }
 }
 
 TEST_CASE("separate clusters are learnt without error and noise stays at chance") {

@@ -105,6 +105,16 @@ TEST_CASE("lengths of rows change nothing, and a zero row has similarity 0 to ev
   check_equals_sorting(x, random_labels(300, 3, 6), 3);
 }
 
+TEST_CASE("a row too short to have a direction is as far as a zero row") {
+  Context ctx;
+  FeatureMatrix x(3, 2);
+  x.values = {1, 0, -0x1p-140f, 0, 0, 0};  // the product of the first two is negative
+  const std::vector<std::int32_t> labels = {0, 0, 1};
+  const RetrievalResult result = retrieval(ctx, {x, labels}, 2, {.k = {1}});
+  CHECK(result.n_queries == 2);
+  CHECK(result.for_k(1).recall == 1);  // of equal similarities the lower row comes first
+}
+
 TEST_CASE("five rows by hand: recall, mAP, and a class with one member") {
   Context ctx;
   FeatureMatrix x(5, 2);
