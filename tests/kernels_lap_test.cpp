@@ -307,6 +307,16 @@ TEST_CASE("the identity is kept when it is one of several optima") {
     Scores scores = random_scores(n, 40 + seed, 3);
     for (std::size_t i = 0; i < n; ++i) scores[i * n + i] = 2;  // nothing is larger
     CHECK(is_identity(tester.solve(n, scores).column));
+    // Nor is it given up for what is less than a quantum, which one large score makes 1.
+    for (std::size_t at = 0; at < n * n; ++at) {
+      if (at % (n + 1) != 0) scores[at] += 0.25f;
+    }
+    scores[1] = 0;
+    scores[n * n - 1] = kLapLevels;
+    const Solution solution = tester.solve(n, scores);
+    CHECK(solution.report.quantum == 1);
+    CHECK(solution.report.gap() == 0);
+    CHECK(is_identity(solution.column));
   }
 }
 

@@ -240,6 +240,9 @@ inline void check_promises(std::size_t n, const Scores& scores, const Solution& 
   CHECK(report.value >= report.identity_value);
   CHECK(value >= value_of(quanta, identity));
   CHECK(report.paths <= static_cast<std::int64_t>(n));
+  // Why no sum overflows (kernels/lap_auction.h).
+  CHECK(std::all_of(solution.price.begin(), solution.price.end(),
+                    [](std::int32_t price) { return price >= 0 && price < 23 * kLapLevels; }));
   CHECK(report.phases <= 9);
   const auto rows = static_cast<std::int64_t>(n);
   CHECK(report.rounds <= lap::resolved(kDevice, rows, {}).round_cap * report.phases);
