@@ -372,6 +372,21 @@ TEST_CASE("The first of equal maxima is picked") {
   }
 }
 
+TEST_CASE("What is exactly zero in front of the ReLU gets no gradient, pooled or not") {
+  for (const int pool : {0, 2}) {
+    CAPTURE(pool);
+    Block block({.x = Shape(2, 4, 4, 16), .norm = {.pool = pool, .pool_stride = pool}});
+    block.gamma.fill(0);
+    block.beta.fill(0);
+    block.forward();
+    block.backward();
+    for (std::int64_t c = 0; c < 16; ++c) {
+      CHECK(block.dbeta.get(c) == 0);
+      CHECK(block.dgamma.get(c) == 0);
+    }
+  }
+}
+
 TEST_CASE("A mean far from zero costs no digits of the variance") {
   // x = 10000 + noise: E[x^2] - E[x]^2 in f32 would lose everything. The grid is exact in f32.
   for (const std::int64_t images : {64, 90}) {
@@ -526,6 +541,10 @@ TEST_CASE("Wrong shapes, types and options are refused with one clear line") {
   refused(good, [](Block& b) { b.c.norm.pool = 5, b.c.norm.pool_stride = 2; });
   refused(good, [](Block& b) { b.c.norm.pool = 2, b.c.norm.pool_stride = 0; });
   refused({.x = Shape(0, 8)}, [](Block&) {});
+  refused({.x = Shape(8, 8), .norm = {.relu = false}}, [](Block& b) { b.c.norm.dropout = 0.5f; });
+  // Taps of larger windows would not fit into the bytes of argmax.
+  CHECK(batchnorm_output({.pool = 15, .pool_stride = 1}, Shape(1, 16, 16, 8)) == Shape(1, 2, 2, 8));
+  CHECK_THROWS_AS(batchnorm_output({.pool = 16, .pool_stride = 1}, Shape(1, 16, 16, 8)), Error);
   CHECK_THROWS_AS(batchnorm_output({.pool = 2, .pool_stride = 2}, Shape(4, 8)), Error);
   Block block(good);
   block.forward();

@@ -139,6 +139,8 @@ TEST_CASE("running out of memory is an error that names what for") {
           "activations: cannot get 1099511627776 MiB of memory; free some, or "
           "ask for a smaller batch, pool or network");
   }
+  // Nor is the size of a mistake rounded up to a small one.
+  CHECK_THROWS_AS(Buffer(Device::cpu, std::numeric_limits<std::size_t>::max(), "all"), Error);
 }
 
 TEST_CASE("copies want the same shape and dtype on both sides") {

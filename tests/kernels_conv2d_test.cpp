@@ -444,5 +444,10 @@ TEST_CASE("shapes that do not fit are refused in one line") {
   Tensor wrong(Shape(1, 4, 4, 3), DType::f32);
   CHECK_THROWS_WITH_AS(conv2d_forward(ctx, Conv2d{3, 1, 0}, x.view(), w.view(), wrong.view()),
                        "conv2d: y has shape 1x4x4x3, expected 1x3x3x3", Error);
+  Tensor y(Shape(1, 3, 3, 3), DType::f32), narrow(Shape(3, 3, 3, 1), DType::f32);
+  CHECK_THROWS_WITH_AS(conv2d_forward(ctx, Conv2d{3, 1, 0}, x.view(), narrow.view(), y.view()),
+                       "conv2d: w has shape 3x3x3x1, expected 3x3x3x2", Error);
+  Tensor rounded(Shape(1, 3, 3, 3), DType::bf16);
+  CHECK_THROWS_AS(conv2d_forward(ctx, Conv2d{3, 1, 0}, x.view(), w.view(), rounded.view()), Error);
   CHECK_THROWS_AS(conv2d_output(Conv2d{7, 1, 0}, Shape(1, 5, 5, 2), 1), Error);
 }

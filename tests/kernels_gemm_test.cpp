@@ -283,6 +283,9 @@ TEST_CASE("matrices that do not fit are refused in one line") {
   Tensor a(Shape(2, 3), DType::f32), b(Shape(4, 5), DType::f32), c(Shape(2, 5), DType::f32);
   CHECK_THROWS_WITH_AS(gemm(ctx, kNo, kNo, 0, a.view(), b.view(), c.view()),
                        "gemm: a 2x3 f32 and b 4x5 f32 do not give c 2x5 f32", Error);
+  Tensor other(Shape(3, 5), DType::f64);
+  CHECK_THROWS_WITH_AS(gemm(ctx, kNo, kNo, 0, a.view(), other.view(), c.view()),
+                       "gemm: a 2x3 f32 and b 3x5 f64 do not give c 2x5 f32", Error);
   CHECK_THROWS_WITH_AS(linear_forward(ctx, a.view(), b.view(), ConstView(), c.view()),
                        "linear: x 2x3, w 4x5, y 2x5 do not fit; w must be out x in", Error);
   Tensor w(Shape(5, 3), DType::f64);
