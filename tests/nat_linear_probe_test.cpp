@@ -145,7 +145,7 @@ TEST_CASE("the probe reaches the optimum of plain gradient descent in double") {
   const int classes = 3;
   const std::int64_t columns = 5;
   const double decay = 0.05;
-  const auto labels = random_labels(1100, classes, 1);  // a full block of 1024 rows and a rest
+  const auto labels = random_labels(1100, classes, 1);  // three chunks of rows
   const FeatureMatrix x = clusters(labels, columns, 1.5f, 2);
 
   std::vector<double> w(static_cast<std::size_t>(classes * (columns + 1)), 0.0), gradient(w);
@@ -226,6 +226,29 @@ TEST_CASE("the linear judge reports what the classifier does") {
   CHECK(result.classes == classes);
   CHECK(result.loss == fit.loss);
   CHECK(result.iterations == fit.iterations);
+}
+
+TEST_CASE("the gradient is that of all rows where a thread takes several blocks of them") {
+  Context ctx;
+  const int classes = 3;
+  const std::int64_t rows = 9000, columns = 4;  // 16 chunks, each of a block of 512 and a rest
+  const double decay = 0.05, tolerance = 1e-5;
+  const auto labels = random_labels(rows, classes, 11);
+  const FeatureMatrix x = clusters(labels, columns, 1.5f, 12);
+  const LinearProbeFit fit =
+      fit_linear_probe(ctx, {x, labels}, classes, {.weight_decay = decay, .tolerance = tolerance});
+  std::vector<double> fitted(fit.classifier.weight.begin(), fit.classifier.weight.end());
+  fitted.insert(fitted.end(), fit.classifier.bias.begin(), fit.classifier.bias.end());
+  std::vector<double> gradient(fitted.size());
+  const double loss = reference_loss(x, labels, classes, decay, fitted, gradient);
+  double largest = 0;
+  for (const float value : x.values) {
+    largest = std::max(largest, std::abs(static_cast<double>(value)));
+  }
+  // As above: the tolerance, and the rounding of float32 sums of a chunk.
+  const double bound = tolerance + static_cast<double>(rows / 16 + columns) * 0x1p-24 * largest;
+  for (const double g : gradient) CHECK(std::abs(g) <= bound);
+  CHECK(std::abs(fit.loss - loss) <= 16 * 0x1p-24 * (1 + loss) * largest);
 }
 
 TEST_CASE("the probe keeps to its iterations") {
