@@ -80,7 +80,10 @@ TEST_CASE("scratch memory keeps what lives while it grows") {
   Scratch::Frame frame(scratch);
   char* small = frame.take<char>(256);
   std::memset(small, 7, 256);
-  char* large = frame.take<char>(1 << 20);  // does not fit into the block
+  const std::uint64_t generation = scratch.generation();
+  { Scratch::Frame(scratch).take<char>(1 << 20); }  // ends first
+  CHECK(scratch.generation() == generation);        // what lives cannot move
+  char* large = frame.take<char>(1 << 20);          // does not fit into the block
   std::memset(large, 8, 1 << 20);
   CHECK(small[0] == 7);
   CHECK(small[255] == 7);

@@ -370,6 +370,30 @@ TEST_CASE("the same bits whatever the number of threads and in every call") {
   }
 }
 
+TEST_CASE("what a context keeps of one convolution is not taken for another of the same shapes") {
+  const Shape shape(2, 12, 12, 3), weights(4, 5, 5, 3), out(2, 4, 4, 4);
+  Tensor x(shape, DType::f32), w(weights, DType::f32), dy(out, DType::f32);
+  x.fill_uniform(1, -1, 1);
+  w.fill_uniform(2, -1, 1);
+  dy.fill_uniform(3, -1, 1);
+  const auto results = [&](Context& ctx, int pad) {
+    const Conv2d conv{5, 3, pad};
+    std::vector<Tensor> all = {Tensor(out, DType::f32), Tensor(shape, DType::f32),
+                               Tensor(weights, DType::f32)};
+    conv2d_forward(ctx, conv, x.view(), w.view(), all[0].view());
+    conv2d_backward_data(ctx, conv, w.view(), dy.view(), all[1].view());
+    conv2d_backward_weights(ctx, conv, x.view(), dy.view(), Grad::overwrite, all[2].view());
+    return all;
+  };
+  Context both(kDevice);
+  for (const int pad : {1, 2}) {
+    CAPTURE(pad);
+    Context own(kDevice);
+    const std::vector<Tensor> expected = results(own, pad), actual = results(both, pad);
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK(same_bits(expected[i], actual[i]));
+  }
+}
+
 TEST_CASE("scratch memory stops growing after the first call") {
   Context ctx(kDevice);
   const Shape shape(4, 14, 14, 32), weights(64, 3, 3, 32), out(4, 14, 14, 64);
@@ -449,5 +473,6 @@ TEST_CASE("shapes that do not fit are refused in one line") {
                        "conv2d: w has shape 3x3x3x1, expected 3x3x3x2", Error);
   Tensor rounded(Shape(1, 3, 3, 3), DType::bf16);
   CHECK_THROWS_AS(conv2d_forward(ctx, Conv2d{3, 1, 0}, x.view(), w.view(), rounded.view()), Error);
-  CHECK_THROWS_AS(conv2d_output(Conv2d{7, 1, 0}, Shape(1, 5, 5, 2), 1), Error);
+  CHECK_THROWS_AS(conv2d_output(Conv2d{7, 1, 0}, Shape(1, 5, 9, 2), 1), Error);
+  CHECK_THROWS_AS(conv2d_output(Conv2d{7, 1, 0}, Shape(1, 9, 5, 2), 1), Error);
 }
