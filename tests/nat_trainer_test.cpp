@@ -490,6 +490,7 @@ TEST_CASE("the batches of a pool are trained as by a run that was given their ne
             given.step(pictures.batch(image, kBatch), {.step = step, .learning_rate = 0.05});
         CHECK(report.loss == expected.loss);
         CHECK((report.moved > 0) == (reassign && step == first));
+        CHECK(report.judged == (!reassign ? kBatch : step == first ? kPool : 0));
         ++step;
       }
       const auto next = static_cast<std::int32_t>(step * kBatch % (2 * kPool));
