@@ -357,6 +357,20 @@ TEST_CASE("Torch7's initial weights and biases are uniform within 1 / sqrt(fan_i
   }
 }
 
+TEST_CASE("the fan-in of weights and bias is what goes into one output of their layer") {
+  Context ctx;
+  const Sequential net = tiny_network(ctx, {.hidden = 24, .dimension = 16});
+  const ParameterSet& set = net.parameters();
+  const auto fan_in = [&](const char* name) {
+    return set.parameters()[index_of(set, name)].fan_in;
+  };
+  CHECK(fan_in("conv1.weight") == 3 * 3 * 2);
+  CHECK(fan_in("conv2.weight") == 3 * 3 * 16);
+  CHECK(fan_in("fc3.weight") == 6 * 6 * 32);
+  CHECK(fan_in("fc4.weight") == 24);
+  CHECK(fan_in("fc4.bias") == 24);
+}
+
 TEST_CASE("batch norms start as the identity (He) or with uniform scales (Torch7)") {
   Context ctx;
   Sequential net = tiny_network(ctx, {.hidden = 1024});
