@@ -124,6 +124,7 @@ TEST_CASE("a loss that is not finite stops the step, with weight decay and witho
     CAPTURE(decay);
     const Sgd rule{.momentum = 0.75f, .weight_decay = decay};
     Example example;
+    sgd_prepare(example.ctx, rule, example.set);
     const auto values = example.host(example.set.values());
     const auto momenta = example.host(example.set.momenta());
     for (const double bad : {std::nan(""), HUGE_VAL}) {

@@ -55,6 +55,10 @@ void Training::restore() {
   check_finite(checkpoint);
   // Half a run with one recipe and half with another would be a run of neither.
   const std::vector<Change> changed = folder_.recipe_changes(checkpoint, options_);
+  const std::int64_t trained = checkpoint.metadata_number("epoch");
+  NAT_CHECK(trained <= options_.epochs || options_.epochs == folder_.options().epochs,
+            ErrorKind::usage, "run ", folder_.path().string(), " was trained for ", trained,
+            " epochs already, more than --epochs ", options_.epochs);
   read_parameters(*ctx_, checkpoint, Momenta::read, network_.net->parameters());
   std::vector<std::int32_t> permutation(static_cast<std::size_t>(targets_.images()));
   checkpoint.read("nat.permutation", DType::i32, {targets_.images()}, permutation.data());
@@ -86,9 +90,6 @@ void Training::read_counters(const Checkpoint& checkpoint) {
   epoch_ = checkpoint.metadata_number("epoch");
   step_in_epoch_ = checkpoint.metadata_number("step_in_epoch");
   const std::int64_t steps = steps_per_epoch();
-  NAT_CHECK(epoch_ <= options_.epochs || epoch_ > kMostEpochs, ErrorKind::usage, "run ",
-            folder_.path().string(), " was trained for ", epoch_,
-            " epochs already, more than --epochs ", options_.epochs);
   NAT_CHECK(epoch_ <= kMostEpochs && step_ / steps == epoch_ && step_ % steps == step_in_epoch_,
             ErrorKind::checkpoint, "the newest checkpoint of ", folder_.path().string(), " is at ",
             step_, " steps, which are not ", epoch_, " epochs of ", steps, " steps and ",
