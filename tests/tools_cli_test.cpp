@@ -131,6 +131,8 @@ TEST_CASE("kNN of few pictures looks at all of them, and says so") {
   check_refused(workspace, {"eval", "knn", run, "--k", "20"}, 2, {"k = 20", "12"});
   check_refused(workspace, {"eval", "knn", run, "--k", "0"}, 2, {"--k", "0"});
   check_refused(workspace, {"eval", "cluster", run, "--clusters", "-4"}, 2, {"--clusters", "-4"});
+  check_refused(workspace, {"eval", "cluster", run, "--clusters", "1"}, 2,
+                {"--clusters 1", "2 or more"});
 }
 
 TEST_CASE("the report says where its figures are not those of the run as it is now") {

@@ -137,12 +137,21 @@ bool require_place(const RunFolder& folder, const std::string& how) {
   }
 }
 
+// One cluster holds all pictures, whatever the features: its figures would say nothing of them.
+void require_clusters(int clusters) {
+  require_range("clusters", clusters, 0, 1 << 20);
+  NAT_CHECK(
+      clusters != 1, ErrorKind::usage,
+      "--clusters 1: all pictures would be in it, whatever the features; give 2 or more, or 0 "
+      "for one a class");
+}
+
 int evaluate(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
   Options options = folder.options();
   require_threads(asked.threads);
   require_range("k", asked.k.value_or(1), 1, 1 << 20);
-  require_range("clusters", asked.clusters, 0, 1 << 20);
+  require_clusters(asked.clusters);
   options.threads = asked.threads;
   const bool is_kept = require_place(folder, asked.how);
   const auto ctx = make_context(options);
@@ -185,7 +194,7 @@ Command eval_command(CLI::App& nat) {
   app->add_option("--k", asked->k,
                   "knn: neighbours; if not given 20, or all training pictures where they are fewer")
       ->transform(CLI::Validator(normalize_value<int>, ""));
-  add_value(*app, "--clusters", asked->clusters, "cluster: how many; 0 = one a class");
+  add_value(*app, "--clusters", asked->clusters, "cluster: how many, 2 or more; 0 = one a class");
   add_value(*app, "--labels", asked->labels,
             "knn, linear, mlp, layers, finetune: training pictures whose labels are used, spaced "
             "evenly over the classes; 0 = all");
