@@ -35,6 +35,41 @@ TEST_CASE("asking for a GPU that is not there is an error that says why, and tra
   CHECK_FALSE(std::filesystem::exists(workspace.at("run")));
 }
 
+TEST_CASE("a run of a GPU is judged and goes on where there is none, on a device named for once") {
+  if (cuda_device().usable()) {
+    MESSAGE("skipped: there is a CUDA device");
+    return;
+  }
+  const Workspace workspace;
+  const std::string run = workspace.at("run"), picture = workspace.at("grey.pgm");
+  write_file(picture, "P5 16 16 255\n" + std::string(256, '\x80'));
+  const std::vector<std::string> stopped = {"--device", "cpu", "--stop-after-steps", "16"};
+  REQUIRE(tools::nat(workspace, small_run(make_data(workspace), run, stopped)).code == 75);
+  std::string config = read_file(run + "/config.toml");
+  config.replace(config.find("device = 'cpu'"), 14, "device = 'cuda'");
+  write_file(run + "/config.toml", config);
+  const std::vector<std::vector<std::string>> commands = {
+      {"eval", "knn", run, "--layers", "conv"},
+      {"embed", run, "--output", workspace.at("features")},
+      {"neighbors", run, picture},
+      {"report", run},
+      {"resume", run}};
+  for (std::vector<std::string> command : commands) {
+    CAPTURE(command.front());
+    check_refused(workspace, command, 6, {cuda_device().reason, "use --device cpu"});
+    command.insert(command.end(), {"--device", "cpu"});
+    std::vector<std::string> wrong = command;
+    wrong.insert(wrong.end(), {"--dtype", "f23"});
+    check_refused(workspace, wrong, 2, {"--dtype 'f23'", "did you mean 'f32'"});
+    command.insert(command.end(), {"--dtype", "f32"});
+    const Outcome outcome = tools::nat(workspace, command);
+    CHECK_MESSAGE(outcome.code == 0, outcome.err);
+  }
+  CHECK(read_file(run + "/config.toml") == config);
+  const std::string page = read_file(run + "/report.html");
+  CHECK(page.find("<td><code>cuda</code></td>") != std::string::npos);  // as the run says
+}
+
 TEST_CASE("a run that could choose says which device it took, and why not the GPU") {
   const CudaDevice device = cuda_device();
   const Workspace workspace;

@@ -58,7 +58,7 @@ void conclude(const Options& options, bool as_json, std::chrono::steady_clock::t
   const std::string json = to_json(verdict).dump(2) + "\n";
   write_durably(folder.file("results.json"), json);
   keep(folder, {.judge = "all", .verdict = verdict});
-  const std::filesystem::path page = write_report(folder).page;
+  const std::filesystem::path page = write_report(folder, folder.options()).page;
   if (as_json) {
     std::fputs(json.c_str(), stdout);
     return;

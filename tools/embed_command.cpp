@@ -13,6 +13,7 @@
 #include "tools/commands.h"
 #include "tools/judge.h"
 #include "tools/left_out.h"
+#include "tools/one_time_options.h"
 #include "tools/output_file.h"
 #include "tools/session.h"
 
@@ -24,6 +25,7 @@ struct Asked {
   std::string run, data, output, split = "train";
   std::vector<std::string> taps = {"embedding"};
   int threads = 0;
+  OneTimeOptions where;
   bool json = false;
 };
 
@@ -120,7 +122,7 @@ void require_finite(const FeatureSet& set) {
 
 int embed(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
-  Options options = folder.options();
+  Options options = asked.where.instead_of(folder.options());
   require_outputs(folder, options, asked);
   options.threads = asked.threads;
   const auto ctx = make_context(options);
@@ -160,6 +162,7 @@ Command embed_command(CLI::App& nat) {
       ->delimiter(',')
       ->allow_extra_args(false);
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
+  asked->where.add_to(*app, kWhereToCompute);
   app->add_flag("--json", asked->json, "print the outcome as JSON");
   return {app, [asked] { return embed(*asked); }};
 }

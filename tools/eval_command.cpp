@@ -9,6 +9,7 @@
 #include "tools/commands.h"
 #include "tools/judge.h"
 #include "tools/judgements.h"
+#include "tools/one_time_options.h"
 #include "tools/session.h"
 
 namespace nat::tools {
@@ -33,6 +34,7 @@ struct Asked {
   ProbeOptions probe;
   std::int64_t labels = 0;
   int threads = 0;
+  OneTimeOptions where;
   bool json = false;
 };
 
@@ -148,7 +150,7 @@ void require_clusters(int clusters) {
 
 int evaluate(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
-  Options options = folder.options();
+  Options options = asked.where.instead_of(folder.options());
   require_threads(asked.threads);
   require_range("k", asked.k.value_or(1), 1, 1 << 20);
   require_clusters(asked.clusters);
@@ -215,6 +217,7 @@ Command eval_command(CLI::App& nat) {
             "mlp, layers, finetune: views of a test picture whose outputs are added up: 1, 2 "
             "(mirrored) or 10 (corners, of runs with --crop shift)");
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
+  asked->where.add_to(*app, kWhereToCompute);
   app->add_flag("--json", asked->json, "print the result as JSON");
   return {app, [app, asked] {
             refuse_idle_options(*app, asked->how);

@@ -12,6 +12,7 @@
 #include "tools/commands.h"
 #include "tools/judge.h"
 #include "tools/left_out.h"
+#include "tools/one_time_options.h"
 #include "tools/output_file.h"
 #include "tools/report/html_report.h"
 #include "tools/run_report.h"
@@ -25,6 +26,7 @@ struct Asked {
   std::string run, data, split = "train", tap = "embedding", output;
   std::vector<std::string> files;
   int k = 8, threads = 0;
+  OneTimeOptions where;
   bool json = false;
 };
 
@@ -122,7 +124,7 @@ void write_page(const Asked& asked, const std::vector<Found>& all, const data::D
 
 int neighbors(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
-  Options options = folder.options();
+  Options options = asked.where.instead_of(folder.options());
   if (!asked.output.empty()) {
     std::vector<std::string> read = asked.files;
     read.insert(read.end(), {asked.data, options.data});
@@ -165,6 +167,7 @@ Command neighbors_command(CLI::App& nat) {
   add_value(*app, "--k", asked->k, "how many are found for each");
   app->add_option("--output", asked->output, "also write them as an HTML page, pictures included");
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
+  asked->where.add_to(*app, kWhereToCompute);
   app->add_flag("--json", asked->json, "print the outcome as JSON");
   return {app, [asked] { return neighbors(*asked); }};
 }

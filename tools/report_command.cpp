@@ -5,6 +5,7 @@
 
 #include "data/files.h"
 #include "tools/commands.h"
+#include "tools/one_time_options.h"
 #include "tools/run_report.h"
 
 namespace nat::tools {
@@ -14,10 +15,13 @@ Command report_command(CLI::App& nat) {
       nat.add_subcommand("report", "write RUN/report.html: results, curves, filters, neighbours");
   const auto run = std::make_shared<std::string>();
   app->add_option("run", *run, "folder of the run")->required();
+  const auto where = std::make_shared<OneTimeOptions>();
+  where->add_to(*app, kWhereToCompute);
   const auto as_json = std::make_shared<bool>(false);
   app->add_flag("--json", *as_json, "print the outcome as JSON");
   return {app, [=] {
-            const WrittenReport report = write_report(RunFolder::open(*run));
+            const RunFolder folder = RunFolder::open(*run);
+            const WrittenReport report = write_report(folder, where->instead_of(folder.options()));
             std::fputs(report.remarks.c_str(), stderr);
             const std::string path = report.page.string();
             const std::string json = nlohmann::json({{"report", data::printable(path)}}).dump();

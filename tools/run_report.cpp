@@ -355,7 +355,8 @@ report::ReportData collect(const RunFolder& folder, const Options& options,
   data.command = "nat report " + folder.path().string();
   data.curves = report::training_curves(read_csv(folder.file("metrics.csv")));
   add_timing(folder, data);
-  visit_options(options, [&](const char* name, const auto& value, const char*) {
+  const Options of_run = folder.options();
+  visit_options(of_run, [&](const char* name, const auto& value, const char*) {
     data.configuration.push_back({name, str(std::boolalpha, value)});
   });
   const std::int64_t step = add_network(folder, options, bank, data);
@@ -378,8 +379,7 @@ report::LabelledPicture labelled_picture(const data::Dataset& pictures, std::int
   return result;
 }
 
-WrittenReport write_report(const RunFolder& folder) {
-  const Options options = folder.options();
+WrittenReport write_report(const RunFolder& folder, const Options& options) {
   const auto bank = open_data(options, data::Split::train, "", kBankPictures);
   const report::ReportData data = collect(folder, options, *bank);
   write_figures(folder, data);

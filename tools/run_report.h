@@ -16,8 +16,8 @@ struct WrittenReport {
 };
 
 // Results appear when RUN/results.json exists ('nat eval all'), other judges where judgements.jsonl
-// names them.
-WrittenReport write_report(const RunFolder& folder);
+// names them. `options` are those of the run, but for the device and the precision to compute with.
+WrittenReport write_report(const RunFolder& folder, const Options& options);
 
 // A stored picture and the name of its class, where it has one.
 report::LabelledPicture labelled_picture(const data::Dataset& pictures, std::int32_t id);

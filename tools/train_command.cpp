@@ -5,6 +5,7 @@
 
 #include "data/files.h"
 #include "tools/commands.h"
+#include "tools/one_time_options.h"
 #include "tools/training.h"
 
 namespace nat::tools {
@@ -93,25 +94,17 @@ Command resume_command(CLI::App& nat) {
   CLI::App* app = nat.add_subcommand("resume", "continue a run from its newest checkpoint");
   const auto path = std::make_shared<std::string>();
   const auto running = std::make_shared<Running>();
-  const auto given = std::make_shared<Options>();
+  const auto given = std::make_shared<OneTimeOptions>();
   app->add_option("run", *path, "folder of the run")->required();
-  const CLI::Option* threads = add_value(*app, "--threads", given->threads,
-                                         "compute threads, if not those of the run; 0 = one a core")
-                                   ->default_str("");
-  const CLI::Option* loaders = add_value(*app, "--loaders", given->loaders,
-                                         "loader threads, if not those of the run; 0 = automatic")
-                                   ->default_str("");
-  const CLI::Option* epochs = add_value(*app, "--epochs", given->epochs,
-                                        "passes over the data in all, if not those of the run, "
-                                        "which keeps the number; a cosine schedule follows it")
-                                  ->default_str("");
+  given->add_to(*app, {"epochs", "device", "dtype", "threads", "loaders"});
+  app->get_option("--epochs")
+      ->description(
+          "passes over the data in all; if not given those of the run, which keeps the number; a "
+          "cosine schedule follows it");
   add_running(*app, *running);
   return {app, [=] {
             validate(*running);
-            Options options = RunFolder::open(*path).options();
-            if (threads->count() > 0) options.threads = given->threads;
-            if (loaders->count() > 0) options.loaders = given->loaders;
-            if (epochs->count() > 0) options.epochs = given->epochs;
+            const Options options = given->instead_of(RunFolder::open(*path).options());
             validate(options);
             Training training(options, Training::Start::resume);
             std::fprintf(stderr, "%s", training.summary().c_str());
