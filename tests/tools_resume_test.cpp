@@ -120,6 +120,53 @@ TEST_CASE("a run that gets more epochs later ends like one that had them from th
   CHECK(read_file(run + "/config.toml").find("epochs = 6\n") != std::string::npos);
 }
 
+TEST_CASE("what resume is told for one time counts until the run is stopped, and is not kept") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), moved = workspace.at("moved");
+  const std::string undisturbed = workspace.at("undisturbed"), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, undisturbed)).code == 0);
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--stop-after-steps", "5"})).code == 75);
+  const std::string config = read_file(run + "/config.toml");
+  std::filesystem::rename(data, moved);
+  check_refused(workspace, {"resume", run}, 3, {data, "the path is that of the line 'data' in"});
+  check_refused(workspace, {"resume", run, "--data", ""}, 2, {"--data is missing"});
+  const Outcome nowhere = nat::tools::nat(workspace, {"resume", run, "--data", data});
+  CHECK(nowhere.code == 3);
+  CHECK(nowhere.err.find("config.toml") == std::string::npos);  // it was typed
+  check_refused(workspace, {"resume", run, "--data", moved, "--keep-checkpoints", "0"}, 2,
+                {"--keep-checkpoints 0"});
+
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(workspace.at("."));
+  const Outcome stopped = nat::tools::nat(
+      workspace, {"resume", run, "--data", "moved", "--checkpoint-every-steps", "4",
+                  "--keep-checkpoints", "2", "--knn-every", "1", "--stop-after-steps", "21"});
+  std::filesystem::current_path(before);
+  REQUIRE_MESSAGE(stopped.code == 75, stopped.err);
+  for (const std::string& said :
+       {"data = '" + moved + "' from here on (before: '" + data + "')",
+        std::string("checkpoint-every-steps = 4 from here on (before: 0)"),
+        std::string("knn-every = 1 from here on (before: 0)")}) {
+    CAPTURE(stopped.err);
+    CHECK(stopped.err.find(said) != std::string::npos);
+  }
+  std::vector<std::string> kept;
+  for (const auto& entry : std::filesystem::directory_iterator(run + "/checkpoints")) {
+    kept.push_back(entry.path().filename().string());
+  }
+  std::sort(kept.begin(), kept.end());
+  CHECK(kept ==
+        std::vector<std::string>{"step-000000024.safetensors", "step-000000026.safetensors"});
+  const auto rows = nat::read_csv(run + "/metrics.csv");
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].count("knn") == 1);
+
+  CHECK(read_file(run + "/config.toml") == config);
+  std::filesystem::rename(moved, data);
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  CHECK(payload(newest_checkpoint(run)) == payload(newest_checkpoint(undisturbed)));
+}
+
 TEST_CASE("a run on targets of the basis resumes to the same end") {
   const Workspace workspace;
   const std::string data = make_data(workspace);

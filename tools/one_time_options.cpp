@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
+
+#include "tools/session.h"
 
 namespace nat::tools {
 
@@ -18,13 +21,20 @@ void OneTimeOptions::add_to(CLI::App& command, const std::vector<std::string>& n
   });
 }
 
+bool OneTimeOptions::has(const std::string& name) const {
+  const auto option = given_.find(name);
+  return option != given_.end() && option->second->count() > 0;
+}
+
 Options OneTimeOptions::instead_of(Options run) const {
   visit_options(run, [&](const char* name, auto& member, const char*) {
     using Value = std::remove_reference_t<decltype(member)>;
-    const auto option = given_.find(name);
-    if (option == given_.end() || option->second->count() == 0) return;
-    member = option->second->as<Value>();
+    if (has(name)) member = given_.at(name)->as<Value>();
   });
+  if (has("data")) {
+    run.read_from.clear();  // who typed the path need not be told where it stands
+    run = with_absolute_data(std::move(run));
+  }
   Options values = run;
   values.out = Options().out;  // a run that is not trained may lie in a folder of any name
   validate(values);

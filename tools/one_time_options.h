@@ -15,10 +15,13 @@ namespace nat::tools {
 class OneTimeOptions {
  public:
   void add_to(CLI::App& command, const std::vector<std::string>& names);
-  // Those of the run, with what was given in their place. Error(usage) where no run can have it.
+  // Those of the run, with what was given in their place; `data` as train keeps it, absolute.
+  // Error(usage) where no run can have it.
   Options instead_of(Options run) const;
 
  private:
+  bool has(const std::string& name) const;
+
   std::map<std::string, const CLI::Option*> given_;  // by name
 };
 

@@ -96,7 +96,8 @@ Command resume_command(CLI::App& nat) {
   const auto running = std::make_shared<Running>();
   const auto given = std::make_shared<OneTimeOptions>();
   app->add_option("run", *path, "folder of the run")->required();
-  given->add_to(*app, {"epochs", "device", "dtype", "threads", "loaders"});
+  given->add_to(*app, {"data", "epochs", "device", "dtype", "threads", "loaders",
+                       "checkpoint-every-steps", "keep-checkpoints", "knn-every"});
   app->get_option("--epochs")
       ->description(
           "passes over the data in all; if not given those of the run, which keeps the number; a "
