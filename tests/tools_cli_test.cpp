@@ -289,6 +289,35 @@ TEST_CASE("inspect --plan prints the memory of a step before anything is trained
         json.at("lower_bound_bytes").get<std::int64_t>());
 }
 
+TEST_CASE("the help of train lists every option once, under what it is about") {
+  const Workspace workspace;
+  const std::string help = nat::tools::nat(workspace, {"train", "--help"}).out;
+  const auto group_of = [&](const std::string& option) {
+    const std::size_t at = help.find("\n  " + option + " ");
+    CAPTURE(option);
+    REQUIRE(at != std::string::npos);
+    CHECK(help.find("\n  " + option + " ", at + 1) == std::string::npos);
+    const std::size_t title = help.rfind("\n\n", at) + 2;
+    return help.substr(title, help.find(':', title) - title);
+  };
+  for (const auto& [option, group] :
+       std::vector<std::pair<std::string, std::string>>{{"--data", "Data"},
+                                                        {"--crop", "Data"},
+                                                        {"--network", "Network"},
+                                                        {"--front", "Network"},
+                                                        {"--targets", "Method"},
+                                                        {"--period", "Method"},
+                                                        {"--batch", "Optimiser"},
+                                                        {"--lr", "Optimiser"},
+                                                        {"--out", "Run"},
+                                                        {"--config", "Run"},
+                                                        {"--device", "Run"},
+                                                        {"--stop-after-steps", "Run"},
+                                                        {"--json", "Run"}}) {
+    CHECK(group_of(option) == group);
+  }
+}
+
 TEST_CASE("wrong options are refused with a suggestion and exit code 2") {
   const Workspace workspace;
   const std::string data = make_data(workspace);

@@ -10,7 +10,7 @@ namespace nat::tools {
 
 void OneTimeOptions::add_to(CLI::App& command, const std::vector<std::string>& names) {
   Options table;
-  visit_options(table, [&](const char* name, auto& member, const char* description) {
+  visit_options(table, [&](const char* name, auto& member, const char*, const char* description) {
     using Value = std::remove_reference_t<decltype(member)>;
     if (std::find(names.begin(), names.end(), name) == names.end()) return;
     const std::string text = str(description, "; if not given that of the run");
@@ -27,7 +27,7 @@ bool OneTimeOptions::has(const std::string& name) const {
 }
 
 Options OneTimeOptions::instead_of(Options run) const {
-  visit_options(run, [&](const char* name, auto& member, const char*) {
+  visit_options(run, [&](const char* name, auto& member, const char*, const char*) {
     using Value = std::remove_reference_t<decltype(member)>;
     if (has(name)) member = given_.at(name)->as<Value>();
   });

@@ -15,12 +15,15 @@
 namespace nat::tools {
 
 void add_options(CLI::App& command, Options& options) {
-  visit_options(options, [&](const char* name, auto& member, const char* description) {
-    add_value(command, std::string("--") + name, member, description)->take_last();
+  visit_options(options, [&](const char* name, auto& member, const char* group,
+                             const char* description) {
+    add_value(command, std::string("--") + name, member, description)->take_last()->group(group);
   });
-  command.add_option_function<std::string>(
-      "--config", [](const std::string&) {},  // defaults_from has read it
-      "read options from a TOML file; flags override it");
+  command
+      .add_option_function<std::string>(
+          "--config", [](const std::string&) {},  // defaults_from has read it
+          "read options from a TOML file; flags override it")
+      ->group("Run");
 }
 
 namespace {
@@ -121,7 +124,7 @@ void parse_config(const std::string& text, const std::string& where, Options& op
     }
   }
   std::vector<std::string> known;
-  visit_options(options, [&](const char* name, auto& member, const char*) {
+  visit_options(options, [&](const char* name, auto& member, const char*, const char*) {
     known.emplace_back(name);
     if (const toml::node* node = table.get(name)) {
       assign(*node, str(where, ", ", name), member);
@@ -154,7 +157,7 @@ std::string toml_value(T value) {
 
 std::string to_toml(const Options& options) {
   std::string text;
-  visit_options(options, [&](const char* name, const auto& member, const char*) {
+  visit_options(options, [&](const char* name, const auto& member, const char*, const char*) {
     text += str(name, " = ", toml_value(member), "\n");
   });
   return text;
@@ -162,12 +165,12 @@ std::string to_toml(const Options& options) {
 
 std::vector<Change> changes(const Options& before, const Options& after) {
   std::vector<std::string> values;
-  visit_options(before, [&](const char*, const auto& value, const char*) {
+  visit_options(before, [&](const char*, const auto& value, const char*, const char*) {
     values.push_back(toml_value(value));
   });
   std::vector<Change> changed;
   auto old_value = values.begin();
-  visit_options(after, [&](const char* name, const auto& value, const char*) {
+  visit_options(after, [&](const char* name, const auto& value, const char*, const char*) {
     const Change change{name, *old_value++, toml_value(value)};
     if (change.before != change.after && change.name != "out") changed.push_back(change);
   });

@@ -36,50 +36,57 @@ struct Options : Recipe {
 
 inline const std::string kDataHelp = "training pictures: " + data::spec_form();
 
-// Calls visit(name, member, description) for every option, in the order of the printed header.
+// Calls visit(name, member, group, description) for every option, in the order of config.toml and
+// of the printed header. The group is where the help of a command lists it.
 template <class OptionsType, class Visit>
 void visit_options(OptionsType& o, Visit&& visit) {
-  visit("preset", o.preset, "recipe: official, paper, cifar or fmnist");
-  visit("data", o.data, kDataHelp.c_str());
-  visit("out", o.out, "folder of the run");
-  visit("limit", o.limit, "use this many pictures, evenly spaced over the classes; -1 = all");
-  visit("seed", o.seed, "seed of every random number");
-  visit("size", o.size, "side of the network's input in pixels");
-  visit("stored-size", o.stored_size, "side of the stored picture before cropping");
-  visit("front", o.front, "front end: sobel, high_pass or clean");
-  visit("crop", o.crop, "random crop: area, shift or none");
-  visit("min-area", o.min_area, "smallest share of the picture that an area crop keeps");
-  visit("flip", o.flip, "mirror half of the pictures");
-  visit("network", o.network, "convnet or alexnet");
-  visit("width", o.width, "multiplies the channels of the convnet");
-  visit("dimension", o.dimension, "dimension d of features and targets");
-  visit("init", o.init, "initial values: he or torch7");
-  visit("targets", o.targets, "sphere (uniform on it) or basis (one-hot vectors)");
-  visit("batch", o.batch, "pictures a step");
-  visit("epochs", o.epochs, "passes over the data");
-  visit("period", o.period, "epochs between re-assignments, counted from epoch 0; 0 = never");
-  visit("assign-every-steps", o.assign_every_steps,
+  visit("preset", o.preset, "Run", "recipe: official, paper, cifar or fmnist");
+  visit("data", o.data, "Data", kDataHelp.c_str());
+  visit("out", o.out, "Run", "folder of the run");
+  visit("limit", o.limit, "Data",
+        "use this many pictures, evenly spaced over the classes; -1 = all");
+  visit("seed", o.seed, "Run", "seed of every random number");
+  visit("size", o.size, "Data", "side of the network's input in pixels");
+  visit("stored-size", o.stored_size, "Data", "side of the stored picture before cropping");
+  visit("front", o.front, "Network", "front end: sobel, high_pass or clean");
+  visit("crop", o.crop, "Data", "random crop: area, shift or none");
+  visit("min-area", o.min_area, "Data", "smallest share of the picture that an area crop keeps");
+  visit("flip", o.flip, "Data", "mirror half of the pictures");
+  visit("network", o.network, "Network", "convnet or alexnet");
+  visit("width", o.width, "Network", "multiplies the channels of the convnet");
+  visit("dimension", o.dimension, "Network", "dimension d of features and targets");
+  visit("init", o.init, "Network", "initial values: he or torch7");
+  visit("targets", o.targets, "Method", "sphere (uniform on it) or basis (one-hot vectors)");
+  visit("batch", o.batch, "Optimiser", "pictures a step");
+  visit("epochs", o.epochs, "Optimiser", "passes over the data");
+  visit("period", o.period, "Method",
+        "epochs between re-assignments, counted from epoch 0; 0 = never");
+  visit("assign-every-steps", o.assign_every_steps, "Method",
         "steps between re-assignments, instead of --period; 0 = by --period");
-  visit("assign-pool", o.assign_pool,
+  visit("assign-pool", o.assign_pool, "Method",
         "pictures that exchange targets at once, a multiple of --batch; 0 = one batch");
-  visit("solver", o.solver, "of re-assignments: exact, auction, greedy, sinkhorn or none");
-  visit("loss", o.loss, "mean or sum over the batch");
-  visit("lr", o.lr, "learning rate");
-  visit("schedule", o.schedule, "learning rate over time: cosine, constant or inverse");
-  visit("gamma", o.gamma, "decay per step of the inverse schedule");
-  visit("t0", o.t0, "steps before the inverse schedule decays");
-  visit("momentum", o.momentum, "momentum of SGD");
-  visit("weight-decay", o.weight_decay, "weight decay of SGD");
-  visit("device", o.device, "auto, cpu or cuda");
-  visit("dtype", o.dtype, "activations: f32, tf32 (CUDA only), bf16 or auto");
-  visit("threads", o.threads, "compute threads; 0 = one a core");
-  visit("loaders", o.loaders,
+  visit("solver", o.solver, "Method",
+        "of re-assignments: exact, auction, greedy, sinkhorn or none");
+  visit("loss", o.loss, "Method", "mean or sum over the batch");
+  visit("lr", o.lr, "Optimiser", "learning rate");
+  visit("schedule", o.schedule, "Optimiser",
+        "learning rate over time: cosine, constant or inverse");
+  visit("gamma", o.gamma, "Optimiser", "decay per step of the inverse schedule");
+  visit("t0", o.t0, "Optimiser", "steps before the inverse schedule decays");
+  visit("momentum", o.momentum, "Optimiser", "momentum of SGD");
+  visit("weight-decay", o.weight_decay, "Optimiser", "weight decay of SGD");
+  visit("device", o.device, "Run", "auto, cpu or cuda");
+  visit("dtype", o.dtype, "Run", "activations: f32, tf32 (CUDA only), bf16 or auto");
+  visit("threads", o.threads, "Run", "compute threads; 0 = one a core");
+  visit("loaders", o.loaders, "Run",
         "threads that prepare batches; 0 = automatic: 1 on the CPU, up to 8 on CUDA");
-  visit("checkpoint-every-steps", o.checkpoint_every_steps,
+  visit("checkpoint-every-steps", o.checkpoint_every_steps, "Run",
         "save every N steps as well as after every epoch; 0 = epochs only");
-  visit("keep-checkpoints", o.keep_checkpoints, "how many checkpoints stay on disk");
-  visit("knn-every", o.knn_every, "judge features by kNN every N epochs while training; 0 = never");
-  visit("max-bad-percent", o.max_bad_percent, "stop when more pictures than this are unreadable");
+  visit("keep-checkpoints", o.keep_checkpoints, "Run", "how many checkpoints stay on disk");
+  visit("knn-every", o.knn_every, "Run",
+        "judge features by kNN every N epochs while training; 0 = never");
+  visit("max-bad-percent", o.max_bad_percent, "Data",
+        "stop when more pictures than this are unreadable");
 }
 
 // Brings a value to the form that the parser of the command line cannot misread: it would take 0x10

@@ -356,7 +356,7 @@ report::ReportData collect(const RunFolder& folder, const Options& options,
   data.curves = report::training_curves(read_csv(folder.file("metrics.csv")));
   add_timing(folder, data);
   const Options of_run = folder.options();
-  visit_options(of_run, [&](const char* name, const auto& value, const char*) {
+  visit_options(of_run, [&](const char* name, const auto& value, const char*, const char*) {
     data.configuration.push_back({name, str(std::boolalpha, value)});
   });
   const std::int64_t step = add_network(folder, options, bank, data);

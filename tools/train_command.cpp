@@ -40,10 +40,11 @@ std::string true_size(const Training& training, const std::string& name) {
 
 void print_header(const Training& training) {
   std::fprintf(stderr, "%s", training.summary().c_str());
-  visit_options(training.options(), [&](const char* name, const auto& value, const char*) {
-    std::fprintf(stderr, "  %s%s\n", str(std::boolalpha, name, " = ", value).c_str(),
-                 true_size(training, name).c_str());
-  });
+  visit_options(training.options(),
+                [&](const char* name, const auto& value, const char*, const char*) {
+                  std::fprintf(stderr, "  %s%s\n", str(std::boolalpha, name, " = ", value).c_str(),
+                               true_size(training, name).c_str());
+                });
 }
 
 // Empty where no judge can look at the pictures.
@@ -81,6 +82,7 @@ Command train_command(CLI::App& nat, const Options& defaults) {
   const auto running = std::make_shared<Running>();
   add_options(*app, *options);
   add_running(*app, *running);
+  for (const char* option : {"--stop-after-steps", "--json"}) app->get_option(option)->group("Run");
   return {app, [=] {
             validate(*options);
             validate(*running);
