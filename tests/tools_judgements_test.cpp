@@ -195,6 +195,63 @@ TEST_CASE("the report gives the untrained network the standard errors of its own
         std::string::npos);
 }
 
+TEST_CASE("an older checkpoint is judged, embedded and exported where its step is named") {
+  const Trained trained;  // 16 steps
+  const Workspace& workspace = trained.workspace;
+  const std::string& run = trained.run;
+  const auto knn = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"--layers", "conv", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return judged(workspace, run, "knn", arguments);
+  };
+  const auto features = [&](const std::vector<std::string>& more) {
+    const std::string file = workspace.at("features.npy");
+    std::vector<std::string> arguments = {"embed", run, "--threads", "1", "--output", file};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    REQUIRE(nat::tools::nat(workspace, arguments).code == 0);
+    return read_file(file);
+  };
+  const std::string early = knn({}), embedded = features({});
+  REQUIRE(nat::tools::nat(workspace, {"resume", run, "--epochs", "3"}).code == 0);
+  CHECK(knn({"--step", "16"}) == early);
+  CHECK(knn({}) != early);
+  CHECK(features({"--step", "16"}) == embedded);
+  CHECK(features({}) != embedded);
+  CHECK(features({"--step", "48"}) == features({}));
+
+  // The report shows both: who names a step compares.
+  const std::vector<std::string> lines = lines_of(run);
+  REQUIRE(lines.size() == 3);
+  CHECK_FALSE(Json::parse(lines[0]).at("options").contains("step"));
+  CHECK(Json::parse(lines[1]).at("options").at("step") == 16);
+  CHECK(Json::parse(lines[1]).at("results").at("judged").at("step") == 16);
+  const std::string shown = reported(workspace, run);
+  CHECK(count(shown, "after 16 steps; the run has 48 now.") == 1);
+  CHECK(count(shown, "after 48 steps.") == 1);
+
+  const std::string model = workspace.at("network.onnx"), picture = workspace.at("grey.pgm");
+  write_file(picture, "P5 16 16 255\n" + std::string(256, '\x80'));
+  const Outcome exported =
+      nat::tools::nat(workspace, {"export", run, "--output", model, "--step", "16", "--json"});
+  REQUIRE_MESSAGE(exported.code == 0, exported.err);
+  CHECK(Json::parse(exported.out).at("step") == "16");
+  CHECK(nat::tools::nat(workspace, {"neighbors", run, picture, "--step", "32"}).code == 0);
+
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"eval", "knn", run},
+                                                  {"embed", run, "--output", workspace.at("f")},
+                                                  {"export", run, "--output", workspace.at("f")},
+                                                  {"neighbors", run, picture}}) {
+    CAPTURE(command.front());
+    std::vector<std::string> absent = command;
+    absent.insert(absent.end(), {"--step", "17"});
+    check_refused(workspace, absent, 2, {"--step 17", run, "choose from 16, 32 and 48"});
+  }
+  check_refused(workspace, {"eval", "knn", run, "--step", "-1"}, 2, {"--step -1", "16, 32 and 48"});
+  check_refused(workspace, {"eval", "knn", run, "--step", "x"}, 2, {"'x' is not a whole number"});
+  write_file(run + "/checkpoints/step-000000032.safetensors", "damaged");
+  check_refused(workspace, {"eval", "knn", run, "--step", "32"}, 4, {"step-000000032"});
+}
+
 TEST_CASE("the report shows the last answer of every judge, and whether it is of the run's end") {
   const Trained trained({"--stop-after-steps", "16"});
   const Workspace elsewhere;

@@ -24,6 +24,7 @@ namespace {
 struct Asked {
   std::string run, data, output, split = "train";
   std::vector<std::string> taps = {"embedding"};
+  std::optional<std::int64_t> step;
   int threads = 0;
   OneTimeOptions where;
   bool json = false;
@@ -130,8 +131,7 @@ int embed(const Asked& asked) {
   if (!asked.data.empty()) options.limit = -1;  // it is one of the run's own pictures
   const auto pictures = open_data(options, split, asked.data);
   std::fputs(remark_lines(*pictures).c_str(), stderr);
-  std::int64_t step = 0;
-  Network network = load_trained(*ctx, folder, options, pictures->shape(), &step);
+  auto [network, step] = load_trained(*ctx, folder, options, pictures->shape(), asked.step);
   const FeatureSet set = extract_features(*ctx, options, network, *pictures, asked.taps);
   require_finite(set);
   if (is_npy(asked.output)) {
@@ -161,6 +161,7 @@ Command embed_command(CLI::App& nat) {
   add_value(*app, "--layers", asked->taps, "where to take features")
       ->delimiter(',')
       ->allow_extra_args(false);
+  add_step(*app, asked->step);
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   asked->where.add_to(*app, kWhereToCompute);
   app->add_flag("--json", asked->json, "print the outcome as JSON");

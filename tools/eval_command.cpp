@@ -33,6 +33,7 @@ struct Asked {
   int clusters = JudgeOptions().clusters;
   ProbeOptions probe;
   std::int64_t labels = 0;
+  std::optional<std::int64_t> step;
   int threads = 0;
   OneTimeOptions where;
   bool json = false;
@@ -64,6 +65,7 @@ JudgeOptions judging(const Asked& asked, const Options& options) {
   judging.k = asked.k;
   judging.clusters = asked.clusters;
   judging.labels = asked.labels;
+  judging.step = asked.step;
   if (const auto head = head_of(asked.how)) {
     judging.probe = asked.probe;
     judging.probe->head = *head;
@@ -123,6 +125,7 @@ nlohmann::ordered_json taken_options(const std::string& how, const JudgeOptions&
   for (const auto& [name, value] : values) {
     if (takes(how, "--" + name)) taken[name] = value;
   }
+  if (judged.step) taken["step"] = *judged.step;
   return taken;
 }
 
@@ -193,9 +196,8 @@ Command eval_command(CLI::App& nat) {
          "not given: mlp conv, layers every convolution, others conv,fc,embedding")
       ->delimiter(',')
       ->allow_extra_args(false);
-  app->add_option("--k", asked->k,
-                  "knn: neighbours; if not given 20, or all training pictures where they are fewer")
-      ->transform(CLI::Validator(normalize_value<int>, ""));
+  add_value(*app, "--k", asked->k,
+            "knn: neighbours; if not given 20, or all training pictures where they are fewer");
   add_value(*app, "--clusters", asked->clusters, "cluster: how many, 2 or more; 0 = one a class");
   add_value(*app, "--labels", asked->labels,
             "knn, linear, mlp, layers, finetune: training pictures whose labels are used, spaced "
@@ -216,6 +218,7 @@ Command eval_command(CLI::App& nat) {
   add_value(*app, "--views", asked->probe.views,
             "mlp, layers, finetune: views of a test picture whose outputs are added up: 1, 2 "
             "(mirrored) or 10 (corners, of runs with --crop shift)");
+  add_step(*app, asked->step);
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   asked->where.add_to(*app, kWhereToCompute);
   app->add_flag("--json", asked->json, "print the result as JSON");

@@ -19,6 +19,7 @@ namespace {
 struct Asked {
   std::string run, output;
   std::vector<std::string> taps = {"embedding"};
+  std::optional<std::int64_t> step;
   bool json = false;
 };
 
@@ -37,17 +38,17 @@ int export_network(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
   const Options options = folder.options();
   require_output(folder, asked.output, {options.data});
-  const Checkpoint newest = folder.newest_checkpoint();
-  folder.recipe_changes(newest, options);  // refuses what decides the features
+  const Checkpoint checkpoint = folder.checkpoint(asked.step);
+  folder.recipe_changes(checkpoint, options);  // refuses what decides the features
   const ExportedNetwork network = {
       .table = architecture_table({.name = options.network, .width = options.width}),
       .dimension = options.dimension,
       .front = front_end(options),
       .size = options.size};
-  check_finite(newest);
-  const std::string step = std::to_string(newest.metadata_number("step"));
+  check_finite(checkpoint);
+  const std::string step = std::to_string(checkpoint.metadata_number("step"));
   write_durably(asked.output,
-                network_graph(network, newest, asked.taps)
+                network_graph(network, checkpoint, asked.taps)
                     .model({{"format", "nat-network-1"},
                             {"network", options.network},
                             {"front", options.front},
@@ -77,6 +78,7 @@ Command export_command(CLI::App& nat) {
             "the model's outputs: conv, fc, embedding, conv1, ...; what lies behind is left out")
       ->delimiter(',')
       ->allow_extra_args(false);
+  add_step(*app, asked->step);
   app->add_flag("--json", asked->json, "print the outcome as JSON");
   return {app, [asked] { return export_network(*asked); }};
 }

@@ -115,7 +115,7 @@ bool looks_like_safetensors(const std::string& path) {
 nlohmann::json describe(const std::string& what, Options options) {
   const std::filesystem::path path = what;
   if (data::exists(path / "config.toml")) {
-    return describe(RunFolder::open(path).newest_checkpoint());
+    return describe(RunFolder::open(path).checkpoint());
   }
   if (path.extension() == ".safetensors" || looks_like_safetensors(what)) {
     return describe(Checkpoint::load(path));

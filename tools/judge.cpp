@@ -253,17 +253,14 @@ std::string leave_out(const Options& options, const data::Dataset& train, const 
 
 }  // namespace
 
-Network load_trained(Context& ctx, const RunFolder& folder, const Options& options,
-                     const data::PictureShape& pictures, std::int64_t* training_step) {
-  const Checkpoint newest = folder.newest_checkpoint();
-  folder.recipe_changes(newest, options);  // refuses what decides the results
-  check_finite(newest);
-  Network network = make_network(ctx, options, pictures);
-  read_parameters(ctx, newest, Momenta::skip, network.net->parameters());
-  if (training_step != nullptr) {
-    *training_step = newest.metadata_number("step");
-  }
-  return network;
+TrainedNetwork load_trained(Context& ctx, const RunFolder& folder, const Options& options,
+                            const data::PictureShape& pictures, std::optional<std::int64_t> step) {
+  const Checkpoint checkpoint = folder.checkpoint(step);
+  folder.recipe_changes(checkpoint, options);  // refuses what decides the results
+  check_finite(checkpoint);
+  TrainedNetwork trained{make_network(ctx, options, pictures), checkpoint.metadata_number("step")};
+  read_parameters(ctx, checkpoint, Momenta::skip, trained.network.net->parameters());
+  return trained;
 }
 
 Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
@@ -287,7 +284,8 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
   verdict.taps = judging.taps;
   verdict.remark = leave_out(options, *train, *test, judging);
   verdict.data = data::printable(source);
-  Network network = load_trained(ctx, folder, options, train->shape(), &verdict.step);
+  auto [network, step] = load_trained(ctx, folder, options, train->shape(), judging.step);
+  verdict.step = step;
   verdict.trained =
       judge_network(ctx, options, judging, network, *train, *test, "the trained network");
   network = make_network(ctx, options, train->shape());  // as it was before training

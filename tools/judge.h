@@ -25,15 +25,22 @@ struct JudgeOptions {
   // Training pictures whose labels are used, spaced evenly within each class or, where pictures
   // have several labels, over all of them; 0: all.
   std::int64_t labels = 0;
-  bool raw = true;   // judge raw pixels as well
-  std::string data;  // empty: the run's own
+  bool raw = true;                   // judge raw pixels as well
+  std::string data;                  // empty: the run's own
+  std::optional<std::int64_t> step;  // whose checkpoint is judged; none: the newest
 };
 
-// The network of a run with the parameters of its newest checkpoint; `training_step` says where.
-// Error(checkpoint) where there is none, or it was trained with another recipe than `options`;
+struct TrainedNetwork {
+  Network network;
+  std::int64_t step = 0;  // of the training
+};
+
+// The network of a run with the parameters of its checkpoint of `step`, or of the newest. Errors of
+// RunFolder::checkpoint; Error(checkpoint) where it was trained with another recipe than `options`;
 // Error(not_finite) where it holds a NaN or an infinity.
-Network load_trained(Context& ctx, const RunFolder& folder, const Options& options,
-                     const data::PictureShape& pictures, std::int64_t* training_step);
+TrainedNetwork load_trained(Context& ctx, const RunFolder& folder, const Options& options,
+                            const data::PictureShape& pictures,
+                            std::optional<std::int64_t> step = {});
 
 // `options` are those of the run, but for its threads. Verdict::remark says what had to be left out
 // (tools/left_out.h). `judging` comes back as it was done: with the values that 0, auto and none

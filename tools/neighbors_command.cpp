@@ -25,6 +25,7 @@ namespace {
 struct Asked {
   std::string run, data, split = "train", tap = "embedding", output;
   std::vector<std::string> files;
+  std::optional<std::int64_t> step;
   int k = 8, threads = 0;
   OneTimeOptions where;
   bool json = false;
@@ -141,8 +142,8 @@ int neighbors(const Asked& asked) {
   std::fputs(remark_lines(*bank).c_str(), stderr);
   const auto queries = data::open_single_files(asked.files, bank->shape());
   require_range<std::int64_t>("k", asked.k, 1, std::ssize(bank->usable_ids()));
-  Network network = load_trained(*ctx, folder, options, bank->shape(), nullptr);
-  const std::vector<Found> all = find(asked, options, *ctx, network, *bank, *queries);
+  TrainedNetwork trained = load_trained(*ctx, folder, options, bank->shape(), asked.step);
+  const std::vector<Found> all = find(asked, options, *ctx, trained.network, *bank, *queries);
   if (!asked.output.empty()) write_page(asked, all, *bank, *queries);
   if (asked.json) {
     print_json(all, *bank, *queries);
@@ -166,6 +167,7 @@ Command neighbors_command(CLI::App& nat) {
   add_value(*app, "--layer", asked->tap, "whose features decide: embedding, fc, conv, conv1, ...");
   add_value(*app, "--k", asked->k, "how many are found for each");
   app->add_option("--output", asked->output, "also write them as an HTML page, pictures included");
+  add_step(*app, asked->step);
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   asked->where.add_to(*app, kWhereToCompute);
   app->add_flag("--json", asked->json, "print the outcome as JSON");

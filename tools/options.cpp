@@ -5,7 +5,6 @@
 #include <fstream>
 #include <limits>
 #include <numeric>
-#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -24,6 +23,12 @@ void add_options(CLI::App& command, Options& options) {
           "--config", [](const std::string&) {},  // defaults_from has read it
           "read options from a TOML file; flags override it")
       ->group("Run");
+}
+
+void add_step(CLI::App& command, std::optional<std::int64_t>& step) {
+  add_value(command, "--step", step,
+            "the network after this many steps, of which a checkpoint is kept; if not given the "
+            "newest");
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <type_traits>
@@ -125,6 +126,17 @@ CLI::Option* add_value(CLI::App& command, const std::string& name, T& member,
   }
   return option;
 }
+
+// The same for a value that may be missing, which `description` says more about.
+template <class T>
+CLI::Option* add_value(CLI::App& command, const std::string& name, std::optional<T>& member,
+                       const std::string& description) {
+  return command.add_option(name, member, description)
+      ->transform(CLI::Validator(normalize_value<T>, ""));
+}
+
+// Adds --step: which checkpoint of a run a command looks at.
+void add_step(CLI::App& command, std::optional<std::int64_t>& step);
 
 // Adds every option to a command, and --config; defaults are those of `options`.
 void add_options(CLI::App& command, Options& options);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -155,7 +156,45 @@ Options RunFolder::options() const {
   return options;
 }
 
-Checkpoint RunFolder::newest_checkpoint() const {
+namespace {
+
+// Of the checkpoints in the folder, in order, whether they can be read or not.
+std::vector<std::int64_t> kept_steps(const fs::path& checkpoints) {
+  constexpr std::string_view kStart = "step-";
+  std::vector<std::int64_t> steps;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints, ignored)) {
+    const std::string name = entry.path().filename().string();
+    std::int64_t step = -1;
+    if (!name.starts_with(kStart)) continue;
+    std::from_chars(name.data() + kStart.size(), name.data() + name.size(), step);
+    if (step >= 0 && entry.path() == checkpoint_path(checkpoints, step)) steps.push_back(step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+// "16, 32 and 48"; of many the last ones.
+std::string in_words(const std::vector<std::int64_t>& steps) {
+  constexpr std::ptrdiff_t kMost = 10;
+  const std::ptrdiff_t hidden = std::max<std::ptrdiff_t>(0, std::ssize(steps) - kMost);
+  std::string words = hidden > 0 ? str(hidden, " earlier ones") : "";
+  for (auto step = steps.begin() + hidden; step != steps.end(); ++step) {
+    words += str(words.empty() ? "" : step + 1 == steps.end() ? " and " : ", ", *step);
+  }
+  return words;
+}
+
+}  // namespace
+
+Checkpoint RunFolder::checkpoint(std::optional<std::int64_t> step) const {
+  if (step) {
+    const std::vector<std::int64_t> kept = kept_steps(checkpoints());
+    NAT_CHECK(std::find(kept.begin(), kept.end(), *step) != kept.end(), ErrorKind::usage, "--step ",
+              *step, ": the run ", path_.string(), " keeps no checkpoint of it",
+              kept.empty() ? "" : "; choose from " + in_words(kept));
+    return Checkpoint::load(checkpoint_path(checkpoints(), *step));
+  }
   NewestCheckpoint newest = newest_valid(checkpoints());
   NAT_CHECK(!newest.path.empty(), ErrorKind::checkpoint, "run ", path_.string(),
             " has no usable checkpoint",
@@ -167,7 +206,7 @@ std::vector<Change> RunFolder::recipe_changes(const Checkpoint& checkpoint,
                                               const Options& options) const {
   const std::string& format = checkpoint.metadata_value("format");
   NAT_CHECK(format == "nat-1", ErrorKind::checkpoint, "run ", path_.string(),
-            ": its newest checkpoint has the format '", data::printable(format.substr(0, 40)),
+            ": its checkpoint has the format '", data::printable(format.substr(0, 40)),
             "', not nat-1; it was written by another version of nat");
   Options then;
   try {

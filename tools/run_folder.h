@@ -12,6 +12,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,8 +44,9 @@ class RunFolder {
   // From config.toml. Error(checkpoint) when it was damaged or edited into what cannot be.
   Options options() const;
   void write_config(const Options& options) const;
-  // The newest checkpoint that can be read. Error(checkpoint) when there is none, with the reason.
-  Checkpoint newest_checkpoint() const;
+  // The one of that step: Error(usage) where it is not kept, with those that are. Without a step
+  // the newest that can be read: Error(checkpoint) where there is none, with the reason.
+  Checkpoint checkpoint(std::optional<std::int64_t> step = {}) const;
   // In what `options` differ from those that the checkpoint was trained with. Error(checkpoint)
   // where that decides the results: they would be of neither recipe.
   std::vector<Change> recipe_changes(const Checkpoint& checkpoint, const Options& options) const;

@@ -337,8 +337,7 @@ std::string name_of(const std::filesystem::path& folder) {
 std::int64_t add_network(const RunFolder& folder, const Options& options, const data::Dataset& bank,
                          report::ReportData& data) {
   const auto ctx = make_context(options);
-  std::int64_t step = 0;
-  Network network = load_trained(*ctx, folder, options, bank.shape(), &step);
+  auto [network, step] = load_trained(*ctx, folder, options, bank.shape());
   add_filters(*ctx, network, data);
   add_neighbours(*ctx, options, network, bank, data);
   data.summary =
