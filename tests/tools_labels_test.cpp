@@ -183,6 +183,27 @@ TEST_CASE("the limit of a run is one of its own pictures, not of others that jud
                 {"--labels 97", "96"});
 }
 
+TEST_CASE("the run's own pictures are its own however they are written") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace, 96, 32), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--limit", "64"})).code == 0);
+  const std::string link = workspace.at("link"), copy = workspace.at("copy");
+  std::filesystem::create_directory_symlink(data, link);
+  std::filesystem::copy(data, copy);
+  const auto judged = [&](const std::string& named) {
+    const Outcome outcome = nat::tools::nat(
+        workspace, {"eval", "knn", run, "--layers", "conv", "--json", "--data", named});
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    const auto json = nlohmann::json::parse(outcome.out);
+    return outcome.err + json.at("judged").at("data").get<std::string>();
+  };
+  for (const std::string& name : {data, data + "/", "idx:" + data, data + "/../data", link}) {
+    CAPTURE(name);
+    CHECK(judged(name) == "judged by 64 training and 32 test pictures\n" + data);
+  }
+  CHECK(judged(copy) == "judged by 96 training and 32 test pictures\n" + copy);
+}
+
 TEST_CASE("a run on the unlabelled pictures of STL-10 is judged by the labelled ones") {
   const Workspace workspace;
   const std::string folder = make_stl10(workspace), run = workspace.at("run");

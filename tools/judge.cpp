@@ -1,6 +1,8 @@
 #include "tools/judge.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
 #include "data/files.h"
 #include "engine/parameter_file.h"
@@ -198,6 +200,27 @@ void require_labels(const data::Dataset& pictures, const JudgeOptions& judging,
             ": all pictures are of one class; judging needs two or more");
 }
 
+// Are they the same pictures, however they are written?
+bool name_the_same(const std::string& a, const std::string& b) {
+  const auto place = [](const data::DatasetSpec& spec) {
+    std::error_code ignored;  // archives of a range are no file together
+    return std::filesystem::weakly_canonical(spec.path, ignored);
+  };
+  try {
+    const data::DatasetSpec one = data::parse_spec(a), other = data::parse_spec(b);
+    return a == b || (one.format == other.format && place(one) == place(other));
+  } catch (const Error&) {
+    return false;  // who opens them says what is wrong
+  }
+}
+
+// The pictures that judge: the run's own by the name they have there.
+std::string source_of(const Options& options, const std::string& asked) {
+  if (asked.empty()) return options.data;
+  const std::string source = data::absolute_spec(asked);
+  return name_the_same(source, options.data) ? options.data : source;
+}
+
 // The training pictures of `source`; of `labels` > 0 that many.
 std::unique_ptr<data::Dataset> open_labelled(const Options& options, std::int64_t labels,
                                              const std::string& source) {
@@ -265,8 +288,7 @@ TrainedNetwork load_trained(Context& ctx, const RunFolder& folder, const Options
 
 Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
               JudgeOptions& judging) {
-  const std::string source =
-      judging.data.empty() ? options.data : data::absolute_spec(judging.data);
+  const std::string source = source_of(options, judging.data);
   // The test pictures first: the others may be many, and in vain where there are no test pictures.
   const auto test = open_data(options, data::Split::test, source);
   const auto train = open_labelled(options, judging.labels, source);
@@ -284,6 +306,8 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
   verdict.taps = judging.taps;
   verdict.remark = leave_out(options, *train, *test, judging);
   verdict.data = data::printable(source);
+  verdict.train_pictures = std::ssize(train->usable_ids());
+  verdict.test_pictures = std::ssize(test->usable_ids());
   auto [network, step] = load_trained(ctx, folder, options, train->shape(), judging.step);
   verdict.step = step;
   verdict.trained =
@@ -295,7 +319,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
   verdict.untrained =
       judge_network(ctx, options, judging, network, *train, *test, "the untrained network");
   if (judging.raw) verdict.raw = judge_pixels(ctx, options, judging, *train, *test);
-  if (judging.labels == 0) judging.labels = std::ssize(train->usable_ids());
+  if (judging.labels == 0) judging.labels = verdict.train_pictures;
   return verdict;
 }
 

@@ -30,13 +30,14 @@ struct Verdict {
   std::map<std::string, Scores> trained, untrained;  // by tap
   Scores raw;
   std::string remark;  // what was left out and why; empty when nothing was
+  std::int64_t train_pictures = 0, test_pictures = 0;  // those that can be read
 };
 
 // docs/file-formats.md, results.json.
 nlohmann::ordered_json to_json(const Verdict& verdict);
-// What to_json wrote, without the remark. The untrained network's standard errors are not in it:
-// those of shares are computed, that of "map", a mean over pictures, is lost. Throws
-// nlohmann::json::exception for anything else.
+// What to_json wrote, without the remark and the two numbers of pictures. The untrained network's
+// standard errors are not in it: those of shares are computed, that of "map", a mean over pictures,
+// is lost. Throws nlohmann::json::exception for anything else.
 Verdict from_json(const nlohmann::ordered_json& json);
 // Where items() would take anything, this throws unless it is an object.
 const nlohmann::ordered_json::object_t& entries(const nlohmann::ordered_json& json);
