@@ -63,12 +63,13 @@ TEST_CASE("every judge leaves a line with what it printed and what it was told")
     std::vector<std::string> more;
     std::string options;
   };
-  const std::string fixed = R"("schedule":"cosine","loss":"softmax","weight-decay":0.0,"views":1})";
+  const std::string fixed =
+      R"("schedule":"cosine","loss":"softmax","weight-decay":0.0,"views":1,"seed":1})";
   const std::vector<Case> cases = {
       {"knn", {"--labels", "64"}, R"({"layers":["conv","fc","embedding"],"k":20,"labels":64})"},
       {"linear", {"--layers", "fc"}, R"({"layers":["fc"],"labels":512})"},
       {"retrieval", {"--layers", "conv,fc"}, R"({"layers":["conv","fc"]})"},
-      {"cluster", {"--layers", "fc"}, R"({"layers":["fc"],"clusters":4})"},
+      {"cluster", {"--layers", "fc"}, R"({"layers":["fc"],"clusters":4,"seed":1})"},
       {"mlp",
        {"--labels", "256"},  // an epoch is one step, of the 600 that are enough
        R"({"layers":["conv"],"labels":256,"epochs":600,"lr":0.2,)" + fixed},
@@ -78,7 +79,7 @@ TEST_CASE("every judge leaves a line with what it printed and what it was told")
       {"finetune",
        {"--labels", "64", "--epochs", "1", "--loss", "square", "--views", "2"},
        R"({"labels":64,"epochs":1,"lr":0.4,"schedule":"cosine","loss":"square",)"
-       R"("weight-decay":0.0,"views":2})"},
+       R"("weight-decay":0.0,"views":2,"seed":1})"},
       {"all", {}, "{}"}};
   std::vector<std::string> before;
   for (const Case& asked : cases) {
@@ -194,6 +195,35 @@ TEST_CASE("the report gives the untrained network the standard errors of its own
   const std::string mean = other.substr(other.find("<th>mAP</th>"));
   CHECK(mean.find(cell("99.0", "1.0") + "<td>50.0</td><td class=\"gain\">+49.0</td>") !=
         std::string::npos);
+}
+
+TEST_CASE("the seed of a judge is another than that of the run where it is given") {
+  const Trained trained;
+  const auto figures = [&](const std::string& how, const char* seed) {
+    std::vector<std::string> more = {"--json"};
+    if (how == "cluster") {
+      more.insert(more.end(), {"--layers", "conv", "--clusters", "9"});
+    } else {
+      more.insert(more.end(), {"--epochs", "1", "--labels", "64"});
+    }
+    if (seed != nullptr) more.insert(more.end(), {"--seed", seed});
+    const std::string printed = judged(trained.workspace, trained.run, how, more);
+    CHECK(Json::parse(lines_of(trained.run).back()).at("options").at("seed") ==
+          (seed == nullptr ? 1 : std::stoi(seed)));
+    return printed;
+  };
+  for (const char* how : {"mlp", "layers", "finetune", "cluster"}) {
+    CAPTURE(how);
+    const std::string own = figures(how, nullptr);
+    CHECK(figures(how, "1") == own);
+    const std::string other = figures(how, "7");
+    CHECK(other != own);
+    CHECK(figures(how, "7") == other);
+  }
+  check_refused(trained.workspace, {"eval", "knn", trained.run, "--seed", "2"}, 2,
+                {"--seed", "eval knn does not take it"});
+  check_refused(trained.workspace, {"eval", "mlp", trained.run, "--seed", "18446744073709551615"},
+                2, {"--seed 18446744073709551615 is outside"});
 }
 
 TEST_CASE("an older checkpoint is judged, embedded and exported where its step is named") {

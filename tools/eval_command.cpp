@@ -33,6 +33,7 @@ struct Asked {
   int clusters = JudgeOptions().clusters;
   ProbeOptions probe;
   std::int64_t labels = 0;
+  std::optional<std::uint64_t> seed;
   std::optional<std::int64_t> step;
   int threads = 0;
   OneTimeOptions where;
@@ -65,6 +66,7 @@ JudgeOptions judging(const Asked& asked, const Options& options) {
   judging.k = asked.k;
   judging.clusters = asked.clusters;
   judging.labels = asked.labels;
+  judging.seed = asked.seed;
   judging.step = asked.step;
   if (const auto head = head_of(asked.how)) {
     judging.probe = asked.probe;
@@ -93,6 +95,7 @@ const std::map<std::string, std::vector<std::string>> kTakenBy = {
     {"--loss", kTraining},
     {"--weight-decay", kTraining},
     {"--views", kTraining},
+    {"--seed", {"mlp", "layers", "finetune", "cluster"}},
 };
 
 bool takes(const std::string& how, const std::string& option) {
@@ -120,7 +123,8 @@ nlohmann::ordered_json taken_options(const std::string& how, const JudgeOptions&
       {"schedule", probe.schedule},
       {"loss", probe.loss},
       {"weight-decay", probe.weight_decay},
-      {"views", probe.views}};
+      {"views", probe.views},
+      {"seed", judged.seed.value_or(0)}};
   nlohmann::ordered_json taken = nlohmann::ordered_json::object();
   for (const auto& [name, value] : values) {
     if (takes(how, "--" + name)) taken[name] = value;
@@ -157,6 +161,7 @@ int evaluate(const Asked& asked) {
   require_threads(asked.threads);
   require_range("k", asked.k.value_or(1), 1, 1 << 20);
   require_clusters(asked.clusters);
+  require_range<std::uint64_t>("seed", asked.seed.value_or(0), 0, kLargestSeed);
   options.threads = asked.threads;
   const bool is_kept = require_place(folder, asked.how);
   const auto ctx = make_context(options);
@@ -221,6 +226,10 @@ Command eval_command(CLI::App& nat) {
   add_value(*app, "--views", asked->probe.views,
             "mlp, layers, finetune: views of a test picture whose outputs are added up: 1, 2 "
             "(mirrored) or 10 (corners, of runs with --crop shift)");
+  add_value(*app, "--seed", asked->seed,
+            "mlp, layers, finetune, cluster: seed of what the judge draws (initial values, order, "
+            "crops, first "
+            "centres); if not given that of the run, which the untrained network has in any case");
   add_step(*app, asked->step);
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   asked->where.add_to(*app, kWhereToCompute);

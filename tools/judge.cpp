@@ -47,9 +47,10 @@ void add_retrieval(Context& host, const LabelledFeatures& test, int classes, Sco
   scores["map"] = {result.mean_average_precision, result.standard_error, result.n_queries};
 }
 
-void add_cluster(Context& host, int clusters, const LabelledFeatures& test, int classes,
-                 Scores& scores) {
-  const ClusterResult result = cluster_agreement(host, test, classes, {.clusters = clusters});
+void add_cluster(Context& host, const JudgeOptions& judging, const LabelledFeatures& test,
+                 int classes, Scores& scores) {
+  const ClusterResult result =
+      cluster_agreement(host, test, classes, {.clusters = judging.clusters, .seed = *judging.seed});
   scores["nmi"] = {result.agreement.nmi, {}, result.n_test};
   scores["ari"] = {result.agreement.ari, {}, result.n_test};
   scores["purity"] = {result.agreement.purity, {}, result.n_test};
@@ -67,7 +68,7 @@ Scores judge_place(const JudgeOptions& judging, const FeatureSet& train, const F
     if (what == "retrieval") {
       add_retrieval(host, labelled, classes, scores);
     } else if (what == "cluster") {
-      add_cluster(host, judging.clusters, labelled, classes, scores);
+      add_cluster(host, judging, labelled, classes, scores);
     } else {
       scores[what] = measure(host, what, judging.k.value_or(kNeighbours),
                              {train_features, train.labels}, labelled, classes);
@@ -131,10 +132,12 @@ Scores score_outputs(const FeatureMatrix& outputs, const std::vector<std::int32_
 }
 
 // By tap.
-std::map<std::string, Scores> judge_by_probe(Context& ctx, const Options& options,
-                                             const ProbeOptions& probe, Judged judged,
+std::map<std::string, Scores> judge_by_probe(Context& ctx, Options options,
+                                             const JudgeOptions& judging, Judged judged,
                                              const data::Dataset& train,
                                              const data::Dataset& test) {
+  options.seed = *judging.seed;
+  const ProbeOptions& probe = *judging.probe;
   const std::string measure = measure_name(probe.head);
   judged.title = measure + " on " + judged.title;
   const ProbeOutputs outputs = probe_outputs(ctx, options, probe, judged, train, test);
@@ -169,8 +172,8 @@ std::map<std::string, Scores> judge_network(Context& ctx, const Options& options
       trains(judging, ProbeHead::network)
           ? network_input(ctx, options, network, train.shape(), batch)
           : network_features(ctx, options, network, train.shape(), batch, judging.taps);
-  return judge_by_probe(ctx, options, *judging.probe, {*source, judging.taps, &network, title},
-                        train, test);
+  return judge_by_probe(ctx, options, judging, {*source, judging.taps, &network, title}, train,
+                        test);
 }
 
 Scores judge_pixels(Context& ctx, const Options& options, const JudgeOptions& judging,
@@ -178,8 +181,8 @@ Scores judge_pixels(Context& ctx, const Options& options, const JudgeOptions& ju
   if (judging.probe) {
     const auto source =
         pixel_features(ctx, options, train.shape(), probe_batch(*judging.probe, options, train));
-    return judge_by_probe(ctx, options, *judging.probe, {*source, {"raw"}, nullptr, "raw pixels"},
-                          train, test)
+    return judge_by_probe(ctx, options, judging, {*source, {"raw"}, nullptr, "raw pixels"}, train,
+                          test)
         .at("raw");
   }
   return judge_place(judging, raw_pixels(ctx, options, train), raw_pixels(ctx, options, test),
@@ -299,6 +302,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
     judging.probe = resolved(*judging.probe, options, *train);
     judging.measures.clear();
   }
+  if (!judging.seed) judging.seed = options.seed;
   if (judging.clusters == 0) judging.clusters = train->classes();
   if (trains(judging, ProbeHead::network)) judging.raw = false;
 

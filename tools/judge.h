@@ -22,6 +22,9 @@ struct JudgeOptions {
   // Instead of the measures: classifiers trained on random views. ProbeHead::network has the one
   // place "network", and no raw pixels.
   std::optional<ProbeOptions> probe;
+  // Of what the judge itself draws: initial values, order and crops of classifiers, first centres
+  // of clusters. None: that of the run, which the untrained network has in any case.
+  std::optional<std::uint64_t> seed;
   // Training pictures whose labels are used, spaced evenly within each class or, where pictures
   // have several labels, over all of them; 0: all.
   std::int64_t labels = 0;

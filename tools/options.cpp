@@ -245,7 +245,7 @@ void validate(const Options& options) {
   require_range("weight-decay", options.weight_decay, 0.0, 1.0);
   require_range("gamma", options.gamma, 0.0, 1e6);
   require_range<std::int64_t>("t0", options.t0, 0, std::int64_t{1} << 40);
-  require_range<std::uint64_t>("seed", options.seed, 0, std::numeric_limits<std::int64_t>::max());
+  require_range<std::uint64_t>("seed", options.seed, 0, kLargestSeed);
   require_threads(options.threads);
   require_range("loaders", options.loaders, 0, 256);
   require_range("keep-checkpoints", options.keep_checkpoints, 1, 1000000);

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -168,6 +169,7 @@ std::vector<Change> changes(const Options& before, const Options& after);
 bool may_change(const std::string& name);
 
 inline constexpr std::int64_t kMostEpochs = 1000000;
+inline constexpr std::uint64_t kLargestSeed = std::numeric_limits<std::int64_t>::max();  // of TOML
 
 // Checks values that only make sense together or within bounds. Error(usage).
 void validate(const Options& options);

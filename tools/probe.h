@@ -61,7 +61,8 @@ struct ProbeOutputs {
 };
 
 // Trains a classifier for each of the taps on the labels of `train` and shows it `test`. The crops,
-// initial values and seed are those of the run; `probe` is what resolved() returned.
+// the kind of initial values and the seed are those of `options`; `probe` is what resolved()
+// returned.
 ProbeOutputs probe_outputs(Context& ctx, const Options& options, const ProbeOptions& probe,
                            const Judged& judged, const data::Dataset& train,
                            const data::Dataset& test);
