@@ -286,9 +286,9 @@ TEST_CASE("the last line of training names the judge that takes such pictures") 
   std::string quoted = "'" + spaced + "'";
   quoted.replace(quoted.find("n's"), 3, "n'\\''s");
   CHECK(last_line(pictures, "a run's") ==
-        spaced + ": trained 1 epochs; judge it with 'nat eval all " + quoted + "'\n");
+        spaced + ": trained 1 epoch; judge it with 'nat eval all " + quoted + "'\n");
   CHECK(last_line(pictures + "/train/dark", "bare") ==
-        workspace.at("bare") + ": trained 1 epochs\n");
+        workspace.at("bare") + ": trained 1 epoch\n");
 }
 
 TEST_CASE("inspect knows a file by its content and says why no checkpoint can be used") {

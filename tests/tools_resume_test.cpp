@@ -167,6 +167,23 @@ TEST_CASE("what resume is told for one time counts until the run is stopped, and
   CHECK(payload(newest_checkpoint(run)) == payload(newest_checkpoint(undisturbed)));
 }
 
+TEST_CASE("a run that stops by the clock resumes to the same end") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const std::string undisturbed = workspace.at("undisturbed"), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, undisturbed)).code == 0);
+  // Any step takes longer than this: one a call.
+  const std::vector<std::string> at_once = {"--stop-after-seconds", "1e-6"};
+  CHECK(nat::tools::nat(workspace, small_run(data, run, at_once)).code == 75);
+  CHECK(std::filesystem::exists(run + "/checkpoints/step-000000001.safetensors"));
+  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-seconds", "1e-6"}).code == 75);
+  CHECK(std::filesystem::exists(run + "/checkpoints/step-000000002.safetensors"));
+  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-seconds", "1e6"}).code == 0);
+  check_same_end(run, undisturbed);
+  check_refused(workspace, {"resume", run, "--stop-after-seconds", "-1"}, 2,
+                {"--stop-after-seconds -1", "outside"});
+}
+
 TEST_CASE("a run on targets of the basis resumes to the same end") {
   const Workspace workspace;
   const std::string data = make_data(workspace);

@@ -85,6 +85,26 @@ TEST_CASE("a metrics file of anything is refused in a line that a terminal can s
   check_refused(workspace, {"report", run}, 4, {"metrics.csv: '?[2J???", "...' is not a number"});
 }
 
+TEST_CASE("flags without effect beside the others are refused, in a recipe they are not") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const auto refused = [&](const std::vector<std::string>& flags, const std::string& beside) {
+    CAPTURE(flags.front());
+    check_refused(workspace, small_run(data, workspace.at("run"), flags), 2,
+                  {flags.front() + ": has no effect with " + beside, "leave it out"});
+  };
+  refused({"--gamma", "5"}, "--schedule cosine");
+  refused({"--t0", "5", "--schedule", "constant"}, "--schedule constant");
+  refused({"--width", "2", "--network", "alexnet", "--size", "64", "--stored-size", "64"},
+          "--network alexnet");
+  refused({"--min-area", "0.2", "--crop", "none"}, "--crop none");
+  refused({"--period", "2", "--assign-every-steps", "4"}, "--assign-every-steps 4");
+  write_file(workspace.at("recipe.toml"), "gamma = 5\nschedule = \"cosine\"\n");
+  const std::vector<std::string> recipe = {"--config", workspace.at("recipe.toml"), "--epochs",
+                                           "1"};
+  CHECK(nat::tools::nat(workspace, small_run(data, workspace.at("run"), recipe)).code == 0);
+}
+
 TEST_CASE("a run that was shortened after the fact says how long it is") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");

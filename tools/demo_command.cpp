@@ -45,7 +45,7 @@ Outcome train(const Options& options) {
       options.out == kDemoRun && std::filesystem::exists(options.out + "/config.toml");
   Training training(options, anew ? Training::Start::anew : Training::Start::fresh);
   std::fprintf(stderr, "%s", training.summary().c_str());
-  return training.run(0);
+  return training.run({});
 }
 
 // Judges a finished demo run and writes results.json and report.html.

@@ -13,18 +13,42 @@ namespace nat::tools {
 namespace {
 
 struct Running {
-  std::int64_t stop_after = 0;
+  StopAfter stop_after;
   bool json = false;
 };
 
 void add_running(CLI::App& command, Running& running) {
-  add_value(command, "--stop-after-steps", running.stop_after,
+  add_value(command, "--stop-after-steps", running.stop_after.steps,
             "stop after this many steps with a checkpoint and exit code 75; 0 = never");
+  add_value(command, "--stop-after-seconds", running.stop_after.seconds,
+            "the same after this much time, for machines that are lent; 0 = never");
   command.add_flag("--json", running.json, "print the outcome as JSON");
 }
 
 void validate(const Running& running) {
-  require_range<std::int64_t>("stop-after-steps", running.stop_after, 0, std::int64_t{1} << 40);
+  require_range<std::int64_t>("stop-after-steps", running.stop_after.steps, 0,
+                              std::int64_t{1} << 40);
+  require_range("stop-after-seconds", running.stop_after.seconds, 0.0, 1e9);
+}
+
+// A flag that changes nothing beside the others is a slip.
+void refuse_idle_flags(const CLI::App& app, const Options& options) {
+  struct Idle {
+    const char* flag;
+    bool is_idle;
+    std::string beside;
+  };
+  const std::string schedule = "--schedule " + options.schedule;
+  const Idle flags[] = {{"--gamma", options.schedule != "inverse", schedule},
+                        {"--t0", options.schedule != "inverse", schedule},
+                        {"--width", options.network != "convnet", "--network " + options.network},
+                        {"--min-area", options.crop != "area", "--crop " + options.crop},
+                        {"--period", options.assign_every_steps != 0,
+                         str("--assign-every-steps ", options.assign_every_steps)}};
+  for (const auto& [flag, is_idle, beside] : flags) {
+    NAT_CHECK(!is_idle || app.count(flag) == 0, ErrorKind::usage, flag, ": has no effect with ",
+              beside, "; leave it out");
+  }
 }
 
 // Pictures of the formats that are no files of their own keep their size.
@@ -66,7 +90,8 @@ int finish(Training& training, const Running& running) {
     if (!rows.empty()) json["last_epoch"] = rows.back();
     std::printf("%s\n", json.dump(2).c_str());
   } else if (outcome == Outcome::done) {
-    std::printf("%s: trained %zu epochs%s\n", out.c_str(), rows.size(), next.c_str());
+    std::printf("%s: trained %zu %s%s\n", out.c_str(), rows.size(),
+                rows.size() == 1 ? "epoch" : "epochs", next.c_str());
   } else {
     std::printf("%s: stopped, saved; continue with 'nat resume %s'\n", out.c_str(),
                 shell_quoted(out).c_str());
@@ -86,6 +111,7 @@ Command train_command(CLI::App& nat, const Options& defaults) {
   return {app, [=] {
             validate(*options);
             validate(*running);
+            refuse_idle_flags(*app, *options);
             Training training(*options, Training::Start::fresh);
             print_header(training);
             return finish(training, *running);

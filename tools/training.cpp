@@ -244,13 +244,14 @@ std::string Training::summary() const {
   return out.str();
 }
 
-Outcome Training::run(std::int64_t stop_after) {
+Outcome Training::run(const StopAfter& stop_after) {
+  began_ = seconds_now();
   while (epoch_ < options_.epochs && !stopping_) train_epoch(stop_after);
   progress_.finish();
   return outcome_;
 }
 
-void Training::train_epoch(std::int64_t stop_after) {
+void Training::train_epoch(const StopAfter& stop_after) {
   epoch_began_ = seconds_now();
   stages_at_start_ = trainer_->seconds();
   epoch_began_step_ = step_;
@@ -315,14 +316,15 @@ void Training::load_next() {
        .boxes = ConstView(batch.boxes.data(), DType::f32, Shape(batch.size(), 5))});
 }
 
-bool Training::should_stop(std::int64_t stop_after) {
+bool Training::should_stop(const StopAfter& stop_after) {
   if (epoch_ == options_.epochs) return stopping_;  // done, whatever was asked for meanwhile
   if (const int signal = signals_.take(); signal != 0) {
     progress_.note(
         str(signal == SIGINT ? "SIGINT" : "SIGTERM", ": saving a checkpoint, then stopping"));
     outcome_ = signal == SIGINT ? Outcome::interrupted : Outcome::terminated;
     stopping_ = true;
-  } else if (stop_after > 0 && step_ - first_step_ >= stop_after) {
+  } else if ((stop_after.steps > 0 && step_ - first_step_ >= stop_after.steps) ||
+             (stop_after.seconds > 0 && seconds_now() - began_ >= stop_after.seconds)) {
     outcome_ = Outcome::stopped;
     stopping_ = true;
   }

@@ -19,6 +19,12 @@ namespace nat::tools {
 // Exit codes of a run that did not fail (kernels/check.h holds the others).
 enum class Outcome : int { done = 0, stopped = 75, interrupted = 130, terminated = 143 };
 
+// When to stop early, counted from the start of this process's training; 0 = never.
+struct StopAfter {
+  std::int64_t steps = 0;
+  double seconds = 0;
+};
+
 // What --knn-every judges by; empty without it.
 struct KnnPictures {
   std::unique_ptr<data::Dataset> bank, test;
@@ -34,9 +40,9 @@ class Training {
   enum class Start { fresh, anew, resume };
   Training(Options options, Start start);
 
-  // Trains until the last epoch, a signal, or `stop_after` further steps (0 = no such limit);
+  // Trains until the last epoch, a signal, or the end of the first step at which it is to stop;
   // always leaves a checkpoint of where it stopped.
-  Outcome run(std::int64_t stop_after);
+  Outcome run(const StopAfter& stop_after);
 
   const Context& context() const { return *ctx_; }
   const Options& options() const { return options_; }
@@ -58,7 +64,7 @@ class Training {
   void read_counters(const Checkpoint& checkpoint);
   void keep_epochs();  // in config.toml, where a resume has asked for more
   void forget_later_timing();
-  void train_epoch(std::int64_t stop_after);
+  void train_epoch(const StopAfter& stop_after);
   std::int64_t steps_per_epoch() const;
   bool reassigns_step(std::int64_t step_in_epoch) const;
   double share_reassigned() const;  // of the steps of the epoch
@@ -70,7 +76,7 @@ class Training {
   MetricsRow write_timing(std::int64_t epoch, double trained);  // seconds when training ended
   double online_knn();
   void save();
-  bool should_stop(std::int64_t stop_after);
+  bool should_stop(const StopAfter& stop_after);
 
   StopSignals signals_;  // first: the members below start threads
   Options options_;
@@ -94,6 +100,7 @@ class Training {
   double previous_loss_ = 2;  // mean loss of the epoch before, 2 before learning
   bool stopping_ = false;
   Outcome outcome_ = Outcome::done;
+  double began_ = 0;                   // seconds, when this process began to train
   double epoch_began_ = 0;             // seconds, when this process began the epoch
   double saving_ = 0;                  // seconds, of the checkpoint that ended the epoch before
   std::int64_t epoch_began_step_ = 0;  // after a resume, somewhere inside it
