@@ -82,6 +82,32 @@ TEST_CASE("random_shift hits every integer place alike and no other") {
   }
 }
 
+TEST_CASE("size, place and mirroring of a crop are drawn independently of each other") {
+  constexpr int kDraws = 20'000, kWidth = 40, kHeight = 28;
+  for (const Augmentation& crops :
+       {Augmentation{.crop = Crop::random_area, .min_area = 0.5f, .mirror = Mirror::half},
+        Augmentation{.crop = Crop::random_shift, .crop_size = 25, .mirror = Mirror::half}}) {
+    // Whether each lies in the upper half of what it may be: a fair coin, four places down and 16
+    // across included.
+    const int signs = crops.crop == Crop::random_area ? 4 : 3;
+    std::vector<int> together(16);
+    for (std::int32_t id = 0; id < kDraws; ++id) {
+      const CropBox box = crop_box(crops, kSeed, 2, id, kWidth, kHeight);
+      const std::vector<bool> upper = {box.flip != 0, 2 * box.x + box.width > kWidth,
+                                       2 * box.y + box.height > kHeight,
+                                       box.width * box.height > 0.75f * kHeight * kHeight};
+      for (int a = 0; a < signs; ++a) {
+        for (int b = 0; b < a; ++b) {
+          together[static_cast<std::size_t>(4 * a + b)] +=
+              upper[static_cast<std::size_t>(a)] == upper[static_cast<std::size_t>(b)] ? 1 : -1;
+        }
+      }
+    }
+    // Sums of independent signs: five standard deviations.
+    for (const int sum : together) CHECK(std::abs(sum) < 5 * std::sqrt(double{kDraws}));
+  }
+}
+
 TEST_CASE("a crop depends on seed, epoch and id, and on nothing else") {
   const Augmentation crops{.crop = Crop::random_area, .mirror = Mirror::half};
   const CropBox box = crop_box(crops, kSeed, 4, 9, 32, 32);

@@ -58,18 +58,25 @@ MemoryDataset stored_pictures(std::int64_t n, std::vector<BadPicture> bad = {}) 
   return MemoryDataset(numbered_catalog(n, kShape), std::move(pixels), std::move(bad));
 }
 
-// Pictures wider than what is stored: byte (y, x) of picture id is 10 id + x, seen through a
-// window.
-class WidePictures : public Dataset {
+// Pictures wider or higher than what is stored, seen through a window: byte (y, x) of picture id is
+// 10 id + x, or 10 id + y of the high ones.
+enum class Long { across, down };
+class LongPictures : public Dataset {
  public:
-  static constexpr int kSide = 8, kWidth = 20;
-  explicit WidePictures(std::int64_t n) : Dataset(numbered_catalog(n, {kSide, kSide, 1}), {}) {}
-  PictureShape extent(std::int32_t) const override { return {kSide, kWidth, 1}; }
-  void read_window(std::int32_t id, int left, int, std::uint8_t* out) const override {
+  static constexpr int kSide = 8, kLength = 20;
+  LongPictures(std::int64_t n, Long way)
+      : Dataset(numbered_catalog(n, {kSide, kSide, 1}), {}), down_(way == Long::down) {}
+  PictureShape extent(std::int32_t) const override {
+    return {down_ ? kLength : kSide, down_ ? kSide : kLength, 1};
+  }
+  void read_window(std::int32_t id, int left, int top, std::uint8_t* out) const override {
     for (int i = 0; i < kSide * kSide; ++i) {
-      out[i] = static_cast<std::uint8_t>(10 * id + left + i % kSide);
+      out[i] = static_cast<std::uint8_t>(10 * id + (down_ ? top + i / kSide : left + i % kSide));
     }
   }
+
+ private:
+  bool down_;
 };
 
 // Fails at one picture.
@@ -231,38 +238,45 @@ TEST_CASE("bad pictures are left out and a list of ids is obeyed") {
   CHECK(chosen.next()->ids == std::vector<std::int32_t>{5, 0});
 }
 
-TEST_CASE("crops anywhere in a wide picture reach the batch through its window") {
-  const WidePictures pictures(12);
-  for (const Augmentation& augmentation :
-       {Augmentation{.crop = Crop::random_shift, .crop_size = 6},
-        Augmentation{.crop = Crop::random_area, .min_area = 0.3f}, Augmentation{.crop_size = 6}}) {
+TEST_CASE("crops anywhere in a wide or high picture reach the batch through its window") {
+  constexpr int kSide = LongPictures::kSide, kLength = LongPictures::kLength;
+  const std::vector<Augmentation> ways_to_crop = {{.crop = Crop::random_shift, .crop_size = 6},
+                                                  {.crop = Crop::random_area, .min_area = 0.3f},
+                                                  {.crop_size = 6}};
+  for (int run = 0; run < 6; ++run) {
+    const bool down = run >= 3;
+    const Augmentation& augmentation = ways_to_crop[static_cast<std::size_t>(run % 3)];
+    CAPTURE(run);
+    const LongPictures pictures(12, down ? Long::down : Long::across);
     LoaderOptions options = training(12, 2);
     options.augmentation = augmentation;
     Loader loader(pictures, options);
-    float leftmost = WidePictures::kWidth, rightmost = 0;
+    float first = kLength, last = 0;
     for (std::uint32_t epoch = 0; epoch < 50; ++epoch) {
       loader.start_epoch(epoch);
       const Batch* batch = loader.next();
       REQUIRE(batch != nullptr);
       for (std::size_t i = 0; i < 12; ++i) {
         const CropBox& box = batch->boxes[i];
-        REQUIRE(box.x >= 0);
-        REQUIRE(box.x + box.width <= WidePictures::kSide);
+        const float at = down ? box.y : box.x;
+        REQUIRE(at >= 0);
+        REQUIRE(at + box.width <= kSide);
         // Where the crop lies in the whole picture, read back from the pixels.
-        const int left = batch->pixels[i * 64] - 10 * batch->ids[i];
+        const int window = batch->pixels[i * 64] - 10 * batch->ids[i];
         const CropBox wanted = crop_box(augmentation, options.seed, epoch, batch->ids[i],
-                                        WidePictures::kWidth, WidePictures::kSide);
+                                        down ? kSide : kLength, down ? kLength : kSide);
+        const float wanted_at = down ? wanted.y : wanted.x;
         // A fractional crop nearly as wide as the window may be pushed by half a pixel; otherwise
         // only float rounding of numbers up to 20 remains.
-        const float slack = wanted.width > WidePictures::kSide - 1 ? 0.5f + 1e-5f : 1e-5f;
-        REQUIRE(std::abs(static_cast<float>(left) + box.x - wanted.x) <= slack);
-        leftmost = std::min(leftmost, wanted.x);
-        rightmost = std::max(rightmost, wanted.x + wanted.width);
+        const float slack = wanted.width > kSide - 1 ? 0.5f + 1e-5f : 1e-5f;
+        REQUIRE(std::abs(static_cast<float>(window) + at - wanted_at) <= slack);
+        first = std::min(first, wanted_at);
+        last = std::max(last, wanted_at + wanted.width);
       }
     }
     if (augmentation.crop != Crop::center) {
-      CHECK(leftmost < 1);
-      CHECK(rightmost > WidePictures::kWidth - 1);
+      CHECK(first < 1);
+      CHECK(last > kLength - 1);
     }
   }
 }
