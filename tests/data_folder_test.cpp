@@ -9,6 +9,7 @@
 
 #include "data/decode.h"
 #include "data/open.h"
+#include "data/picture_files.h"
 #include "data/resize.h"
 #include "tests/data_support.h"
 
@@ -51,6 +52,16 @@ Bytes painted(int width, int height, const Painter& paint) {
 
 std::string decode_failure(const Bytes& file) {
   return message_of(ErrorKind::data, [&] { decode(file); });
+}
+
+// A JPEG with so many bytes of a comment in front of its size, as cameras put a preview there.
+Bytes jpeg_behind(int comment, const std::vector<int>& levels) {
+  const Bytes jpeg = gray_jpeg(levels);
+  Bytes file(jpeg.begin(), jpeg.begin() + 2);
+  append(file, {0xFF, 0xFE, (comment + 2) >> 8, (comment + 2) & 255});
+  file.resize(file.size() + static_cast<std::size_t>(comment), 0x55);
+  file.insert(file.end(), jpeg.begin() + 2, jpeg.end());
+  return file;
 }
 
 // The whole resized picture in double precision, straight from the definition.
@@ -122,6 +133,8 @@ TEST_CASE("pictures that are cut off are refused in every format") {
   CHECK_CONTAINS(decode_failure(cut(jpeg, 2)), "no end-of-image marker");
   CHECK_CONTAINS(decode_failure(cut(jpeg, 5)), "no end-of-image marker");
   CHECK_CONTAINS(decode_failure(cut(bmp(7, 5, pattern), 20)), "cut off");
+  CHECK_CONTAINS(decode_failure(cut(bmp(7, 5, pattern), 4)), "cut off");
+  CHECK(decoded(cut(bmp(7, 5, pattern), 3)) == painted(7, 5, pattern));  // padding, no pixels
   CHECK_CONTAINS(decode_failure(cut(ppm(7, 5, pattern), 1)), "cut off");
   CHECK_CONTAINS(decode_failure(cut(png(7, 5, pattern), 40)), "damaged");
   CHECK_CONTAINS(decode_failure({'B', 'M', 0, 0}), "damaged");
@@ -224,6 +237,14 @@ TEST_CASE("a JPEG scan that uses a table the file does not define is refused") {
   CHECK_CONTAINS(without(0xDB, 0), "a scan uses quantisation table 0, which is not defined");
   CHECK_CONTAINS(without(0xC4, 0), "a scan uses DC Huffman table 0, which is not defined");
   CHECK_CONTAINS(without(0xC4, 1), "a scan uses AC Huffman table 0, which is not defined");
+  // The scan of a progressive one that begins behind the DC coefficient needs the other tables.
+  Bytes later = gray_jpeg({200, 31, 128}, JpegKind::progressive);
+  const Bytes scan{0xFF, 0xDA};
+  const auto at = std::search(later.begin(), later.end(), scan.begin(), scan.end());
+  REQUIRE(at != later.end());
+  at[7] = 1;
+  at[8] = 63;
+  CHECK_CONTAINS(decode_failure(later), "a scan uses AC Huffman table 0, which is not defined");
   // A table that no scan needs may be missing.
   const Picture picture = decode(gray_jpeg({200, 31, 128}, JpegKind::progressive));
   for (int x = 0; x < 24; ++x) {
@@ -311,6 +332,24 @@ TEST_CASE("the resized size keeps the proportions") {
   CHECK(resized_size({375, 500}, 256) == PictureSize{256, 341});
   CHECK(resized_size({75, 56}, 224) == PictureSize{300, 224});
   CHECK(resized_size({3000, 60}, 256) == PictureSize{12'800, 256});
+  CHECK(resized_size({640, 427}, 256) == PictureSize{384, 256});  // 383.7: to the nearest
+  CHECK(resized_size({427, 640}, 256) == PictureSize{256, 384});
+}
+
+TEST_CASE("single files are looked at in the size and the colours of other pictures") {
+  const TemporaryFolder folder;
+  const Painter paint = [](int x, int) { return x < 2 ? Colour{1, 1, 0} : Colour{1, 0, 0}; };
+  const std::string picture = folder.write("a.ppm", ppm(4, 4, paint));
+  const std::string none = folder.write("b.ppm", "no picture");
+  const auto in_grey = open_single_files({picture, none}, {4, 4, 1});
+  CHECK(in_grey->shape() == PictureShape{4, 4, 1});
+  // The mean of the colours, to the nearest: 2/3 is 1 and 1/3 is 0.
+  const Bytes grey = all_pixels(*in_grey);
+  CHECK(Bytes(grey.begin(), grey.begin() + 4) == Bytes{1, 1, 0, 0});
+  CHECK(in_grey->usable_ids() == std::vector<std::int32_t>{0});
+  const auto small = open_single_files({picture, picture}, {2, 3, 3});
+  CHECK(small->shape() == PictureShape{2, 2, 3});
+  CHECK(small->size() == 2);
 }
 
 // ---- folders ------------------------------------------------------------------------------------
@@ -440,6 +479,32 @@ TEST_CASE("a link inside a class folder takes no pictures from other classes") {
                                  "(one of 2 such folders)"});
 }
 
+TEST_CASE("a picture may have its size far behind its start") {
+  const TemporaryFolder folder;
+  for (const int comment : {10, 4000, 4090, 5000, 65'000}) {
+    folder.write(std::to_string(100'000 + comment) + ".jpg", jpeg_behind(comment, {200, 31}));
+  }
+  const auto pictures = open_path(folder.path());
+  CHECK(pictures->size() == 5);
+  CHECK(pictures->bad_count() == 0);
+  CHECK(pictures->shape() == PictureShape{8, 8, 3});
+  const Bytes pixels = all_pixels(*pictures);
+  for (std::size_t i = 0; i < pixels.size(); i += 192) CHECK(pixels[i] == 200);
+}
+
+TEST_CASE("a picture that has another size when it is read is a bad one") {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 4; ++i) folder.write(std::to_string(i) + ".png", png(4, 6, pattern));
+  const auto pictures =
+      open_path(folder.path(), Split::train, {.keep = Keep::disk, .max_bad_percent = 50});
+  folder.write("2.png", png(6, 4, pattern));
+  Bytes pixels(48);
+  pictures->read(2, pixels.data());
+  CHECK(pixels == Bytes(48, 128));
+  REQUIRE(pictures->bad_count() == 1);
+  CHECK_CONTAINS(pictures->bad_pictures()[0].reason, "changed while it was in use");
+}
+
 TEST_CASE("a bad picture keeps its id and is listed with its reason") {
   const TemporaryFolder folder;
   for (int i = 0; i < 4; ++i) {
@@ -525,6 +590,16 @@ TEST_CASE("the stored size is asked for or found from the pictures") {
   CHECK_CONTAINS(message_of(ErrorKind::usage,
                             [&] { open_path(folder.path(), Split::train, {.picture_size = -1}); }),
                  "picture size: -1 is out of range");
+  // The same of a high one, and no more than ImageNet's size unless it is asked for.
+  folder.write("high/a.ppm", ppm(6, 10, pattern));
+  const auto high = open_path(folder.at("high"), Split::train, {.picture_size = 3});
+  const std::vector<double> all = reference_resize(painted(6, 10, pattern), {6, 10}, {3, 5});
+  high->read(0, pixels.data());
+  for (std::size_t i = 0; i < 27; ++i) CHECK(std::abs(pixels[i] - all[9 + i]) <= 0.5 + 1e-3);
+  folder.write("large/a.ppm", ppm(300, 257, pattern));
+  CHECK(open_path(folder.at("large"))->shape() == PictureShape{256, 256, 3});
+  CHECK(open_path(folder.at("large"), Split::train, {.picture_size = 257})->shape() ==
+        PictureShape{257, 257, 3});
 }
 
 TEST_CASE("pictures that do not fit the memory limit are read from disk, with the same pixels") {
@@ -581,6 +656,25 @@ TEST_CASE("the fingerprint of a folder follows names, bytes and classes, not its
   CHECK(open_path(folder.at("moved"))->fingerprint() == original);
   fs::rename(folder.at("moved/y/1.ppm"), folder.at("moved/y/2.ppm"));
   CHECK(open_path(folder.at("moved"))->fingerprint() != original);
+}
+
+// Of a large file only the start is looked at when it is opened.
+TEST_CASE("the fingerprint of a folder follows the length of large files and what became bad") {
+  const TemporaryFolder folder;
+  const Bytes large = jpeg_behind(5000, {200, 31});
+  folder.write("set/a.ppm", ppm(8, 8, plain({1, 2, 3})));
+  const auto fingerprint = [&](const Bytes& file) {
+    folder.write("set/b.jpg", file);
+    return open_path(folder.at("set"), Split::train, {.max_bad_percent = 50})->fingerprint();
+  };
+  const std::uint64_t original = fingerprint(large);
+  CHECK(fingerprint(large) == original);
+  Bytes longer = large;
+  longer.push_back(0);
+  CHECK(fingerprint(longer) != original);
+  Bytes cut = large;
+  cut.back() = 0;  // no end marker: the ids that are left are others
+  CHECK(fingerprint(cut) != original);
 }
 
 }  // namespace nat::data
