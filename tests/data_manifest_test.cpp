@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/files.h"
 #include "data/manifest.h"
 #include "data/open.h"
 #include "tests/data_support.h"
@@ -159,9 +160,13 @@ TEST_CASE("a missing or damaged list of bad pictures is an unusable run folder")
   const TemporaryFolder folder;
   CHECK_CONTAINS(message_of(ErrorKind::checkpoint, [&] { read_quarantined(folder.at("none")); }),
                  "cannot be opened");
-  const std::string rest = R"(,"reason":"","file":{"width":0,"height":3,"bytes":1,"crc":2}})";
-  for (const std::string& text : {std::string("{"), R"({"file":{}})" + std::string(),
-                                  R"({"id":1)" + rest, R"({"id":-1)" + rest}) {
+  const auto line = [](int id, int width, int height) {
+    return str(R"({"id":)", id, R"(,"reason":"","file":{"width":)", width, R"(,"height":)", height,
+               R"(,"bytes":1,"crc":2}})");
+  };
+  CHECK(read_quarantined(folder.write("whole", line(0, 1, 1))).size() == 1);
+  for (const std::string& text : {std::string("{"), R"({"file":{}})" + std::string(), line(1, 0, 3),
+                                  line(1, 3, 0), line(-1, 3, 3)}) {
     CAPTURE(text);
     const std::string file = folder.write("bad_images.jsonl", text);
     CHECK_CONTAINS(message_of(ErrorKind::checkpoint, [&] { read_quarantined(file); }),
@@ -180,6 +185,43 @@ TEST_CASE("a missing or damaged manifest is an unusable run folder") {
     CHECK_CONTAINS(message_of(ErrorKind::checkpoint,
                               [&] { read_manifest_header(folder.at("manifest.jsonl")); }),
                    "not the header of a manifest");
+  }
+}
+
+TEST_CASE("a list of bad pictures may be longer than the data set that is left") {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 4; ++i) folder.write(str(i, ".ppm"), ppm(2, 2, plain({i, 0, 0})));
+  for (const Keep keep : {Keep::disk, Keep::memory}) {
+    const auto pictures = open_path(
+        folder.path(), {.limit = 2,
+                        .keep = keep,
+                        .max_bad_percent = 50,
+                        .quarantined = {{1, "was bad", {2, 2, 1, 1}}, {3, "too", {2, 2, 1, 1}}}});
+    CHECK(pictures->size() == 2);
+    CHECK(pictures->bad_count() == 1);
+    CHECK(bad_picture_lines(*pictures).find("was bad") != std::string::npos);
+  }
+}
+
+TEST_CASE("bytes that are no text, or that a terminal obeys, are shown as digits") {
+  CHECK(printable("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\x88") ==
+        "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\x88");
+  CHECK(printable("\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf") ==
+        "\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf");
+  CHECK(printable("\xc2\xa0") == "\xc2\xa0");
+  for (const auto& [text, shown] : {std::pair{"a\x1b[m\x7f", "a\\x1b[m\\x7f"},
+                                    {"\xc2\x9b", "\\xc2\\x9b"},  // C1: as ESC [
+                                    {"\xff", "\\xff"},           // never in UTF-8
+                                    {"\xc3", "\\xc3"},           // cut off
+                                    {"\xc3(", "\\xc3("},         // goes on with none
+                                    {"\xc0\xaf", "\\xc0\\xaf"},  // overlong
+                                    {"\xe0\x80\xaf", "\\xe0\\x80\\xaf"},
+                                    {"\xf0\x80\x80\xaf", "\\xf0\\x80\\x80\\xaf"},
+                                    {"\xed\xa0\x80", "\\xed\\xa0\\x80"},  // a surrogate
+                                    {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},
+                                    {"\xf5\x80\x80\x80", "\\xf5\\x80\\x80\\x80"}}) {
+    CHECK(printable(text) == shown);
+    CHECK(printable(shown) == shown);
   }
 }
 
