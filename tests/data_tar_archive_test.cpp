@@ -81,6 +81,21 @@ TEST_CASE("a ustar prefix is the front of a name, and GNU's times are not") {
         Names{"n="});
 }
 
+// Names may have bytes above 127, which some old programs added up as negative numbers.
+TEST_CASE("a checksum may be that of signed bytes") {
+  const auto sealed = [](int wrong) {
+    std::string bytes = TarWriter().add("caf\xe9.jpg", "1").ended();
+    char sum[8];
+    const int unsigned_sum = std::stoi(bytes.substr(148, 6), nullptr, 8);
+    std::snprintf(sum, sizeof sum, "%06o", unsigned_sum - 256 + wrong);
+    bytes.replace(148, 8, std::string(sum, 7) + ' ');
+    return bytes;
+  };
+  CHECK(Archive(sealed(0)).members() == Names{"caf\xe9.jpg=1"});
+  CHECK(looks_like_tar(Archive(sealed(0)).path()));
+  CHECK_CONTAINS(Archive(sealed(1)).failure(), "is not a tar archive");
+}
+
 TEST_CASE("long names come from GNU's and pax headers, for one member") {
   const Archive archive(TarWriter()
                             .long_name(kLongName)

@@ -239,6 +239,7 @@ TEST_CASE("samples of shards keep their order and take their labels from .cls") 
   folder.write("s-0.tar", TarWriter()
                               .add("__index__.json", "{}")
                               .folder("d")
+                              .add("d/__preview__.png", "of the folder")
                               .add("d/b.cls", "3\n")
                               .add("d/b.txt", "a caption")
                               .add("d/b.seg.png", "a mask")
@@ -366,10 +367,15 @@ TEST_CASE("a range of archives is read in the order of its numbers") {
     const std::string archive = TarWriter().add(number + ".ppm", dot(i)).ended();
     folder.write("s{2}/t-" + std::string(3 - number.size(), '0') + number + ".tar", archive);
     folder.write("plain/" + number, archive);
+    folder.write("two/" + std::string(2 - number.size(), '0') + number, archive);
   }
   const std::string range = folder.at("s{2}/t-{008..011}.tar");
   CHECK(reds(*open_tar(range)) == std::vector<int>{8, 9, 10, 11});
   CHECK(reds(*open_tar(folder.at("plain/{8..10}"))) == std::vector<int>{8, 9, 10});
+  // As in a shell: where one has zeros in front, all are as wide as the wider one.
+  CHECK(reds(*open_tar(folder.at("two/{08..10}"))) == std::vector<int>{8, 9, 10});
+  CHECK(reds(*open_tar(folder.at("s{2}/t-{08..010}.tar"))) == std::vector<int>{8, 9, 10});
+  CHECK(reds(*open_tar(folder.at("s{2}/t-{8..010}.tar"))) == std::vector<int>{8, 9, 10});
   CHECK(parse_spec(range).format == Format::tar);
   CHECK(absolute_spec("tar:" + range) == "tar:" + range);
   CHECK(open_tar(range)->catalog().paths.front() == "t-008.tar/8.ppm");
