@@ -62,6 +62,10 @@ TEST_CASE("CIFAR-100 uses the fine labels") {
   CHECK(train->catalog().labels == std::vector<std::int32_t>{99, 7});
   CHECK(train->classes() == 100);
   CHECK(train->catalog().class_names[99] == "99");  // no names file
+  std::string names;
+  for (int i = 0; i < 100; ++i) names += "kind " + std::to_string(i) + "\r\n";
+  folder.write("fine_label_names.txt", names);  // as an editor on Windows leaves it
+  CHECK(open_dataset(spec, Split::train)->catalog().class_names[99] == "kind 99");
   CHECK_FALSE(has_split(spec, Split::test));
   CHECK_CONTAINS(failure(folder.path(), Split::test), "no test file of cifar100");
 }

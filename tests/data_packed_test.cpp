@@ -37,6 +37,9 @@ void write_pictures(const TemporaryFolder& folder, const std::string& root) {
   cut.erase(cut.end() - 4, cut.end());
   folder.write(root + "/train/dog/cut.jpg", cut);
   folder.write(root + "/train/dog/b\xff\n.ppm", ppm(17, 12, pattern(40)));
+  for (const char* split : {"/train", "/test"}) {
+    fs::create_directories(folder.at(root + split + "/empty"));  // which a remark says
+  }
   folder.write(root + "/test/cat/t.ppm", ppm(30, 20, pattern(50)));
   folder.write(root + "/test/dog/u.ppm", ppm(20, 30, pattern(51)));
 }
