@@ -87,6 +87,11 @@ TEST_CASE("a difference is coloured only beyond two standard errors") {
   report::ReportData data = sample();
   data.results = {{"fc", "kNN", {82.9, 0.4}, {82.4, 0.4}, {}}};
   CHECK(contains(report::html_report(data), "<td class=\"gain\">+0.5"));
+  // One error of the difference is 0.57.
+  data.results = {{"fc", "kNN", {83.4, 0.4}, {82.4, 0.4}, {}},
+                  {"fc", "linear", {81.2, 0.4}, {82.4, 0.4}, {}}};
+  CHECK(contains(report::html_report(data), "<td class=\"gain\">+1.0"));
+  CHECK(contains(report::html_report(data), "<td class=\"gain down\">−1.2"));
 }
 
 TEST_CASE("every other judge has a table, with raw pixels where it looked at them") {

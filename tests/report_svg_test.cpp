@@ -53,6 +53,8 @@ TEST_CASE("numbers are written for readers") {
   CHECK(report::seconds_text(0.421) == "0.42 s");
   CHECK(report::seconds_text(12.34) == "12.3 s");
   CHECK(report::seconds_text(245.4) == "4 min 05 s");
+  CHECK(report::seconds_text(3599.4) == "59 min 59 s");
+  CHECK(report::seconds_text(3599.6) == "1 h 00 min");
   CHECK(report::seconds_text(7509) == "2 h 05 min");
 }
 
@@ -153,6 +155,31 @@ TEST_CASE("end values of close lines do not overlap") {
   }
   REQUIRE(heights.size() == 4);
   for (std::size_t i = 1; i < 4; ++i) CHECK(heights[i] - heights[i - 1] >= 14);
+}
+
+// The axis goes from 150 to 460 - 48.
+TEST_CASE("bands are two standard errors each way, and everything lies within the axis") {
+  report::ComparisonChart chart;
+  chart.before_label = "untrained";
+  chart.after_label = "trained";
+  chart.rows = {{"conv", "kNN", 20, 5, 60, 10, 100}, {"conv", "linear", 50, 0, 60, 0, 0}};
+  const std::string svg = report::comparison_chart(chart);
+  const auto place = [](double percent) {
+    return std::to_string(150 + 262 * percent / 100).substr(0, 5);
+  };
+  const auto drawn = [&](const std::string& style, const std::string& name, double percent) {
+    const std::size_t at = svg.find("class=\"" + style + "\"");
+    REQUIRE(at != svg.npos);
+    return contains(svg.substr(at, svg.find("/>", at) - at), name + "=\"" + place(percent) + "\"");
+  };
+  CHECK(drawn("plot-band before", "x1", 10));
+  CHECK(drawn("plot-band before", "x2", 30));
+  CHECK(drawn("plot-band after", "x1", 40));
+  CHECK(drawn("plot-band after", "x2", 80));
+  CHECK(drawn("plot-join", "x1", 20));
+  CHECK(drawn("plot-join", "x2", 60));
+  CHECK(count(svg, "x1=\"" + place(100) + "\"") > 1);  // a tick, and what raw pixels have
+  CHECK(contains(svg, ">100<"));
 }
 
 TEST_CASE("a comparison shows groups, labels, differences and the yardstick") {

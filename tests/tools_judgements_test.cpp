@@ -283,6 +283,31 @@ TEST_CASE("an older checkpoint is judged, embedded and exported where its step i
   check_refused(workspace, {"eval", "knn", run, "--step", "32"}, 4, {"step-000000032"});
 }
 
+TEST_CASE("the report is headed by what the judges found, and adds up the time of all epochs") {
+  const Trained trained;
+  const std::string& run = trained.run;
+  const auto entry = [](const char* trained_share, const char* untrained_share) {
+    return std::string(R"({"trained":)") + trained_share + R"(,"untrained":)" + untrained_share +
+           R"(,"stderr":0.01,"n_test":100})";
+  };
+  write_file(run + "/results.json",
+             R"({"judged":{"data":"d","step":16},"conv":{"knn":)" + entry("0.81", "0.72") +
+                 R"(,"linear":)" + entry("0.82", "0.73") + R"(},"fc":{"linear":)" +
+                 entry("0.83", "0.74") + R"(,"linear_1k":)" + entry("0.84", "0.75") +
+                 R"(},"embedding":{"knn":)" + entry("0.85", "0.76") + "}}");
+  write_file(run + "/timing.csv", "epoch,seconds,forward,backward\n0,50,10,30.25\n1,50,2.5,12\n");
+  REQUIRE(nat::tools::nat(trained.workspace, {"report", run}).code == 0);
+  const std::string page = read_file(run + "/report.html");
+  for (const char* text : {"<dt>conv features, kNN</dt><dd>81.00 % (untrained 72.00 %)</dd>",
+                           "<dt>fc features, 1,000 labels</dt><dd>84.00 % (untrained 75.00 %)</dd>",
+                           "<dt>embedding, kNN</dt><dd>85.00 % (untrained 76.00 %)</dd>",
+                           "<th>forward</th><td>12.5 s</td>", "<th>backward</th><td>42.2 s</td>",
+                           "<th>total</th><td class=\"trained\">54.8 s</td>"}) {
+    CAPTURE(text);
+    CHECK(page.find(text) != std::string::npos);
+  }
+}
+
 TEST_CASE("the report shows the last answer of every judge, and whether it is of the run's end") {
   const Trained trained({"--stop-after-steps", "16"});
   const Workspace elsewhere;
