@@ -97,6 +97,8 @@ TEST_CASE("fresh classifiers on the frozen network judge its convolutions") {
     CHECK(layers.at(tap).at("linear_sgd").at("trained").get<double>() > 0.4);
     CHECK(layers.at(tap).at("linear_sgd").at("untrained").get<double>() > 0.25);
   }
+  CHECK(judge({"layers"}) != layers);  // by cosine
+  CHECK(judge({"layers", "--schedule", "official", "--weight-decay", "0.01"}) != layers);
   const auto fc = judge({"layers", "--layers", "fc"});
   CHECK(fc.at("fc").at("linear_sgd").at("trained").get<double>() > 0.4);
 
@@ -200,11 +202,25 @@ TEST_CASE("retrieval and cluster print their measures, one row each, and leave n
     std::istringstream table(judged(how, {}));
     std::string line;
     std::getline(table, line);
-    for (const char* features : {"conv", "raw pixels"}) {
+    const auto shows = [&line](const char* format, double share) {
+      char text[40];
+      std::snprintf(text, sizeof text, format, 100 * share);
+      return line.find(text) != std::string::npos;
+    };
+    for (const std::string features : {"conv", "raw pixels"}) {
+      const bool is_raw = features != "conv";
       for (const std::string& measure : measures) {
         REQUIRE(std::getline(table, line));
+        CAPTURE(line);
         CHECK(line.find(features) == 0);
         CHECK(line.find(" " + measure + " ") != std::string::npos);
+        const auto& score = json.at(is_raw ? "raw" : "conv").at(measure);
+        const auto value = [&](const char* name) { return score.at(name).get<double>(); };
+        CHECK(shows(" %.2f%%", value(is_raw ? "value" : "trained")));
+        if (score.contains("stderr")) CHECK(shows(" +- %.2f", value("stderr")));
+        if (is_raw) continue;
+        CHECK(shows(" %.2f%% ", value("untrained")));
+        CHECK(shows(" %+.2f", value("trained") - value("untrained")));
       }
     }
     CHECK_FALSE(std::getline(table, line));
@@ -338,6 +354,39 @@ TEST_CASE("wrong options are refused with a suggestion and exit code 2") {
   check_refused(workspace, small_run(data, out, {"--assign-pool", "1024"}), 2, {"1024", "512"});
   check_refused(workspace, small_run(data, out, {"--solver", "sinkhron"}), 2, {"sinkhorn"});
   check_refused(workspace, small_run(data, out, {"--targets", "bases"}), 2, {"bases", "basis"});
+  check_refused(
+      workspace,
+      small_run(data, out, {"--network", "alexnet", "--size", "62", "--stored-size", "62"}), 2,
+      {"alexnet needs --size 63", "62"});
+  const Outcome smallest =
+      nat::tools::nat(workspace, {"inspect", "--plan", "--network", "alexnet", "--size", "63",
+                                  "--stored-size", "63", "--batch", "2", "--threads", "1"});
+  CHECK_MESSAGE(smallest.code == 0, smallest.err);
+  for (const auto& [option, value] : {std::pair{"--size", "7"},
+                                      {"--stored-size", "15"},
+                                      {"--min-area", "0"},
+                                      {"--width", "0"},
+                                      {"--dimension", "1"},
+                                      {"--batch", "1"},
+                                      {"--epochs", "0"},
+                                      {"--period", "-1"},
+                                      {"--assign-every-steps", "-1"},
+                                      {"--assign-pool", "-32"},
+                                      {"--lr", "-0.1"},
+                                      {"--lr", "nan"},
+                                      {"--momentum", "1"},
+                                      {"--weight-decay", "-0.1"},
+                                      {"--gamma", "-1"},
+                                      {"--t0", "-1"},
+                                      {"--threads", "4097"},
+                                      {"--loaders", "257"},
+                                      {"--checkpoint-every-steps", "-1"},
+                                      {"--keep-checkpoints", "0"},
+                                      {"--knn-every", "-1"},
+                                      {"--max-bad-percent", "101"}}) {
+    check_refused(workspace, small_run(data, out, {option, value}), 2,
+                  {std::string(option) + " ", " is outside "});
+  }
   write_file(workspace.at("bad.toml"), "learning_rate = 3\n");
   check_refused(workspace,
                 {"train", "--config", workspace.at("bad.toml"), "--data", data, "--out", out}, 2,

@@ -238,6 +238,29 @@ TEST_CASE("ten views of a test picture are added up where crops are smaller than
   CHECK(ten != one);
 }
 
+TEST_CASE("mirrored test pictures have the same two views, and are judged alike") {
+  const Workspace workspace, elsewhere;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  const std::string mirrored = make_data(elsewhere), name = "/t10k-images-idx3-ubyte";
+  std::string pictures = read_file(data + name);
+  for (auto row = pictures.begin() + 16; row != pictures.end(); row += 16) {
+    std::reverse(row, row + 16);
+  }
+  write_file(mirrored + name, pictures);
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
+  const auto judged = [&](const std::string& source, const char* views) {
+    const Outcome outcome =
+        nat::tools::nat(workspace, {"eval", "layers", run, "--data", source, "--epochs", "2",
+                                    "--views", views, "--threads", "1", "--json"});
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    auto json = nlohmann::json::parse(outcome.out);
+    json.erase("judged");
+    return json;
+  };
+  CHECK(judged(data, "2") == judged(mirrored, "2"));
+  CHECK(judged(data, "1") != judged(mirrored, "1"));
+}
+
 TEST_CASE("classifiers refuse training and test pictures of different shapes") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");
@@ -281,6 +304,9 @@ TEST_CASE("pictures with several labels are judged by the mean of average precis
   const auto classes =
       nlohmann::json::parse(few.out).at("network").at("finetune_map").at("classes");
   CHECK(classes.size() == 2);  // bars and square
+  // The area is not the mean over eleven recalls, nor are both the same by mistake.
+  CHECK(nlohmann::json::parse(few.out).at("network").at("finetune_map11").at("untrained") !=
+        nlohmann::json::parse(few.out).at("network").at("finetune_map").at("untrained"));
   CHECK(classes.at("square").at("trained").get<double>() > 0.3);
 
   // Kept with its figures of each class, and shown without.
