@@ -175,6 +175,32 @@ TEST_CASE("an exported network computes the engine's features at every tap, for 
   }
 }
 
+TEST_CASE("short and long features are exported as unit vectors, and none is divided by 0") {
+  for (const float scale : {1e-6f, 1e4f, 0.0f}) {
+    CAPTURE(scale);
+    Trained trained(FrontEnd::clean, 3);
+    const ParameterSet& parameters = trained.network.net->parameters();
+    std::size_t index = 0;
+    for (const Parameter& parameter : parameters.parameters()) {
+      const View value = parameters.value(index++);
+      if (!parameter.name.starts_with("classifier.fc6")) continue;
+      for (std::int64_t i = 0; i < value.shape.elements(); ++i) value.as<float>()[i] *= scale;
+    }
+    trained.checkpoint = Checkpoint();
+    put_parameters(trained.ctx, parameters, trained.checkpoint);
+    const std::vector<std::uint8_t> pixels = make_pictures(3);
+    const auto values = reference::run_onnx(trained.model({"embedding"}),
+                                            {{"pictures", channels_first(pixels, 3, kSize)}});
+    const std::vector<double> ours = engine_features(trained, pixels, "embedding");
+    CHECK(largest_difference(ours, values.at("embedding").value) <= 1e-5);
+    for (std::size_t row = 0; row < ours.size(); row += kDimension) {
+      double length = 0;
+      for (std::size_t i = row; i < row + kDimension; ++i) length += ours[i] * ours[i];
+      CHECK(length == doctest::Approx(scale == 0 ? 0 : 1).epsilon(1e-5));
+    }
+  }
+}
+
 TEST_CASE("the unit of the pixels does not matter to an exported network") {
   const Trained trained(FrontEnd::sobel, 3);
   const OnnxModel model = trained.model({"embedding"});

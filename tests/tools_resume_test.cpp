@@ -1,6 +1,7 @@
 // A run that is stopped, by whatever means, and resumed ends exactly like one that was left alone.
 #include <nlohmann/json.hpp>
 
+#include "engine/checkpoint.h"
 #include "tests/tools_support.h"
 
 using namespace nat::tools;
@@ -233,6 +234,13 @@ TEST_CASE("pictures of several labels train, resume to the same end and are desc
     REQUIRE(file.code == 0);
     CHECK(nlohmann::json::parse(file.out).at("tensors").at("flags").at("shape") ==
           nlohmann::json{count, 2});
+    std::vector<std::int32_t> flags(static_cast<std::size_t>(2 * count));
+    nat::Checkpoint::load(features).read("flags", nat::DType::i32, {count, 2}, flags.data());
+    for (int k = 0; k < count; ++k) {
+      const int i = count == 8 ? 64 + k : k;
+      CHECK(flags[static_cast<std::size_t>(2 * k)] == (i % 2 != 0 ? -1 : i % 5 == 0 ? 0 : 1));
+      CHECK(flags[static_cast<std::size_t>(2 * k + 1)] == (i % 3 == 0 ? 1 : -1));
+    }
   }
   REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);
   CHECK(read_file(run + "/report.html").find("Labels are shown") == std::string::npos);
@@ -439,6 +447,24 @@ TEST_CASE("no signal handler runs on the stack of a computing thread") {
   process.wait();
 }
 
+TEST_CASE("checkpoints come after every so many steps of the run, and after every epoch") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(make_data(workspace), run,
+                                               {"--epochs", "2", "--checkpoint-every-steps", "5",
+                                                "--keep-checkpoints", "20"}))
+              .code == 0);
+  std::vector<std::string> names, expected;
+  for (const auto& entry : std::filesystem::directory_iterator(run + "/checkpoints")) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  for (const char* step : {"05", "10", "15", "16", "20", "25", "30", "32"}) {
+    expected.push_back(std::string("step-0000000") + step + ".safetensors");
+  }
+  CHECK(names == expected);
+}
+
 TEST_CASE("one loader thread gives the same run as four") {
   const Workspace workspace;
   const std::string data = make_data(workspace);
@@ -448,6 +474,8 @@ TEST_CASE("one loader thread gives the same run as four") {
   REQUIRE(outcome.code == 0);
   CHECK(outcome.err.find("loader threads 4\n") != std::string::npos);
   check_same_end(one, four);
+  const Outcome resumed = nat::tools::nat(workspace, {"resume", four, "--loaders", "3"});
+  CHECK(resumed.err.find("loader threads 3\n") != std::string::npos);
   // The number is automatic where nobody chooses it, and that is one beside computing processors.
   const std::string free = workspace.at("free");
   const Outcome chosen = nat::tools::nat(workspace, small_run(data, free, {"--device", "cpu"}));

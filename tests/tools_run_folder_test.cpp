@@ -3,6 +3,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "engine/checkpoint.h"
 #include "tests/tools_support.h"
 
 using namespace nat::tools;
@@ -147,7 +148,10 @@ TEST_CASE("no command believes a recipe that was edited after training") {
   const std::string data = make_data(workspace, 64, 32), run = workspace.at("run");
   REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
   const std::vector<std::vector<std::string>> commands = {
-      {"eval", "knn", run}, {"embed", run, "--output", workspace.at("f")}, {"report", run}};
+      {"eval", "knn", run},
+      {"embed", run, "--output", workspace.at("f")},
+      {"export", run, "--output", workspace.at("n")},
+      {"report", run}};
   for (const auto& [name, before, after] :
        {std::array<std::string, 3>{"seed", "seed = 1", "seed = 7"},
         {"front", "front = 'sobel'", "front = 'clean'"}}) {
@@ -264,6 +268,14 @@ TEST_CASE("every row of embedded features names its picture") {
   REQUIRE(rows.size() == 39);
   CHECK(rows[0] == nlohmann::json({{"id", 1}, {"path", "dark/10.pgm"}, {"label", 0}}));
   CHECK(rows[38] == nlohmann::json({{"id", 39}, {"path", "light/9.pgm"}, {"label", 1}}));
+  const nat::Checkpoint file = nat::Checkpoint::load(features);
+  std::vector<std::int32_t> ids(39), labels(39);
+  file.read("id", nat::DType::i32, {39}, ids.data());
+  file.read("label", nat::DType::i32, {39}, labels.data());
+  for (std::size_t i = 0; i < 39; ++i) {
+    CHECK(rows[i].at("id") == ids[i]);
+    CHECK(rows[i].at("label") == labels[i]);
+  }
 
   const std::string records = make_data(workspace, 8, 8);
   CHECK(embed({"--data", "idx:" + records}).at("data") == "idx:" + records);
