@@ -160,7 +160,12 @@ TEST_CASE("an .npy file may hold any type, byte order and order of axes") {
     halves[k] = value == 0 ? 0 : (x + 15) * 1024 + (value << (10 - x)) - 1024;
   }
   const char* shape = "(13, 13)";
+  // Version 2 of the format has four bytes for the length of its header.
+  std::string version_2 = npy<double>(shape, "<f8", values);
+  version_2[6] = 2;
+  version_2.insert(10, 2, '\0');
   const std::pair<const char*, std::string> files[] = {
+      {"f8, version 2", version_2},
       {"u1", npy<std::uint8_t>(shape, "|u1", values)},
       {"i1", npy<std::int8_t>(shape, "|i1", values)},
       {"u2", npy<std::uint16_t>(shape, "<u2", values)},
@@ -250,6 +255,8 @@ TEST_CASE("one number, equal numbers and numbers of every size are assigned") {
   const Workspace workspace;
   write_file(workspace.at("one.csv"), "-2.5\n");
   CHECK(lap(workspace, {workspace.at("one.csv")}).at("value") == -2.5);
+  write_gzip(workspace.at("one.csv.gz"), "7\n");  // a name that says so, and no comma
+  CHECK(lap(workspace, {workspace.at("one.csv.gz")}).at("value") == 7);
   write_file(workspace.at("equal.csv"), "3,3,3\n3,3,3\n3,3,3\n");
   CHECK(lap(workspace, {workspace.at("equal.csv")}).at("value") == 9);
   write_file(workspace.at("zero.csv"), "0,0\n0,0\n");

@@ -96,10 +96,26 @@ TEST_CASE("neighbours may be those of other pictures, and go on a page with thei
   const std::string html = read_file(page);
   CHECK(occurrences(html, "data:image/png;base64,") == 3);
   CHECK(html.find("Nearest of 2 pictures of ") != std::string::npos);
+  CHECK(html.find("<figcaption>1.00</figcaption>") != std::string::npos);  // the cosine
 
   const Outcome test = nat::tools::nat(workspace, {"neighbors", run, query, "--split", "test"});
   REQUIRE_MESSAGE(test.code == 0, test.err);
   CHECK(occurrences(test.out, "record ") == 8);
+}
+
+TEST_CASE("the limit of a run is one of its own pictures, not of others to look among") {
+  const Workspace workspace, elsewhere;
+  const std::string run = trained_run(workspace, {"--limit", "64"});
+  const std::string query = picture_file(workspace, 3), other = make_data(elsewhere, 96, 8);
+  const auto found = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"neighbors", run, query});
+    const Outcome outcome = nat::tools::nat(workspace, more);
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    return occurrences(outcome.out, "record ");
+  };
+  CHECK(found({"--k", "64"}) == 64);
+  CHECK(found({"--k", "96", "--data", other}) == 96);
+  check_refused(workspace, {"neighbors", run, query, "--k", "65"}, 2, {"1 .. 64"});
 }
 
 TEST_CASE("what cannot be looked for is one line") {

@@ -162,16 +162,19 @@ TEST_CASE("packing that is interrupted, or finds no room, leaves nothing behind"
   const std::vector<std::string> arguments = {"pack", "--data",        data,   "--out",
                                               out,    "--stored-size", "1024", "--max-bad-percent",
                                               "10",   "--threads",     "1"};
-  Process process(workspace, arguments);
-  REQUIRE(wait_until([&] { return std::filesystem::exists(out + "/train.pixels.tmp"); }));
-  process.send(SIGSTOP);
-  check_refused(Workspace(), arguments, 2, {"--out " + out, "another process is packing into it"});
-  process.send(SIGCONT);
-  process.send(SIGINT);
-  const Outcome stopped = process.wait();
-  CHECK(stopped.code == 130);
-  CHECK(stopped.err.find("stopped; the part under way was removed") != std::string::npos);
-  CHECK(std::filesystem::is_empty(out));
+  for (const auto& [signal, code] : {std::pair{SIGINT, 130}, {SIGTERM, 143}}) {
+    Process process(workspace, arguments);
+    REQUIRE(wait_until([&] { return std::filesystem::exists(out + "/train.pixels.tmp"); }));
+    process.send(SIGSTOP);
+    check_refused(Workspace(), arguments, 2,
+                  {"--out " + out, "another process is packing into it"});
+    process.send(SIGCONT);
+    process.send(signal);
+    const Outcome stopped = process.wait();
+    CHECK(stopped.code == code);
+    CHECK(stopped.err.find("stopped; the part under way was removed") != std::string::npos);
+    CHECK(std::filesystem::is_empty(out));
+  }
 
   const Outcome full = Process(workspace, arguments, 1 << 20).wait();
   CHECK(full.code == 8);

@@ -207,4 +207,16 @@ TEST_CASE("nat bench --roofline prints the floor, from expected or measured ceil
   const auto json = nlohmann::json::parse(measured.out);
   CHECK(json["floor_ms"].get<double>() == doctest::Approx(json["flops"].get<double>() / 1e9));
   CHECK(ask({"--card", "Voodoo 2"}).code == 2);
+  // Float32 products are slower and everything takes twice the room; momentum is read and written.
+  const auto plain = nlohmann::json::parse(ask({}).out);
+  const auto wide = nlohmann::json::parse(ask({"--dtype", "f32"}).out);
+  CHECK(plain["product_flops_per_second"] == 790e12);
+  CHECK(wide["product_flops_per_second"] == 60e12);
+  CHECK(wide["flops"] == plain["flops"]);
+  CHECK(wide["bytes"] > plain["bytes"]);
+  const auto momentum = nlohmann::json::parse(ask({"--momentum"}).out);
+  const auto update = [](const nlohmann::json& floor) {
+    return floor["operations"].back()["bytes"].get<double>();
+  };
+  CHECK(update(momentum) / update(plain) == doctest::Approx(20. / 12));
 }
