@@ -1,6 +1,9 @@
 // RUN/judgements.jsonl: what every judge found is kept, whole, and shown in the report.
 #include <nlohmann/json.hpp>
 
+#include "engine/checkpoint.h"
+#include "nat/evaluate/knn.h"
+#include "nat/evaluate/standardize.h"
 #include "tests/tools_support.h"
 
 using namespace nat::tools;
@@ -110,6 +113,38 @@ TEST_CASE("every judge leaves a line with what it printed and what it was told")
   REQUIRE(lines.size() == cases.size() + 2);
   CHECK(lines[cases.size()] == lines[0]);
   CHECK(lines[cases.size() + 1] == lines[4]);
+}
+
+TEST_CASE("kNN judges the features that nat embed writes, standardised") {
+  const Trained trained;
+  std::vector<std::int32_t> labels[2];
+  nat::FeatureMatrix features[2];
+  for (const int i : {0, 1}) {
+    const std::string file = trained.workspace.at("features");
+    REQUIRE(nat::tools::nat(trained.workspace, {"embed", trained.run, "--output", file, "--layers",
+                                                "conv", "--split", i == 0 ? "train" : "test"})
+                .code == 0);
+    const nat::Checkpoint embedded = nat::Checkpoint::load(file);
+    const std::vector<std::int64_t> shape = embedded.get("conv").shape;
+    features[i] = nat::FeatureMatrix(shape[0], shape[1]);
+    labels[i].resize(static_cast<std::size_t>(shape[0]));
+    embedded.read("conv", nat::DType::f32, shape, features[i].values.data());
+    embedded.read("label", nat::DType::i32, {shape[0]}, labels[i].data());
+  }
+  nat::Context ctx;
+  const auto accuracy = [&] {
+    return nat::knn_accuracy(ctx, {features[0], labels[0]}, {features[1], labels[1]}, 4,
+                             {.k = {20}})
+        .for_k(20)
+        .accuracy;
+  };
+  const double as_embedded = accuracy();
+  nat::standardize(features[0], features[1]);
+  const std::string printed =
+      judged(trained.workspace, trained.run, "knn", {"--layers", "conv", "--json"});
+  const double found = Json::parse(printed).at("conv").at("knn").at("trained").get<double>();
+  CHECK(found == accuracy());
+  CHECK(found != as_embedded);
 }
 
 TEST_CASE("half a line of a killed process is passed over, a damaged one is named") {
@@ -306,6 +341,26 @@ TEST_CASE("the report is headed by what the judges found, and adds up the time o
     CAPTURE(text);
     CHECK(page.find(text) != std::string::npos);
   }
+}
+
+TEST_CASE("in the report no picture is its own neighbour") {
+  const Trained trained;
+  REQUIRE(nat::tools::nat(trained.workspace, {"report", trained.run}).code == 0);
+  const std::string page = read_file(trained.run + "/report.html");
+  // Noise makes every picture another one.
+  const std::string row = "<div class=\"row\">", start = "src=\"data:image/png;base64,";
+  int rows = 0;
+  for (std::size_t at = page.find(row); at != std::string::npos; ++rows) {
+    const std::size_t next = page.find(row, at + 1);
+    const std::string shown = page.substr(at, std::min(next, page.find("</section>", at)) - at);
+    const std::size_t picture = shown.find(start);
+    const std::string query =
+        shown.substr(picture, shown.find('"', picture + start.size()) - picture);
+    CHECK(count(shown, start) == 1 + 8);
+    CHECK(count(shown, query) == 1);
+    at = next;
+  }
+  CHECK(rows == 7);
 }
 
 TEST_CASE("the report shows the last answer of every judge, and whether it is of the run's end") {

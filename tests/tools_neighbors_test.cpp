@@ -138,9 +138,12 @@ TEST_CASE("what cannot be looked for is one line") {
   CHECK(!std::filesystem::exists(run + "/report.html"));
   const std::string before = read_file(query), link = workspace.at("link.html");
   std::filesystem::create_symlink(query, link);
-  for (const std::string& output : {query, link}) {
+  const std::string own = workspace.at("data/train-images-idx3-ubyte");
+  const std::string pictures = read_file(own);
+  for (const std::string& output : {query, link, own}) {
     check_refused(workspace, {"neighbors", run, query, "--output", output}, 2,
                   {"--output " + output, "that is a file of the pictures"});
   }
   CHECK(read_file(query) == before);
+  CHECK(read_file(own) == pictures);
 }
