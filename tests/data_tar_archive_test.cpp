@@ -329,7 +329,8 @@ TEST_CASE("a compressed archive is refused with the program that unpacks it") {
                                        {"BZh9", "bunzip2"},
                                        {"\x28\xb5\x2f\xfd", "unzstd"}}) {
     archive.write(start + std::string(600, 'x'));
-    CHECK_CONTAINS(message_of(ErrorKind::data, [&] { archive.index(); }), program);
+    const std::string unpacker = program;  // clang 14 has no bindings in the closure of a check
+    CHECK_CONTAINS(message_of(ErrorKind::data, [&] { archive.index(); }), unpacker);
   }
 }
 

@@ -152,8 +152,8 @@ TEST_CASE("what the system's tar packs is the same in every format") {
                                      {"pax", "long"},
                                      {"ustar", "short"},
                                      {"v7", "short"}}) {
-    CAPTURE(std::string(format));
     const std::string name = std::string(format) + ".tar", root = std::string(" -C ") + tree;
+    CAPTURE(name);
     for (const char* what : {"/set .", " set", " ./set"}) {
       REQUIRE(std::system((tar + "f " + name + " --format=" + format + root + what).c_str()) == 0);
       check_same_splits(folder.at(name), folder.at(tree) + "/set");
