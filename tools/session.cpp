@@ -63,8 +63,8 @@ std::unique_ptr<data::Dataset> reopen_data(const Options& options,
   return open_path(options, options.data, data::Split::train, open);
 }
 
-// On CUDA bfloat16 is the tensor cores' fast format. On the CPU it pays with tiles (AMX); without
-// them Winograd in float32 is as fast and more exact (docs/decisions/0002).
+// On CUDA bfloat16 is the tensor cores' fast format, as it is of a CPU's tiles (AMX). Without these
+// it gains a fifth at most (bench/results/step.md), and float32 is more exact.
 Math math_of(Device device, const std::string& dtype) {
   if (dtype == "auto") {
     return device == Device::cuda || cpu_info().amx ? Math::bf16 : Math::f32;
