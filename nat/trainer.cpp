@@ -249,8 +249,8 @@ void Trainer::check_features(Context& ctx) {
             "; begin a new run with a lower --lr");
 }
 
-// Adds the time since the last call to one stage. Where work is only enqueued that means waiting for
-// it, which a recorded step must not do.
+// Adds the time since the last call to one stage. Where work is only enqueued that means waiting
+// for it, which a recorded step must not do.
 void Trainer::count_time(Context& ctx, double& stage) {
   if (ctx.device == Device::cuda && &stage != &seconds_.recorded) {
     if (!options_.time_stages) return;
