@@ -10,8 +10,7 @@ namespace nat {
 void put_parameters(Context& ctx, const ParameterSet& parameters, Checkpoint& checkpoint);
 
 // Every parameter and statistic must be there with the shape the network has: Error(checkpoint)
-// names the first that is not. Momenta are
-// read when `momenta` says so and the network keeps any.
+// names the first that is not. Momenta are read when `momenta` says so and the network keeps any.
 enum class Momenta { read, skip };
 void read_parameters(Context& ctx, const Checkpoint& checkpoint, Momenta momenta,
                      ParameterSet& parameters);

@@ -2,6 +2,7 @@
 
 #include "kernels/conv2d_check.h"
 #include "kernels/cpu/winograd/winograd.h"
+#include "kernels/scratch_view.h"
 #include "kernels/space_to_depth.h"
 
 namespace nat {
@@ -54,6 +55,15 @@ Shape folded_weights(const Conv2d& conv, const Shape& w) {
 
 bool is_folded(const Conv2d& conv, const Shape& x, const Shape& w) {
   return x[3] != w[3] && x[3] == w[3] * conv.stride * conv.stride;
+}
+
+ConstView as_folded(Context& ctx, Scratch::Frame& frame, const Conv2d& conv, ConstView x,
+                    const Shape& w) {
+  const Shape shape = conv2d_folded(ctx.device, conv, x.shape);
+  if (is_folded(conv, x.shape, w) || shape == x.shape) return x;
+  const View folded = scratch_view(frame, x.dtype, shape);
+  conv2d_fold(ctx, conv, x, folded);
+  return folded;
 }
 
 void check_conv2d_shapes(const Conv2d& conv, const Shape& x, const Shape& w, const Shape& y) {

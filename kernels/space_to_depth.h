@@ -20,6 +20,8 @@ Conv2d folded_conv(const Conv2d& conv);
 Shape folded_weights(const Conv2d& conv, const Shape& w);
 // Whether an x of this shape has been folded for weights of shape w.
 bool is_folded(const Conv2d& conv, const Shape& x, const Shape& w);
+// x, or what it is folded to, in temporary memory, where that pays on the context's device.
+ConstView as_folded(Context&, Scratch::Frame&, const Conv2d&, ConstView x, const Shape& w);
 
 using FoldWeights = void(Context&, const Conv2d&, ConstView w, View v);
 // Overwrites dw or adds to it.

@@ -228,8 +228,8 @@ Command eval_command(CLI::App& nat) {
             "(mirrored) or 10 (corners, of runs with --crop shift)");
   add_value(*app, "--seed", asked->seed,
             "mlp, layers, finetune, cluster: seed of what the judge draws (initial values, order, "
-            "crops, first "
-            "centres); if not given that of the run, which the untrained network has in any case");
+            "crops, first centres); if not given that of the run, which the untrained network has "
+            "in any case");
   add_step(*app, asked->step);
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
   asked->where.add_to(*app, kWhereToCompute);

@@ -65,18 +65,6 @@ std::string product_name(Context& ctx, const Conv2d& conv, ConstView x, ConstVie
   return "plain loops";
 }
 
-// ---- folding ------------------------------------------------------------------------------------
-
-// x, or what it is folded to where that pays.
-ConstView as_folded(Context& ctx, Scratch::Frame& frame, const Conv2d& conv, ConstView x,
-                    const Shape& w) {
-  const Shape shape = conv2d_folded(Device::cpu, conv, x.shape);
-  if (is_folded(conv, x.shape, w) || shape == x.shape) return x;
-  const View folded = scratch_view(frame, x.dtype, shape);
-  conv2d_fold(ctx, conv, x, folded);
-  return folded;
-}
-
 }  // namespace
 
 void conv2d_forward(Context& ctx, const Conv2d& conv, ConstView x, ConstView w, View y) {

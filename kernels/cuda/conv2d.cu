@@ -36,16 +36,6 @@ void weights_product(Context& ctx, const Conv2d& conv, ConstView x, ConstView dy
   plain::conv2d_backward_weights(ctx, conv, x, dy, dw);
 }
 
-// x, or what it is folded to where that pays.
-ConstView as_folded(Context& ctx, Scratch::Frame& frame, const Conv2d& conv, ConstView x,
-                    const Shape& w) {
-  const Shape shape = conv2d_folded(Device::cuda, conv, x.shape);
-  if (is_folded(conv, x.shape, w) || shape == x.shape) return x;
-  const View folded = scratch_view(frame, x.dtype, shape);
-  conv2d_fold(ctx, conv, x, folded);
-  return folded;
-}
-
 // ---- gradients of weights, into float32 ---------------------------------------------------------
 
 template <int N, class From>
