@@ -1,6 +1,7 @@
 // What this processor and build offer to the CPU backend. Honours ONEDNN_MAX_CPU_ISA.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 namespace nat {
@@ -14,6 +15,9 @@ struct CpuInfo {
 };
 
 CpuInfo cpu_info();
+
+// Bytes of memory that the process can have at most: the machine's, or what 'ulimit -v' allows.
+std::size_t memory_limit();
 
 // Sets the number of compute threads; 0 keeps the default (OMP_NUM_THREADS, else one a core).
 void set_compute_threads(int threads);

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/checkpoint.h"
+#include "kernels/check.h"
 #include "nat/evaluate/knn.h"
 #include "nat/evaluate/standardize.h"
 #include "tests/tools_support.h"
@@ -83,7 +84,7 @@ TEST_CASE("every judge leaves a line with what it printed and what it was told")
        {"--labels", "64", "--epochs", "1", "--loss", "square", "--views", "2"},
        R"({"labels":64,"epochs":1,"lr":0.4,"schedule":"cosine","loss":"square",)"
        R"("weight-decay":0.0,"views":2,"seed":1})"},
-      {"all", {}, "{}"}};
+      {"all", {}, R"({"labels":512})"}};
   std::vector<std::string> before;
   for (const Case& asked : cases) {
     CAPTURE(asked.how);
@@ -200,7 +201,8 @@ TEST_CASE("on a disk that fills up meanwhile the result is printed and the log s
   std::string log = read_file(run + kLog);
   for (int i = 0; i < 4; ++i) log += log;  // longer than what is printed
   write_file(run + kLog, log);
-  const Outcome outcome = Process(trained.workspace, judge, log.size() + 10).wait();
+  const Outcome outcome =
+      Process(trained.workspace, judge, Limit{RLIMIT_FSIZE, log.size() + 10}).wait();
   CHECK(outcome.code == 8);
   CHECK(outcome.err.find(run + kLog + ": cannot write") != std::string::npos);
   CHECK(outcome.out.find("conv") != std::string::npos);
@@ -403,3 +405,61 @@ TEST_CASE("the report shows the last answer of every judge, and whether it is of
   CHECK(reported(trained.workspace, run).find("<h3>kNN and linear probes</h3>") !=
         std::string::npos);
 }
+
+TEST_CASE("all by some of the labels says so, in its file and in the report") {
+  const Trained trained;
+  const Json few =
+      Json::parse(judged(trained.workspace, trained.run, "all", {"--labels", "64", "--json"}));
+  CHECK(few.at("judged").at("labels") == 64);
+  CHECK(few == Json::parse(read_file(trained.run + "/results.json")));
+  CHECK(few.at("conv").at("linear").at("n_test") == 128);
+  const auto report = [&] {
+    const Outcome outcome = nat::tools::nat(trained.workspace, {"report", trained.run});
+    REQUIRE_MESSAGE(outcome.code == 0, outcome.err);
+    return read_file(trained.run + "/report.html");
+  };
+  CHECK(count(report(), "by the labels of 64 images") == 1);
+
+  const Json all = Json::parse(judged(trained.workspace, trained.run, "all", {"--json"}));
+  CHECK_FALSE(all.at("judged").contains("labels"));
+  CHECK(all.at("raw") != few.at("raw"));
+}
+
+TEST_CASE("a place that is named twice is refused") {
+  const Trained trained;
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"eval", "knn", trained.run},
+        {"embed", trained.run, "--output", trained.workspace.at("features.safetensors")}}) {
+    std::vector<std::string> twice = command;
+    twice.insert(twice.end(), {"--layers", "conv,fc,conv"});
+    check_refused(trained.workspace, twice, 2, {"--layers", "conv is named twice"});
+  }
+}
+
+// An address sanitizer reserves more than any limit.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("features that memory does not hold are refused before the first is looked at") {
+  const Trained trained;
+  // 2,048 numbers at conv1, as floats: twice what they may take.
+  constexpr std::size_t kMemory = std::size_t{512} << 20;
+  constexpr int kPictures = 2 * kMemory / (2048 * 4);
+  const Workspace other;
+  const std::string many = make_data(other, kPictures, 16);
+  const auto limited = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--layers", "conv1", "--data", many, "--threads", "1"});
+    return Process(trained.workspace, arguments, Limit{RLIMIT_AS, kMemory}).wait();
+  };
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"eval", "knn", trained.run},
+        {"embed", trained.run, "--output", trained.workspace.at("features.safetensors")}}) {
+    const Outcome refused = limited(command);
+    CAPTURE(refused.err);
+    CHECK(refused.code == 7);
+    CHECK(refused.err.find(nat::str("conv1: 2048 numbers each of ", kPictures, " pictures")) !=
+          std::string::npos);
+    CHECK(refused.err.find("448 there are for them") != std::string::npos);
+  }
+  const Outcome few = limited({"eval", "knn", trained.run, "--labels", "64"});
+  CHECK_MESSAGE(few.code == 0, few.err);
+}
+#endif

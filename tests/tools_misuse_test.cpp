@@ -477,7 +477,8 @@ TEST_CASE("a run whose JSON lines were removed goes on, and one without its CSV 
 TEST_CASE("a run that could not be made leaves nothing in the way of the next") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");
-  CHECK(Process(workspace, small_run(data, run), 4000).wait().code == 8);  // the manifest is longer
+  // The manifest is longer.
+  CHECK(Process(workspace, small_run(data, run), Limit{RLIMIT_FSIZE, 4000}).wait().code == 8);
   const Outcome again = nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"}));
   CHECK_MESSAGE(again.code == 0, again.err);
 

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -86,11 +87,17 @@ inline std::string nat_program() {
   return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "nat").string();
 }
 
+struct Limit {
+  decltype(RLIMIT_AS) resource;
+  rlim_t bytes;
+};
+
 // A running nat whose output goes to files.
 class Process {
  public:
-  // file_limit > 0: writing more than this many bytes to a file fails, as on a full disk.
-  Process(const Workspace& workspace, std::vector<std::string> arguments, rlim_t file_limit = 0)
+  // Beyond `limit` a file cannot grow (RLIMIT_FSIZE), as on a full disk, or the memory (RLIMIT_AS).
+  Process(const Workspace& workspace, std::vector<std::string> arguments,
+          std::optional<Limit> limit = {})
       : out_(workspace.at("stdout")), err_(workspace.at("stderr")) {
     const std::string program = nat_program();
     arguments.insert(arguments.begin(), program);
@@ -104,9 +111,9 @@ class Process {
       const int err = open(err_.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
       dup2(out, 1);
       dup2(err, 2);
-      if (file_limit > 0) {
-        const rlimit limit{file_limit, file_limit};
-        setrlimit(RLIMIT_FSIZE, &limit);
+      if (limit) {
+        const rlimit both{limit->bytes, limit->bytes};
+        setrlimit(limit->resource, &both);
       }
       unsetenv("CUDA_LAUNCH_BLOCKING");  // of gpu_main.cpp: nat runs as its users run it
       execv(program.c_str(), argv.data());

@@ -124,6 +124,7 @@ void require_finite(const FeatureSet& set) {
 int embed(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
   Options options = asked.where.instead_of(folder.options());
+  require_once("layers", asked.taps);
   require_outputs(folder, options, asked);
   options.threads = asked.threads;
   const auto ctx = make_context(options);

@@ -88,7 +88,7 @@ const std::map<std::string, std::vector<std::string>> kTakenBy = {
     {"--layers", {"knn", "linear", "mlp", "layers", "retrieval", "cluster"}},
     {"--k", {"knn"}},
     {"--clusters", {"cluster"}},
-    {"--labels", {"knn", "linear", "mlp", "layers", "finetune"}},
+    {"--labels", {"knn", "linear", "all", "mlp", "layers", "finetune"}},
     {"--epochs", kTraining},
     {"--lr", kTraining},
     {"--schedule", kTraining},
@@ -159,6 +159,7 @@ int evaluate(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
   Options options = asked.where.instead_of(folder.options());
   require_threads(asked.threads);
+  require_once("layers", asked.taps);
   require_range("k", asked.k.value_or(1), 1, 1 << 20);
   require_clusters(asked.clusters);
   require_range<std::uint64_t>("seed", asked.seed.value_or(0), 0, kLargestSeed);
@@ -208,8 +209,8 @@ Command eval_command(CLI::App& nat) {
             "knn: neighbours; if not given 20, or all training pictures where they are fewer");
   add_value(*app, "--clusters", asked->clusters, "cluster: how many, 2 or more; 0 = one a class");
   add_value(*app, "--labels", asked->labels,
-            "knn, linear, mlp, layers, finetune: training pictures whose labels are used, spaced "
-            "evenly over the classes; 0 = all");
+            "knn, linear, all, mlp, layers, finetune: training pictures whose labels are used, "
+            "spaced evenly over the classes; 0 = all there are");
   add_value(
       *app, "--epochs", asked->probe.epochs,
       "mlp, layers, finetune: passes over the labelled pictures; 0 = 20, or more where that is "

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/cast.h"
+#include "kernels/cpu_info.h"
 #include "kernels/nat_head.h"
 #include "nat/trainer.h"
 #include "tools/session.h"
@@ -135,12 +136,30 @@ class ImageFeatures : public FeatureSource {
   Buffer images_;
 };
 
+// Before hours are spent on features that will not fit.
+void require_room(const FeatureSource& source, const std::vector<std::string>& taps,
+                  std::int64_t pictures) {
+  std::string names;
+  std::int64_t numbers = 0;
+  for (const std::string& tap : taps) {
+    names += (names.empty() ? "" : ", ") + tap;
+    numbers += source.at(tap).shape.row();
+  }
+  const std::size_t needed = feature_bytes(pictures, numbers);
+  NAT_CHECK(needed <= feature_room(), ErrorKind::memory, names, ": ", numbers, " numbers each of ",
+            pictures, " pictures take ", needed >> 20, " MiB, and ", feature_room() >> 20,
+            " there are for them; ask for fewer layers or pictures (eval: --layers, --labels), or "
+            "let mlp "
+            "or layers judge, which keep no features");
+}
+
 // The middle view of every picture.
 FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset& pictures,
                        FeatureSource& source, const std::vector<std::string>& taps) {
   data::Loader loader(pictures,
                       viewing(ctx, options, pictures, kEvaluationBatch,
                               data::evaluation_view(augmentation(options, pictures.shape()))));
+  require_room(source, taps, loader.pictures());
   FeatureSet set;
   for (const std::string& tap : taps) {
     set.at[tap] = FeatureMatrix(loader.pictures(), source.at(tap).shape.row());
@@ -159,6 +178,12 @@ FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset
 }
 
 }  // namespace
+
+std::size_t feature_bytes(std::int64_t pictures, std::int64_t numbers) {
+  return static_cast<std::size_t>(pictures) * static_cast<std::size_t>(numbers) * sizeof(float);
+}
+
+std::size_t feature_room() { return memory_limit() / 8 * 7; }
 
 std::unique_ptr<FeatureSource> network_features(Context& ctx, const Options& options,
                                                 Network& network,

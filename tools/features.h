@@ -50,7 +50,14 @@ struct FeatureSet {
   std::vector<std::int32_t> ids, labels;
 };
 
+// Of a FeatureSet: `numbers` are those of a picture at all places.
+std::size_t feature_bytes(std::int64_t pictures, std::int64_t numbers);
+// What a FeatureSet may take: seven eighths of memory_limit(), the rest is for the program and what
+// it reads.
+std::size_t feature_room();
+
 // Evaluation view (centre, no flip), running statistics. "embedding" rows are unit-normalised.
+// Error(memory), before any picture is looked at, where they would take more than feature_room().
 FeatureSet extract_features(Context& ctx, const Options& options, Network& network,
                             const data::Dataset& pictures, const std::vector<std::string>& taps);
 

@@ -56,10 +56,16 @@ void add_cluster(Context& host, const JudgeOptions& judging, const LabelledFeatu
   scores["purity"] = {result.agreement.purity, {}, result.n_test};
 }
 
+// The features of one place, which the set no longer has: those of all places at once may be most
+// of the machine's memory.
+FeatureMatrix take_from(FeatureSet& set, const std::string& tap) {
+  return std::move(set.at.extract(tap).mapped());
+}
+
 // Standardises the two sets and takes every measure of one place.
-Scores judge_place(const JudgeOptions& judging, const FeatureSet& train, const FeatureSet& test,
+Scores judge_place(const JudgeOptions& judging, FeatureSet& train, FeatureSet& test,
                    const std::string& tap, int classes) {
-  FeatureMatrix train_features = train.at.at(tap), test_features = test.at.at(tap);
+  FeatureMatrix train_features = take_from(train, tap), test_features = take_from(test, tap);
   standardize(train_features, test_features);
   Context host;  // features are host memory
   Scores scores;
@@ -152,8 +158,8 @@ std::map<std::string, Scores> judge_features(Context& ctx, const Options& option
                                              const JudgeOptions& judging, Network& network,
                                              const data::Dataset& train_pictures,
                                              const data::Dataset& test_pictures) {
-  const FeatureSet train = extract_features(ctx, options, network, train_pictures, judging.taps);
-  const FeatureSet test = extract_features(ctx, options, network, test_pictures, judging.taps);
+  FeatureSet train = extract_features(ctx, options, network, train_pictures, judging.taps);
+  FeatureSet test = extract_features(ctx, options, network, test_pictures, judging.taps);
   std::map<std::string, Scores> verdict;
   for (const std::string& tap : judging.taps) {
     verdict[tap] = judge_place(judging, train, test, tap, train_pictures.classes());
@@ -185,8 +191,9 @@ Scores judge_pixels(Context& ctx, const Options& options, const JudgeOptions& ju
                           test)
         .at("raw");
   }
-  return judge_place(judging, raw_pixels(ctx, options, train), raw_pixels(ctx, options, test),
-                     "raw", train.classes());
+  FeatureSet train_pixels = raw_pixels(ctx, options, train);
+  FeatureSet test_pixels = raw_pixels(ctx, options, test);
+  return judge_place(judging, train_pixels, test_pixels, "raw", train.classes());
 }
 
 void require_labels(const data::Dataset& pictures, const JudgeOptions& judging,
@@ -274,6 +281,7 @@ std::string leave_out(const Options& options, const data::Dataset& train, const 
   if (trains(judging, ProbeHead::mlp) && note(too_many_pixels(options.size, train))) {
     judging.raw = false;
   }
+  if (!judging.probe && note(too_much_memory(options.size, train))) judging.raw = false;
   return remark;
 }
 
@@ -310,6 +318,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
   verdict.taps = judging.taps;
   verdict.remark = leave_out(options, *train, *test, judging);
   verdict.data = data::printable(source);
+  verdict.labels = judging.labels;
   verdict.train_pictures = std::ssize(train->usable_ids());
   verdict.test_pictures = std::ssize(test->usable_ids());
   auto [network, step] = load_trained(ctx, folder, options, train->shape(), judging.step);

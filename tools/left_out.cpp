@@ -4,6 +4,7 @@
 
 #include "kernels/check.h"
 #include "nat/evaluate/retrieval.h"
+#include "tools/features.h"
 
 namespace nat::tools {
 
@@ -21,6 +22,11 @@ std::vector<std::int64_t> class_sizes(const data::Dataset& pictures) {
 bool shows(const data::Dataset& pictures, std::size_t c) {
   return std::any_of(pictures.usable_ids().begin(), pictures.usable_ids().end(),
                      [&](std::int32_t id) { return pictures.flags(id)[c] == 1; });
+}
+
+// Numbers of a picture, as the network sees it.
+std::int64_t pixels_of(int side, const data::Dataset& pictures) {
+  return std::int64_t{side} * side * pictures.shape().channels;
 }
 
 // "a, b and 3 more": the names of the classes for which `is_missing` says so, five at most.
@@ -103,9 +109,17 @@ std::string never_shown(const data::Dataset& test) {
   return names.empty() ? "" : "the mean leaves out " + names + ", which no test picture shows";
 }
 
+std::string too_much_memory(int side, const data::Dataset& train) {
+  const std::int64_t pictures = std::ssize(train.usable_ids());
+  const std::size_t needed = feature_bytes(pictures, pixels_of(side, train));
+  if (needed <= feature_room()) return "";
+  return str("raw pixels are left out: those of ", pictures, " pictures take ", needed >> 20,
+             " MiB, and ", feature_room() >> 20, " there are for them");
+}
+
 std::string too_many_pixels(int side, const data::Dataset& pictures) {
   constexpr std::int64_t kMost = 16384;  // numbers a picture: 64 x 64 in colour
-  const std::int64_t numbers = std::int64_t{side} * side * pictures.shape().channels;
+  const std::int64_t numbers = pixels_of(side, pictures);
   if (numbers <= kMost) return "";
   return str("raw pixels are left out: ", numbers, " numbers a picture are too many for an MLP (",
              kMost, " at most)");

@@ -33,8 +33,11 @@ std::string too_few_to_recall(const data::Dataset& test);
 // Error(data) when that is all of them.
 std::string never_shown(const data::Dataset& test);
 
+// Training pictures whose pixels, `side` squared, do not fit into memory.
+std::string too_much_memory(int side, const data::Dataset& train);
+
 // Pixels an MLP cannot stand on: on those of AlexNet its first layer would take 10 GB with
-// gradients and momenta. `side` of the network's input.
+// gradients and momenta.
 std::string too_many_pixels(int side, const data::Dataset& pictures);
 
 }  // namespace nat::tools

@@ -200,6 +200,13 @@ void require_choice(const char* option, const std::string& value,
             suggestion(value, choices));
 }
 
+void require_once(const char* option, const std::vector<std::string>& names) {
+  for (auto name = names.begin(); name != names.end(); ++name) {
+    NAT_CHECK(std::find(names.begin(), name, *name) == name, ErrorKind::usage, "--", option, ": ",
+              *name, " is named twice; name each once");
+  }
+}
+
 void require_threads(int threads) { require_range("threads", threads, 0, 4096); }
 
 namespace {

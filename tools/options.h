@@ -185,6 +185,9 @@ void require_range(const char* option, T value, T low, T high) {
 void require_choice(const char* option, const std::string& value,
                     const std::vector<std::string>& choices);
 
+// Error(usage) where a name of the list is there twice.
+void require_once(const char* option, const std::vector<std::string>& names);
+
 // Error(usage) unless 0 <= threads <= 4096; 0 = one a core.
 void require_threads(int threads);
 

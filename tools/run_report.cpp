@@ -93,7 +93,9 @@ std::string judged_note(const nlohmann::ordered_json& results, const Options& op
   if (!results.contains("judged")) return "";
   const auto& judged = results.at("judged");
   const auto judged_step = judged.at("step").get<std::int64_t>();
-  return of_pictures(judged.at("data").get<std::string>(), options) +
+  const auto labels = judged.value<std::int64_t>("labels", 0);
+  return (labels == 0 ? "" : str(", by the labels of ", report::grouped(labels), " images")) +
+         of_pictures(judged.at("data").get<std::string>(), options) +
          (judged_step == step ? "" : after_steps(judged_step, step));
 }
 

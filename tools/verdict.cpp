@@ -54,6 +54,7 @@ Scores untrained_scores(const nlohmann::ordered_json& measures) {
 nlohmann::ordered_json to_json(const Verdict& verdict) {
   nlohmann::ordered_json json;
   json["judged"] = {{"data", verdict.data}, {"step", verdict.step}};
+  if (verdict.labels > 0) json["judged"]["labels"] = verdict.labels;
   for (const std::string& tap : verdict.taps) {
     for (const auto& [what, trained] : verdict.trained.at(tap)) {
       const Score& untrained = verdict.untrained.at(tap).at(what);
@@ -80,6 +81,7 @@ Verdict from_json(const nlohmann::ordered_json& json) {
   Verdict verdict;
   json.at("judged").at("data").get_to(verdict.data);
   json.at("judged").at("step").get_to(verdict.step);
+  verdict.labels = json.at("judged").value("labels", verdict.labels);
   for (const auto& [place, measures] : entries(json)) {
     if (place == "judged") continue;
     if (place == "raw") {

@@ -24,8 +24,9 @@ struct Score {
 using Scores = nlohmann::ordered_map<std::string, Score>;
 
 struct Verdict {
-  std::string data;       // the pictures, as they were named
-  std::int64_t step = 0;  // of the training
+  std::string data;         // the pictures, as they were named
+  std::int64_t step = 0;    // of the training
+  std::int64_t labels = 0;  // training pictures that --labels asked for; 0: all there are
   std::vector<std::string> taps;
   std::map<std::string, Scores> trained, untrained;  // by tap
   Scores raw;
