@@ -45,7 +45,8 @@ std::unique_ptr<Sequential> linear_probe_head(Context& ctx, Shape features, std:
   const int pool = linear_probe_pool(features);
   std::vector<std::unique_ptr<Layer>> layers;
   layers.push_back(std::make_unique<BatchNormLayer>(
-      "classifier.bn1", BatchNorm{.pool = pool, .pool_stride = pool, .relu = false}, 1));
+      "classifier.bn1", BatchNorm{.pool = pool, .pool_stride = pool, .relu = false}, 1,
+      Affine::no));
   layers.push_back(std::make_unique<LinearLayer>("classifier.fc1", classes, Bias::yes));
   return std::make_unique<Sequential>(ctx, as_picture(features), std::move(layers));
 }

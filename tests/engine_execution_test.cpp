@@ -250,6 +250,41 @@ TEST_CASE("the gradient of every parameter through the whole network equals cent
   }
 }
 
+TEST_CASE("batch norms without a scale of their own are passed through, and stay as they are") {
+  Training training({.picture = Shape(1, 6, 6, 2),
+                     .conv1 = 3,
+                     .conv2 = 2,
+                     .hidden = 5,
+                     .dimension = 4,
+                     .affine = Affine::no},
+                    DType::f64);
+  const ParameterSet& set = training.net.parameters();
+  const auto all = [&] { return values(training.ctx, set.statistic_values()); };
+  const std::vector<double> before = all();
+  for (int pass = 0; pass < 20; ++pass) training.loss();
+  for (const Mode mode : {Mode::train, Mode::eval}) {
+    training.pass.mode = mode;
+    CHECK(worst_gradient_error(training) <= 1e-6);
+  }
+  training.step(0.1f);
+  for (const Parameter& parameter : set.parameters()) {
+    CAPTURE(parameter.name);
+    CHECK(parameter.name.substr(0, 4) != "bn1.");
+    CHECK(parameter.name.substr(0, 4) != "bn2.");
+  }
+  const std::vector<double> after = all();
+  int constants = 0;
+  for (const Statistic& statistic : set.statistics()) {
+    const bool is_constant = statistic.name.find("running") == std::string::npos;
+    for (std::int64_t i = statistic.offset; i < statistic.offset + statistic.size; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      CHECK((before[at] == after[at]) == is_constant);
+      constants += is_constant;
+    }
+  }
+  CHECK(constants == 2 * (3 + 2));
+}
+
 void set(Training& training, const std::string& name, const std::vector<double>& value) {
   for (const Parameter& parameter : training.net.parameters().parameters()) {
     if (parameter.name != name) continue;

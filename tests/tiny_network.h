@@ -21,6 +21,7 @@ struct TinySizes {
   float dropout = 0;
   bool smooth = false;    // batch norms without pool and ReLU
   bool renormed = false;  // a batch norm bn2b right behind bn2, whose backward reads its output
+  Affine affine = Affine::yes;  // of bn1 and bn2
 };
 
 inline Sequential tiny_network(Context& ctx, const TinySizes& sizes, DType real = DType::f32) {
@@ -29,9 +30,10 @@ inline Sequential tiny_network(Context& ctx, const TinySizes& sizes, DType real 
   const BatchNorm pooled{.pool = kinks ? 2 : 0, .pool_stride = kinks ? 2 : 0, .relu = kinks};
   std::vector<std::unique_ptr<Layer>> layers;
   layers.push_back(std::make_unique<Conv2dLayer>("conv1", sizes.conv1, sizes.first));
-  layers.push_back(std::make_unique<BatchNormLayer>("bn1", pooled, 1));
+  layers.push_back(std::make_unique<BatchNormLayer>("bn1", pooled, 1, sizes.affine));
   layers.push_back(std::make_unique<Conv2dLayer>("conv2", sizes.conv2, conv));
-  layers.push_back(std::make_unique<BatchNormLayer>("bn2", BatchNorm{.relu = kinks}, 2));
+  layers.push_back(
+      std::make_unique<BatchNormLayer>("bn2", BatchNorm{.relu = kinks}, 2, sizes.affine));
   if (sizes.renormed) {
     layers.push_back(std::make_unique<BatchNormLayer>("bn2b", BatchNorm{}, 4));
   }

@@ -425,6 +425,42 @@ TEST_CASE("all by some of the labels says so, in its file and in the report") {
   CHECK(all.at("raw") != few.at("raw"));
 }
 
+TEST_CASE("the untrained network sees all pictures before it is judged, however few have labels") {
+  const Workspace workspace, copy;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1", "--limit", "64"}));
+  const std::string same_pictures = make_data(copy);
+  const Json all_of_few = Json::parse(judged(workspace, run, "knn", {"--json"}));
+  const Json few_of_all = Json::parse(
+      judged(workspace, run, "knn", {"--data", same_pictures, "--labels", "64", "--json"}));
+  int other = 0;
+  for (const char* place : {"conv", "fc", "embedding"}) {
+    const Json& one = all_of_few.at(place).at("knn");
+    const Json& two = few_of_all.at(place).at("knn");
+    CHECK(one.at("trained") == two.at("trained"));  // the same labels
+    other += one.at("untrained") != two.at("untrained");
+  }
+  CHECK(other > 0);
+  CHECK(all_of_few.at("raw") == few_of_all.at("raw"));
+}
+
+TEST_CASE("layers learns at a rate of 50, shared by the numbers of a place") {
+  const Trained trained;
+  const auto at_rate = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--epochs", "1", "--json"});
+    return Json::parse(judged(trained.workspace, trained.run, "layers", more));
+  };
+  const Json by_default = at_rate({});
+  int other = 0;
+  for (const auto& [place, rate, another] :
+       {std::tuple{"conv1", "0.0244140625", "0.001"}, {"raw", "0.1953125", "0.001"}}) {
+    CAPTURE(place);
+    CHECK(at_rate({"--lr", rate}).at(place) == by_default.at(place));
+    other += at_rate({"--lr", another}).at(place) != by_default.at(place);
+  }
+  CHECK(other == 2);
+}
+
 TEST_CASE("a place that is named twice is refused") {
   const Trained trained;
   for (const std::vector<std::string>& command :
