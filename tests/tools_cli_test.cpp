@@ -507,7 +507,8 @@ TEST_CASE("a full disk ends the run with exit code 8 and the last checkpoint sta
           75);
   const std::string newest = newest_checkpoint(run);
   const std::string before = read_file(newest);
-  const Outcome outcome = Process(workspace, {"resume", run}, before.size() / 2).wait();
+  const Outcome outcome =
+      Process(workspace, {"resume", run}, Limit{RLIMIT_FSIZE, before.size() / 2}).wait();
   CAPTURE(outcome.err);
   CHECK(outcome.code == 8);
   CHECK(outcome.err.find("checkpoints/step-") != std::string::npos);

@@ -176,7 +176,7 @@ TEST_CASE("packing that is interrupted, or finds no room, leaves nothing behind"
     CHECK(std::filesystem::is_empty(out));
   }
 
-  const Outcome full = Process(workspace, arguments, 1 << 20).wait();
+  const Outcome full = Process(workspace, arguments, Limit{RLIMIT_FSIZE, 1 << 20}).wait();
   CHECK(full.code == 8);
   CHECK(full.err.find("train.pixels: cannot write") != std::string::npos);
   CHECK(std::filesystem::is_empty(out));

@@ -144,6 +144,8 @@ TEST_CASE("what resume is told for one time counts until the run is stopped, and
                   "--keep-checkpoints", "2", "--knn-every", "1", "--stop-after-steps", "21"});
   std::filesystem::current_path(before);
   REQUIRE_MESSAGE(stopped.code == 75, stopped.err);
+  CHECK(stopped.out ==
+        run + ": stopped, saved; continue with 'nat resume " + run + " --data " + moved + "'\n");
   for (const std::string& said :
        {"data = '" + moved + "' from here on (before: '" + data + "')",
         std::string("checkpoint-every-steps = 4 from here on (before: 0)"),
@@ -287,7 +289,7 @@ TEST_CASE("a run that falls back to an older checkpoint times no epoch twice") {
 TEST_CASE("the timing of an epoch is written before its checkpoint, so none is ever missing") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");
-  constexpr rlim_t kNoCheckpoint = 100000;  // bytes: the logs and the manifest fit
+  constexpr Limit kNoCheckpoint{RLIMIT_FSIZE, 100000};  // bytes: the logs and the manifest fit
   const Outcome full = Process(workspace, small_run(data, run), kNoCheckpoint).wait();
   CAPTURE(full.err);
   REQUIRE(full.code == 8);

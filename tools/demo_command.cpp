@@ -57,7 +57,7 @@ void conclude(const Options& options, bool as_json, std::chrono::steady_clock::t
   if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
   const std::string json = to_json(verdict).dump(2) + "\n";
   write_durably(folder.file("results.json"), json);
-  keep(folder, {.judge = "all", .verdict = verdict});
+  keep(folder, {.judge = "all", .options = {{"labels", judging.labels}}, .verdict = verdict});
   const std::filesystem::path page = write_report(folder, folder.options()).page;
   if (as_json) {
     std::fputs(json.c_str(), stdout);

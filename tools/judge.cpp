@@ -19,8 +19,6 @@ namespace nat::tools {
 
 namespace {
 
-constexpr int kNeighbours = 20;
-
 Score measure(Context& host, const std::string& what, int k, const LabelledFeatures& train,
               const LabelledFeatures& test, int classes) {
   if (what == "knn") {
@@ -76,7 +74,7 @@ Scores judge_place(const JudgeOptions& judging, FeatureSet& train, FeatureSet& t
     } else if (what == "cluster") {
       add_cluster(host, judging, labelled, classes, scores);
     } else {
-      scores[what] = measure(host, what, judging.k.value_or(kNeighbours),
+      scores[what] = measure(host, what, judging.k.value_or(kKnnNeighbours),
                              {train_features, train.labels}, labelled, classes);
     }
   }
@@ -269,8 +267,8 @@ std::string leave_out(const Options& options, const data::Dataset& train, const 
   }
   if (asks_for(judging, "knn") && !judging.k) {
     const auto bank =
-        static_cast<int>(std::min<std::int64_t>(kNeighbours, std::ssize(train.usable_ids())));
-    if (bank < kNeighbours) note(str("kNN looks at all ", bank, " training pictures"));
+        static_cast<int>(std::min<std::int64_t>(kKnnNeighbours, std::ssize(train.usable_ids())));
+    if (bank < kKnnNeighbours) note(str("kNN looks at all ", bank, " training pictures"));
     judging.k = bank;
   }
   if (asks_for(judging, "retrieval")) {

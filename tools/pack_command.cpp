@@ -10,10 +10,10 @@
 #include "data/open.h"
 #include "data/packed.h"
 #include "engine/durable_file.h"
-#include "engine/progress.h"
 #include "tools/commands.h"
 #include "tools/folder_lock.h"
 #include "tools/left_out.h"
+#include "tools/stderr_progress.h"
 #include "tools/stop_signals.h"
 
 namespace nat::tools {
@@ -110,15 +110,10 @@ void require_space(const std::string& out, const std::vector<Part>& parts) {
       " MiB are free; free some disk space, choose another folder or a smaller --stored-size");
 }
 
-void print_to_stderr(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stderr);
-  std::fflush(stderr);
-}
-
 void pack(const Part& part, const Asked& asked, StopSignals& signals) {
   const data::Dataset& pictures = *part.pictures;
   const data::PackedFiles files = data::packed_files(asked.out, part.split);
-  Progress progress(detect_terminal(2), print_to_stderr, steady_clock());
+  Progress progress = progress_on_stderr();
   std::fputs(remark_lines(pictures).c_str(), stderr);
   progress.note(str(name(part.split), ": ", pictures.size(), " pictures, ",
                     data::packed_bytes(pictures) >> 20, " MiB"));

@@ -3,15 +3,14 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <cstdio>
 
 #include "engine/init.h"
-#include "engine/progress.h"
 #include "engine/schedule.h"
 #include "models/probe.h"
 #include "nat/evaluate/classifier.h"
 #include "nat/evaluate/features.h"
 #include "tools/session.h"
+#include "tools/stderr_progress.h"
 
 namespace nat::tools {
 
@@ -172,10 +171,7 @@ void train_probes(Context& ctx, const Options& options, const ProbeOptions& prob
   data::Loader loader(train, loading);
   const std::int64_t steps = loader.batches_per_epoch();
   const Schedule schedule = schedule_of(probe, steps);
-  Progress progress(
-      detect_terminal(2),
-      [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); },
-      steady_clock());
+  Progress progress = progress_on_stderr();
   progress.note(title);
   std::int64_t step = 0;
   for (std::int64_t epoch = 0; epoch < probe.epochs; ++epoch) {

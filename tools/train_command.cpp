@@ -71,17 +71,33 @@ void print_header(const Training& training) {
                 });
 }
 
+// What the run was told for one time, and commands that follow must be told again: " --data ..".
+std::string told_once(const Training& training) {
+  const Options& now = training.options();
+  const Options kept = RunFolder::open(now.out).options();
+  std::string flags;
+  const auto add = [&flags](const char* flag, const std::string& before, const std::string& value) {
+    if (value != before) flags += str(" ", flag, " ", shell_quoted(value));
+  };
+  add("--data", kept.data, now.data);
+  add("--device", kept.device, now.device);
+  add("--dtype", kept.dtype, now.dtype);
+  return flags;
+}
+
 // Empty where no judge can look at the pictures.
-std::string advice(const Training& training) {
+std::string advice(const Training& training, const std::string& flags) {
   const data::Dataset& pictures = training.pictures();
   const char* judge = pictures.labelled() ? "all" : pictures.multi_label() ? "mlp" : nullptr;
   const auto spec = data::parse_spec(training.options().data);
   if (judge == nullptr || !data::has_split(spec, data::Split::test)) return "";
-  return str("; judge it with 'nat eval ", judge, " ", shell_quoted(training.options().out), "'");
+  return str("; judge it with 'nat eval ", judge, " ", shell_quoted(training.options().out), flags,
+             "'");
 }
 
 int finish(Training& training, const Running& running) {
-  const std::string next = advice(training);  // now, as long as the data is surely there
+  const std::string flags = told_once(training);
+  const std::string next = advice(training, flags);  // now, as long as the data is surely there
   const Outcome outcome = training.run(running.stop_after);
   const std::string out = training.options().out;
   const auto rows = read_csv(out + "/metrics.csv");
@@ -93,8 +109,8 @@ int finish(Training& training, const Running& running) {
     std::printf("%s: trained %zu %s%s\n", out.c_str(), rows.size(),
                 rows.size() == 1 ? "epoch" : "epochs", next.c_str());
   } else {
-    std::printf("%s: stopped, saved; continue with 'nat resume %s'\n", out.c_str(),
-                shell_quoted(out).c_str());
+    std::printf("%s: stopped, saved; continue with 'nat resume %s%s'\n", out.c_str(),
+                shell_quoted(out).c_str(), flags.c_str());
   }
   return static_cast<int>(outcome);
 }
@@ -107,7 +123,9 @@ Command train_command(CLI::App& nat, const Options& defaults) {
   const auto running = std::make_shared<Running>();
   add_options(*app, *options);
   add_running(*app, *running);
-  for (const char* option : {"--stop-after-steps", "--json"}) app->get_option(option)->group("Run");
+  for (const char* option : {"--stop-after-steps", "--stop-after-seconds", "--json"}) {
+    app->get_option(option)->group("Run");
+  }
   return {app, [=] {
             validate(*options);
             validate(*running);

@@ -12,6 +12,7 @@
 #include "nat/evaluate/standardize.h"
 #include "tools/features.h"
 #include "tools/left_out.h"
+#include "tools/stderr_progress.h"
 
 namespace nat::tools {
 
@@ -99,14 +100,12 @@ std::unique_ptr<data::Dataset> reopen_pictures(const Options& options) {
   return reopen_data(options, data::read_quarantined(folder.file(kBadPictures)));
 }
 
-constexpr int kNeighbours = 20;
-
 void require_knn_data(const Options& options, const KnnPictures& knn) {
   NAT_CHECK(knn.test && knn.test->labelled() && knn.bank->labelled(), ErrorKind::usage,
             "--knn-every needs one label a picture and a test split, which ", options.data,
             " does not have; leave it out");
   const auto usable = std::ssize(knn.bank->usable_ids());
-  NAT_CHECK(usable >= kNeighbours, ErrorKind::usage, "--knn-every looks for ", kNeighbours,
+  NAT_CHECK(usable >= kKnnNeighbours, ErrorKind::usage, "--knn-every looks for ", kKnnNeighbours,
             " neighbours among the ", usable, " pictures; leave it out or give more");
 }
 
@@ -125,11 +124,6 @@ KnnPictures open_knn_pictures(const Options& options) {
 
 Shape batch_shape(std::int64_t n, const data::PictureShape& picture) {
   return {n, picture.height, picture.width, picture.channels};
-}
-
-void print_to_stderr(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stderr);
-  std::fflush(stderr);
 }
 
 // The activations are what memory runs out for: the error then says what smaller batches need.
@@ -172,7 +166,7 @@ Training::Training(Options options, Start start)
       metrics_(folder_.file("metrics"), kMetrics),
       timing_(folder_.file("timing"), kTiming),
       events_(folder_),
-      progress_(detect_terminal(2), print_to_stderr, steady_clock()) {
+      progress_(progress_on_stderr()) {
   if (start != Start::resume) {
     begin_folder();
   } else {
@@ -420,8 +414,8 @@ double Training::online_knn() {
   Context host;  // features are host memory
   return knn_accuracy(host, {bank_set.at["conv"], bank_set.labels},
                       {test_set.at["conv"], test_set.labels}, knn_.bank->classes(),
-                      {.k = {kNeighbours}})
-      .for_k(kNeighbours)
+                      {.k = {kKnnNeighbours}})
+      .for_k(kKnnNeighbours)
       .accuracy;
 }
 

@@ -7,10 +7,11 @@
 //   prediction:      the class of most votes; among equals the larger sum of s, then the smaller
 //                    label
 //
-// Recipe: standardise first (nat/evaluate/standardize.h), k = 20. The weighted form with
-// temperature 0.07 is that of Wu et al., "Unsupervised feature learning via non-parametric instance
-// discrimination", CVPR 2018. Similarities are float32 products from one blocked matrix product;
-// 2 * queries * bank * columns operations. The context must be a CPU context.
+// Recipe: standardise first (nat/evaluate/standardize.h), k = 20 (kKnnNeighbours). The weighted
+// form with temperature 0.07 is that of Wu et al., "Unsupervised feature learning via
+// non-parametric instance discrimination", CVPR 2018. Similarities are float32 products from one
+// blocked matrix product; 2 * queries * bank * columns operations. The context must be a CPU
+// context.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +43,9 @@ struct Neighbours {
 // Error(not_finite): a row that holds a NaN or an infinity, or is too long (unit_rows.h).
 Neighbours nearest_neighbours(Context& ctx, const FeatureMatrix& bank, const FeatureMatrix& queries,
                               int k);
+
+// Where nothing else is asked for.
+inline constexpr int kKnnNeighbours = 20;
 
 struct KnnOptions {
   std::vector<int> k = {1, 5, 10, 20, 50, 100, 200};
