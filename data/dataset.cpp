@@ -131,14 +131,15 @@ std::vector<std::string> listed_classes(const std::string& path, int count) {
 }
 
 void check_bad_share(const Dataset& dataset, double max_bad_percent) {
-  const std::vector<BadPicture> bad = dataset.bad_pictures();
-  if (bad.empty()) return;
+  // Called for every picture that goes bad, so that the others are not copied before it is needed.
+  const auto count = static_cast<std::int64_t>(dataset.bad_count());
+  const double percent = 100.0 * static_cast<double>(count) / static_cast<double>(dataset.size());
+  if (count < dataset.size() && percent <= max_bad_percent) return;
   const std::string& source = dataset.catalog().source;
-  const std::string example = str(dataset.name(bad.front().id), ": ", bad.front().reason);
-  const auto count = static_cast<std::int64_t>(bad.size());
+  const BadPicture first = dataset.bad_pictures().front();
+  const std::string example = str(dataset.name(first.id), ": ", first.reason);
   NAT_CHECK(count < dataset.size(), ErrorKind::data, printable(source), ": none of the ", count,
             " pictures can be read (first: ", example, "); check the data set");
-  const double percent = 100.0 * static_cast<double>(count) / static_cast<double>(dataset.size());
   NAT_CHECK(percent <= max_bad_percent, ErrorKind::data, printable(source), ": ", count, " of ",
             dataset.size(), " pictures cannot be read, more than the limit of ", max_bad_percent,
             " % (first: ", example, "); repair or remove them, or raise --max-bad-percent");

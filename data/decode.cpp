@@ -15,11 +15,19 @@ namespace {
 // stb_image grows its buffers with what a damaged file claims; this is the most one may take. And
 // of such a file it reads what it has not written: zeros give the same pixels every time.
 constexpr std::size_t kMaxAllocation = std::size_t{1} << 30;
+
+// Whether the machine had less than a picture may take, which is no fault of the picture.
+thread_local bool machine_refused = false;
+
+void* unless_refused(void* memory) {
+  machine_refused = machine_refused || memory == nullptr;
+  return memory;
+}
 void* bounded_calloc(std::size_t size) {
-  return size <= kMaxAllocation ? std::calloc(size, 1) : nullptr;
+  return size <= kMaxAllocation ? unless_refused(std::calloc(size, 1)) : nullptr;
 }
 void* bounded_realloc(void* memory, std::size_t size) {
-  return size <= kMaxAllocation ? std::realloc(memory, size) : nullptr;
+  return size <= kMaxAllocation ? unless_refused(std::realloc(memory, size)) : nullptr;
 }
 
 }  // namespace
@@ -362,8 +370,11 @@ PictureSize size_by_stb(const Bytes& file) {
 Picture decode_by_stb(const Bytes& file) {
   PictureSize size;
   int channels = 0;
+  machine_refused = false;
   std::uint8_t* pixels =
       stbi_load_from_memory(file.data(), stb_length(file), &size.width, &size.height, &channels, 3);
+  NAT_CHECK(pixels != nullptr || !machine_refused, ErrorKind::memory,
+            "no memory to decode a picture; free some, or ask for fewer threads or loaders");
   NAT_CHECK(pixels != nullptr, ErrorKind::data, stb_reason());
   return {size, {pixels, [](std::uint8_t* p) { std::free(p); }}};
 }

@@ -59,6 +59,7 @@ void ScaledPictures::load_or_quarantine(std::int32_t id, const Window& window,
       load(id, window, out);
       return;
     } catch (const Error& error) {
+      if (error.kind() == ErrorKind::memory) throw;
       quarantine(id, error.what());
     }
     check_bad_share(*this, max_bad_percent_);

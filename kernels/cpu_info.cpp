@@ -4,6 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
+#include <limits>
+#include <string>
 
 #include "kernels/cpu/onednn/onednn.h"
 #include "kernels/parallel.h"
@@ -26,12 +29,38 @@ CpuInfo cpu_info() {
   return info;
 }
 
+namespace {
+
+constexpr std::size_t kNoLimit = std::numeric_limits<std::size_t>::max();
+
+// Of the control group of this process and of all around it (version 2, cgroups(7)).
+std::size_t group_limit() {
+  std::ifstream in("/proc/self/cgroup");
+  std::string line;
+  while (std::getline(in, line) && line.compare(0, 3, "0::") != 0) {
+  }
+  std::string group = in ? line.substr(3) : "";
+  std::size_t limit = kNoLimit;
+  while (true) {
+    std::ifstream file("/sys/fs/cgroup" + group + "/memory.max");
+    if (std::size_t bytes = 0; file >> bytes) limit = std::min(limit, bytes);  // or it is "max"
+    if (group.empty()) return limit;
+    group.resize(group.rfind('/') == std::string::npos ? 0 : group.rfind('/'));
+  }
+}
+
+std::size_t address_space_limit() {
+  rlimit allowed{};
+  const bool is_known = getrlimit(RLIMIT_AS, &allowed) == 0 && allowed.rlim_cur != RLIM_INFINITY;
+  return is_known ? static_cast<std::size_t>(allowed.rlim_cur) : kNoLimit;
+}
+
+}  // namespace
+
 std::size_t memory_limit() {
   const auto pages = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES));
   const std::size_t machine = pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  rlimit allowed{};
-  const bool is_limited = getrlimit(RLIMIT_AS, &allowed) == 0 && allowed.rlim_cur != RLIM_INFINITY;
-  return is_limited ? std::min(machine, static_cast<std::size_t>(allowed.rlim_cur)) : machine;
+  return std::min({machine, address_space_limit(), group_limit()});
 }
 
 void set_compute_threads(int threads) {

@@ -16,7 +16,8 @@ struct CpuInfo {
 
 CpuInfo cpu_info();
 
-// Bytes of memory that the process can have at most: the machine's, or what 'ulimit -v' allows.
+// Bytes of memory that the process can have at most: the machine's, or what 'ulimit -v' or
+// its control group (a container, a batch system) allows.
 std::size_t memory_limit();
 
 // Sets the number of compute threads; 0 keeps the default (OMP_NUM_THREADS, else one a core).

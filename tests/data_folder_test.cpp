@@ -1,9 +1,12 @@
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -504,6 +507,46 @@ TEST_CASE("a picture that has another size when it is read is a bad one") {
   REQUIRE(pictures->bad_count() == 1);
   CHECK_CONTAINS(pictures->bad_pictures()[0].reason, "changed while it was in use");
 }
+
+// An address sanitizer has reserved more than any limit.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// For a while the process gets no more than `bytes` on top of what it has.
+class Scarcity {
+ public:
+  explicit Scarcity(rlim_t bytes) {
+    REQUIRE(getrlimit(RLIMIT_AS, &before_) == 0);
+    std::ifstream in("/proc/self/statm");
+    rlim_t pages = 0;
+    REQUIRE((in >> pages));
+    const rlim_t most = pages * static_cast<rlim_t>(getpagesize()) + bytes;
+    const rlimit scarce{most, before_.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_AS, &scarce) == 0);
+  }
+  ~Scarcity() { setrlimit(RLIMIT_AS, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_CASE("a picture for which there is no memory is no bad picture") {
+  const int side = 8000, row = side / 8;
+  const Bytes rows(static_cast<std::size_t>(side) * (1 + row));
+  const TemporaryFolder folder;
+  folder.write("0.png",
+               png({.width = side, .height = side, .bits = 1, .colour_type = 0, .rows = rows}));
+  const auto pictures =
+      open_path(folder.path(), Split::train, {.picture_size = 4, .keep = Keep::disk});
+  Bytes pixels(48);
+  {
+    const Scarcity scarcity(rlim_t{16} << 20);  // its pixels are 64 MB
+    CHECK_CONTAINS(message_of(ErrorKind::memory, [&] { pictures->read(0, pixels.data()); }),
+                   "no memory to decode a picture");
+  }
+  CHECK(pictures->bad_count() == 0);
+  pictures->read(0, pixels.data());
+  CHECK(pixels == Bytes(48, 0));
+}
+#endif
 
 TEST_CASE("a bad picture keeps its id and is listed with its reason") {
   const TemporaryFolder folder;

@@ -130,7 +130,7 @@ TEST_CASE("kNN of few pictures looks at all of them, and says so") {
   const auto json = nlohmann::json::parse(few.out);
   CHECK(json.at("judged").at("step") == 8);
   CHECK(json.at("judged").at("data") == workspace.at("data"));
-  check_refused(workspace, {"eval", "knn", run, "--k", "20"}, 2, {"k = 20", "12"});
+  check_refused(workspace, {"eval", "knn", run, "--k", "20"}, 2, {"--k 20", "12"});
   check_refused(workspace, {"eval", "knn", run, "--k", "0"}, 2, {"--k", "0"});
   check_refused(workspace, {"eval", "cluster", run, "--clusters", "-4"}, 2, {"--clusters", "-4"});
   check_refused(workspace, {"eval", "cluster", run, "--clusters", "1"}, 2,

@@ -272,6 +272,7 @@ TEST_CASE("nat export writes a model of the features that nat embed writes") {
       workspace, {"export", run, "--output", file, "--layers", "conv,fc,embedding", "--json"});
   REQUIRE_MESSAGE(exported.code == 0, exported.err);
   CHECK(nlohmann::json::parse(exported.out).at("layers").size() == 3);
+  CHECK(nlohmann::json::parse(exported.out).at("step") == 64);
 
   const OnnxModel model = reference::parse_onnx(read_file(file));
   CHECK(model.metadata.at("network") == "convnet");

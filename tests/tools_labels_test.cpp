@@ -174,7 +174,7 @@ TEST_CASE("the limit of a run is one of its own pictures, not of others that jud
       0);
   // 80 neighbours: more than the 64 pictures of the run, not more than the 96 others.
   const std::vector<std::string> knn = {"eval", "knn", run, "--k", "80", "--layers", "conv"};
-  check_refused(workspace, knn, 2, {"k = 80", "64"});
+  check_refused(workspace, knn, 2, {"--k 80", "64"});
   std::vector<std::string> others = knn;
   others.insert(others.end(), {"--data", other});
   CHECK(nat::tools::nat(workspace, others).code == 0);

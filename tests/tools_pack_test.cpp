@@ -127,6 +127,9 @@ TEST_CASE("what cannot be packed, or not there, is refused before anything is wr
                 {"idx", "nothing to pack"});
   check_refused(workspace, {"pack", "--data", data, "--out", data + "/train/c"}, 2,
                 {"--out", "lies in the data set itself"});
+  // Where it would be a class of the pictures, so that no resume would find the same ones.
+  check_refused(workspace, {"train", "--data", data, "--out", data + "/train/c"}, 2,
+                {"--out", "lies in the data set itself"});
   check_refused(workspace, {"pack", "--data", data, "--out", ""}, 2, {"--out is empty"});
   check_refused(workspace, {"pack", "--data", data, "--out", out, "--stored-size", "0"}, 2,
                 {"--stored-size 0 is outside 1 .. 4096"});

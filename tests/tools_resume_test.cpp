@@ -144,8 +144,9 @@ TEST_CASE("what resume is told for one time counts until the run is stopped, and
                   "--keep-checkpoints", "2", "--knn-every", "1", "--stop-after-steps", "21"});
   std::filesystem::current_path(before);
   REQUIRE_MESSAGE(stopped.code == 75, stopped.err);
-  CHECK(stopped.out ==
-        run + ": stopped, saved; continue with 'nat resume " + run + " --data " + moved + "'\n");
+  CHECK(stopped.out == run + ": stopped, saved; continue with 'nat resume " + run + " --data " +
+                           moved +
+                           " --checkpoint-every-steps 4 --keep-checkpoints 2 --knn-every 1'\n");
   for (const std::string& said :
        {"data = '" + moved + "' from here on (before: '" + data + "')",
         std::string("checkpoint-every-steps = 4 from here on (before: 0)"),

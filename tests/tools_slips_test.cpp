@@ -105,6 +105,18 @@ TEST_CASE("flags without effect beside the others are refused, in a recipe they 
   CHECK(nat::tools::nat(workspace, small_run(data, workspace.at("run"), recipe)).code == 0);
 }
 
+TEST_CASE("inspect takes of the options those that say how pictures are opened, within bounds") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  check_refused(workspace, {"inspect", data, "--batch", "7"}, 2,
+                {"--batch", "no effect without --plan"});
+  check_refused(workspace, {"inspect", data, "--threads", "-3"}, 2, {"--threads -3"});
+  check_refused(workspace, {"inspect", data, "--epochs", "0"}, 2, {"--epochs 0"});
+  const Outcome seen = nat::tools::nat(workspace, {"inspect", data, "--limit", "40", "--json"});
+  REQUIRE_MESSAGE(seen.code == 0, seen.err);
+  CHECK(nlohmann::json::parse(seen.out).at("pictures") == 40);
+}
+
 TEST_CASE("a run that was shortened after the fact says how long it is") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");

@@ -87,11 +87,14 @@ void write_npy(const FeatureMatrix& features, const std::string& path) {
   file.commit();
 }
 
-Checkpoint feature_file(const data::Dataset& pictures, const FeatureSet& set) {
+// The set gives its features away, one place after the other.
+Checkpoint feature_file(const data::Dataset& pictures, FeatureSet& set) {
   Checkpoint file;
   const std::int64_t n = std::ssize(set.ids);
-  for (const auto& [tap, features] : set.at) {
-    file.put(tap, DType::f32, {features.rows, features.columns}, features.values.data());
+  while (!set.at.empty()) {
+    const auto place = set.at.extract(set.at.begin());
+    const FeatureMatrix& features = place.mapped();
+    file.put(place.key(), DType::f32, {features.rows, features.columns}, features.values.data());
   }
   file.put("id", DType::i32, {n}, set.ids.data());
   file.put("label", DType::i32, {n}, set.labels.data());
@@ -100,7 +103,7 @@ Checkpoint feature_file(const data::Dataset& pictures, const FeatureSet& set) {
 }
 
 void save_safetensors(const Asked& asked, const Options& options, const data::Dataset& pictures,
-                      const FeatureSet& set, std::int64_t step) {
+                      FeatureSet& set, std::int64_t step) {
   Checkpoint file = feature_file(pictures, set);
   const std::string& data = asked.data.empty() ? options.data : asked.data;
   file.metadata = {{"format", "nat-features-1"},
@@ -121,6 +124,19 @@ void require_finite(const FeatureSet& set) {
   }
 }
 
+// A place is copied once before it is written, but into a .npy file.
+void require_room_for(const Context& ctx, const Asked& asked, const Network& network,
+                      std::int64_t pictures) {
+  std::int64_t all = 0, widest = 0;
+  for (const auto& [tap, numbers] : feature_numbers(ctx, network, asked.taps)) {
+    all += numbers;
+    widest = std::max(widest, numbers);
+  }
+  require_room(feature_bytes(pictures, all + (is_npy(asked.output) ? 0 : widest)),
+               str("the features of ", pictures, " pictures, ", all, " numbers each,"),
+               "write the places one by one (--layers), as .npy files, or of fewer pictures");
+}
+
 int embed(const Asked& asked) {
   const RunFolder folder = RunFolder::open(asked.run);
   Options options = asked.where.instead_of(folder.options());
@@ -133,7 +149,8 @@ int embed(const Asked& asked) {
   const auto pictures = open_data(options, split, asked.data);
   std::fputs(remark_lines(*pictures).c_str(), stderr);
   auto [network, step] = load_trained(*ctx, folder, options, pictures->shape(), asked.step);
-  const FeatureSet set = extract_features(*ctx, options, network, *pictures, asked.taps);
+  require_room_for(*ctx, asked, network, std::ssize(pictures->usable_ids()));
+  FeatureSet set = extract_features(*ctx, options, network, *pictures, asked.taps);
   require_finite(set);
   if (is_npy(asked.output)) {
     write_npy(set.at.begin()->second, asked.output);

@@ -56,8 +56,10 @@ int export_network(const Asked& asked) {
                            "Features learnt without labels. Input: " + crop_in_words(options)));
   const std::string file = data::printable(asked.output);
   if (asked.json) {
-    const nlohmann::json json = {
-        {"output", file}, {"layers", asked.taps}, {"size", options.size}, {"step", step}};
+    const nlohmann::json json = {{"output", file},
+                                 {"layers", asked.taps},
+                                 {"size", options.size},
+                                 {"step", checkpoint.metadata_number("step")}};
     std::printf("%s\n", json.dump().c_str());
   } else {
     std::printf("%s: the network of step %s; input: %s\n", file.c_str(), step.c_str(),

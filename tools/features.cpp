@@ -13,7 +13,6 @@ namespace nat::tools {
 
 namespace {
 
-constexpr std::int64_t kEvaluationBatch = 256;
 constexpr std::uint32_t kCalibrationBatches = 50;
 
 // A batch is never larger than what there is to fill it with: its rest would hold no pictures.
@@ -136,30 +135,17 @@ class ImageFeatures : public FeatureSource {
   Buffer images_;
 };
 
-// Before hours are spent on features that will not fit.
-void require_room(const FeatureSource& source, const std::vector<std::string>& taps,
-                  std::int64_t pictures) {
-  std::string names;
-  std::int64_t numbers = 0;
-  for (const std::string& tap : taps) {
-    names += (names.empty() ? "" : ", ") + tap;
-    numbers += source.at(tap).shape.row();
-  }
-  const std::size_t needed = feature_bytes(pictures, numbers);
-  NAT_CHECK(needed <= feature_room(), ErrorKind::memory, names, ": ", numbers, " numbers each of ",
-            pictures, " pictures take ", needed >> 20, " MiB, and ", feature_room() >> 20,
-            " there are for them; ask for fewer layers or pictures (eval: --layers, --labels), or "
-            "let mlp "
-            "or layers judge, which keep no features");
-}
-
 // The middle view of every picture.
 FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset& pictures,
                        FeatureSource& source, const std::vector<std::string>& taps) {
   data::Loader loader(pictures,
-                      viewing(ctx, options, pictures, kEvaluationBatch,
+                      viewing(ctx, options, pictures, evaluation_batch(options, pictures),
                               data::evaluation_view(augmentation(options, pictures.shape()))));
-  require_room(source, taps, loader.pictures());
+  std::int64_t numbers = 0;
+  for (const std::string& tap : taps) numbers += source.at(tap).shape.row();
+  require_room(feature_bytes(loader.pictures(), numbers),
+               str("the features of ", loader.pictures(), " pictures, ", numbers, " numbers each,"),
+               "ask for fewer pictures or layers");
   FeatureSet set;
   for (const std::string& tap : taps) {
     set.at[tap] = FeatureMatrix(loader.pictures(), source.at(tap).shape.row());
@@ -179,11 +165,31 @@ FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset
 
 }  // namespace
 
+std::map<std::string, std::int64_t> feature_numbers(const Context& ctx, const Network& network,
+                                                    const std::vector<std::string>& taps) {
+  const std::vector<TensorSpec> activations = network.net->activations(ctx, 1);
+  std::map<std::string, std::int64_t> numbers;
+  for (const std::string& tap : taps) {
+    numbers[tap] = activations[network.net->layer_index(network.tap_layer(tap)) + 1].shape.row();
+  }
+  return numbers;
+}
+
 std::size_t feature_bytes(std::int64_t pictures, std::int64_t numbers) {
   return static_cast<std::size_t>(pictures) * static_cast<std::size_t>(numbers) * sizeof(float);
 }
 
 std::size_t feature_room() { return memory_limit() / 8 * 7; }
+
+void require_room(std::size_t needed, const std::string& what, const std::string& advice) {
+  NAT_CHECK(needed <= feature_room(), ErrorKind::memory, what, " take ", needed >> 20,
+            " MiB, and there are ", feature_room() >> 20, " for that; ", advice);
+}
+
+std::int64_t evaluation_batch(const Options& options, const data::Dataset& pictures) {
+  constexpr std::int64_t kLeast = 32, kMost = 256;
+  return batch_of(std::clamp<std::int64_t>(options.batch, kLeast, kMost), pictures);
+}
 
 std::unique_ptr<FeatureSource> network_features(Context& ctx, const Options& options,
                                                 Network& network,
@@ -224,7 +230,7 @@ data::LoaderOptions viewing(const Context& ctx, const Options& options,
 FeatureSet extract_features(Context& ctx, const Options& options, Network& network,
                             const data::Dataset& pictures, const std::vector<std::string>& taps) {
   const auto source = network_features(ctx, options, network, pictures.shape(),
-                                       batch_of(kEvaluationBatch, pictures), taps);
+                                       evaluation_batch(options, pictures), taps);
   FeatureSet set = collect_all(ctx, options, pictures, *source, taps);
   if (const auto found = set.at.find("embedding"); found != set.at.end()) {
     normalize_embedding(found->second);
@@ -234,7 +240,7 @@ FeatureSet extract_features(Context& ctx, const Options& options, Network& netwo
 
 FeatureSet raw_pixels(Context& ctx, const Options& options, const data::Dataset& pictures) {
   const auto source =
-      pixel_features(ctx, options, pictures.shape(), batch_of(kEvaluationBatch, pictures));
+      pixel_features(ctx, options, pictures.shape(), evaluation_batch(options, pictures));
   return collect_all(ctx, options, pictures, *source, {"raw"});
 }
 

@@ -50,14 +50,23 @@ struct FeatureSet {
   std::vector<std::int32_t> ids, labels;
 };
 
-// Of a FeatureSet: `numbers` are those of a picture at all places.
+// How many numbers a picture has at each of the taps.
+std::map<std::string, std::int64_t> feature_numbers(const Context& ctx, const Network& network,
+                                                    const std::vector<std::string>& taps);
 std::size_t feature_bytes(std::int64_t pictures, std::int64_t numbers);
-// What a FeatureSet may take: seven eighths of memory_limit(), the rest is for the program and what
-// it reads.
+// What features, and judging them, may take: seven eighths of memory_limit(), the rest is for the
+// program and what it reads.
 std::size_t feature_room();
+// Error(memory) where that is less than `needed`: "WHAT take .. MiB, and there are .. for that;
+// ADVICE".
+void require_room(std::size_t needed, const std::string& what, const std::string& advice);
+
+// Pictures that are looked at together: no more than in training, so that who could train on a
+// machine can judge there.
+std::int64_t evaluation_batch(const Options& options, const data::Dataset& pictures);
 
 // Evaluation view (centre, no flip), running statistics. "embedding" rows are unit-normalised.
-// Error(memory), before any picture is looked at, where they would take more than feature_room().
+// Error(memory), before any picture is looked at, where there is no room for them.
 FeatureSet extract_features(Context& ctx, const Options& options, Network& network,
                             const data::Dataset& pictures, const std::vector<std::string>& taps);
 

@@ -1,5 +1,6 @@
 // nat inspect: what is in a run, a checkpoint or a data set; with --plan, the memory of a training
 // step.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -125,15 +126,27 @@ nlohmann::json describe(const std::string& what, Options options) {
   return describe(*open_data(options, data::Split::train, what));
 }
 
-int inspect(const Asked& asked, const Options& options) {
+// Only how pictures are opened is asked of them; a run and a checkpoint tell themselves.
+void refuse_idle_options(const CLI::App& app, const Options& options) {
+  visit_options(options, [&](const std::string& name, const auto&, const char*, const char*) {
+    static const std::vector<std::string> opening = {"preset", "limit", "stored-size", "threads",
+                                                     "max-bad-percent"};
+    const bool acts = std::find(opening.begin(), opening.end(), name) != opening.end();
+    NAT_CHECK(acts || app.count("--" + name) == 0, ErrorKind::usage, "--", name,
+              ": has no effect without --plan; leave it out");
+  });
+}
+
+int inspect(const CLI::App& app, const Asked& asked, const Options& options) {
+  validate(options);
   if (asked.plan) {
     NAT_CHECK(asked.what.empty(), ErrorKind::usage, "inspect --plan describes options, not ",
               asked.what, "; leave one of the two out");
-    validate(options);
     return print_plan(options, channels_of(options), asked.json);
   }
   NAT_CHECK(!asked.what.empty(), ErrorKind::usage,
             "inspect: say what: a run, a checkpoint, pictures, or --plan");
+  refuse_idle_options(app, options);
   print(describe(asked.what, options), asked.json);
   return 0;
 }
@@ -151,7 +164,7 @@ Command inspect_command(CLI::App& nat, const Options& defaults) {
                 "print the memory plan of a training step with these options");
   app->add_flag("--json", asked->json, "print JSON");
   add_options(*app, *options);
-  return {app, [=] { return inspect(*asked, *options); }};
+  return {app, [=] { return inspect(*app, *asked, *options); }};
 }
 
 }  // namespace nat::tools

@@ -237,6 +237,8 @@ std::unique_ptr<data::Dataset> open_labelled(const Options& options, std::int64_
   if (labels == 0) return open_data(limited, data::Split::train, source);
   NAT_CHECK(labels > 0, ErrorKind::usage, "--labels ", labels,
             ": give a number of pictures, or 0 for all there are");
+  NAT_CHECK(limited.limit < 0 || labels <= limited.limit, ErrorKind::usage, "--labels ", labels,
+            ": the run has ", limited.limit, " pictures (--limit); give at most as many");
   limited.limit = labels;
   auto pictures = open_data(limited, data::Split::train, source);
   NAT_CHECK(labels >= pictures->classes(), ErrorKind::usage, "--labels ", labels, ": ", source,
@@ -249,6 +251,48 @@ std::unique_ptr<data::Dataset> open_labelled(const Options& options, std::int64_
 bool asks_for(const JudgeOptions& judging, const std::string& measure) {
   const auto& asked = judging.measures;
   return std::find(asked.begin(), asked.end(), measure) != asked.end();
+}
+
+// What every judge of features would refuse once it has them: now, not after hours.
+void require_answers(const JudgeOptions& judging, const data::Dataset& train,
+                     const data::Dataset& test) {
+  std::vector<std::int32_t> labels;
+  for (const std::int32_t id : test.usable_ids()) labels.push_back(test.label(id));
+  check_labels("judging", "test", labels, train.classes());
+  const std::int64_t bank = std::ssize(train.usable_ids()), asked = std::ssize(labels);
+  NAT_CHECK(!asks_for(judging, "knn") || judging.k.value_or(1) <= bank, ErrorKind::usage, "--k ",
+            judging.k.value_or(1), ": there are ", bank,
+            " training pictures; give at most as many");
+  NAT_CHECK(!asks_for(judging, "cluster") || judging.clusters <= asked, ErrorKind::usage,
+            "--clusters ", judging.clusters, ": there are ", asked,
+            " test pictures; give at most as many");
+}
+
+// With what the linear probe needs at the widest place.
+std::size_t judging_bytes(const JudgeOptions& judging, std::int64_t all_numbers,
+                          std::int64_t widest, const data::Dataset& train,
+                          const data::Dataset& test) {
+  const std::int64_t pictures = std::ssize(train.usable_ids()) + std::ssize(test.usable_ids());
+  const bool fits = asks_for(judging, "linear") || asks_for(judging, "linear_1k");
+  return feature_bytes(pictures, all_numbers) +
+         (fits ? linear_probe_bytes(widest, train.classes()) : 0);
+}
+
+void require_memory(const Context& ctx, const JudgeOptions& judging, const Network& network,
+                    const data::Dataset& train, const data::Dataset& test) {
+  std::int64_t all = 0, widest = 0;
+  std::string places;
+  for (const auto& [tap, numbers] : feature_numbers(ctx, network, judging.taps)) {
+    all += numbers;
+    widest = std::max(widest, numbers);
+    places += (places.empty() ? "" : ", ") + tap;
+  }
+  require_room(
+      judging_bytes(judging, all, widest, train, test),
+      str("the features at ", places, " of ", train.usable_ids().size(), " training and ",
+          test.usable_ids().size(), " test pictures, ", all, " numbers each, and what judges them"),
+      "--labels gives knn, linear and all fewer training pictures, --layers the others "
+      "than all fewer places, and mlp and layers keep no features");
 }
 
 // Takes what these pictures do not allow out of `judging`; says why, and what else is odd.
@@ -279,7 +323,11 @@ std::string leave_out(const Options& options, const data::Dataset& train, const 
   if (trains(judging, ProbeHead::mlp) && note(too_many_pixels(options.size, train))) {
     judging.raw = false;
   }
-  if (!judging.probe && note(too_much_memory(options.size, train))) judging.raw = false;
+  const std::int64_t pixels = pixels_of(options.size, train);
+  if (!judging.probe &&
+      note(too_much_memory(judging_bytes(judging, pixels, pixels, train, test)))) {
+    judging.raw = false;
+  }
   return remark;
 }
 
@@ -311,6 +359,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
   if (!judging.seed) judging.seed = options.seed;
   if (judging.clusters == 0) judging.clusters = train->classes();
   if (trains(judging, ProbeHead::network)) judging.raw = false;
+  if (!judging.probe) require_answers(judging, *train, *test);
 
   Verdict verdict;
   verdict.taps = judging.taps;
@@ -321,6 +370,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
   verdict.test_pictures = std::ssize(test->usable_ids());
   auto [network, step] = load_trained(ctx, folder, options, train->shape(), judging.step);
   verdict.step = step;
+  if (!judging.probe) require_memory(ctx, judging, network, *train, *test);
   verdict.trained =
       judge_network(ctx, options, judging, network, *train, *test, "the trained network");
   network = make_network(ctx, options, train->shape());  // as it was before training

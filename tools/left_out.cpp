@@ -24,11 +24,6 @@ bool shows(const data::Dataset& pictures, std::size_t c) {
                      [&](std::int32_t id) { return pictures.flags(id)[c] == 1; });
 }
 
-// Numbers of a picture, as the network sees it.
-std::int64_t pixels_of(int side, const data::Dataset& pictures) {
-  return std::int64_t{side} * side * pictures.shape().channels;
-}
-
 // "a, b and 3 more": the names of the classes for which `is_missing` says so, five at most.
 template <class IsMissing>
 std::string names_of(const data::Dataset& pictures, IsMissing&& is_missing) {
@@ -43,6 +38,10 @@ std::string names_of(const data::Dataset& pictures, IsMissing&& is_missing) {
 }
 
 }  // namespace
+
+std::int64_t pixels_of(int side, const data::Dataset& pictures) {
+  return std::int64_t{side} * side * pictures.shape().channels;
+}
 
 std::vector<std::string> few_remarks(const data::Dataset& pictures) {
   constexpr std::size_t kMost = 5;
@@ -79,6 +78,8 @@ std::string without_label(const data::Dataset& train) {
 std::string alone_in_class(const data::Dataset& test) {
   const std::vector<std::int64_t> count = class_sizes(test);
   const auto alone = std::count(count.begin(), count.end(), 1);
+  NAT_CHECK(alone < std::ssize(test.usable_ids()), ErrorKind::data, test.catalog().source,
+            ": no class has two test pictures, so that retrieval can find nothing");
   if (alone == 0) return "";
   return str("retrieval leaves out ", alone, " of ", test.usable_ids().size(),
              " test pictures, each the only one of its class");
@@ -109,12 +110,10 @@ std::string never_shown(const data::Dataset& test) {
   return names.empty() ? "" : "the mean leaves out " + names + ", which no test picture shows";
 }
 
-std::string too_much_memory(int side, const data::Dataset& train) {
-  const std::int64_t pictures = std::ssize(train.usable_ids());
-  const std::size_t needed = feature_bytes(pictures, pixels_of(side, train));
+std::string too_much_memory(std::size_t needed) {
   if (needed <= feature_room()) return "";
-  return str("raw pixels are left out: those of ", pictures, " pictures take ", needed >> 20,
-             " MiB, and ", feature_room() >> 20, " there are for them");
+  return str("raw pixels are left out: judging them takes ", needed >> 20, " MiB, and there are ",
+             feature_room() >> 20, " for that");
 }
 
 std::string too_many_pixels(int side, const data::Dataset& pictures) {

@@ -23,7 +23,7 @@ std::string too_few_labels(const data::Dataset& train);
 // Classes of which the pictures that --labels chose hold none.
 std::string without_label(const data::Dataset& train);
 
-// Test pictures that retrieval cannot ask for.
+// Test pictures that retrieval cannot ask for. Error(data) where that is all of them.
 std::string alone_in_class(const data::Dataset& test);
 
 // Recalls at more pictures than there are others to find. Error(data) where there are none.
@@ -33,8 +33,11 @@ std::string too_few_to_recall(const data::Dataset& test);
 // Error(data) when that is all of them.
 std::string never_shown(const data::Dataset& test);
 
-// Training pictures whose pixels, `side` squared, do not fit into memory.
-std::string too_much_memory(int side, const data::Dataset& train);
+// Numbers of a picture at the size of the network's input.
+std::int64_t pixels_of(int side, const data::Dataset& pictures);
+
+// Raw pixels that do not fit into memory, where judging them takes `needed` bytes.
+std::string too_much_memory(std::size_t needed);
 
 // Pixels an MLP cannot stand on: on those of AlexNet its first layer would take 10 GB with
 // gradients and momenta.

@@ -106,6 +106,7 @@ int flushed(int code) {
 int main(int argc, char** argv) {
   nat::tools::keep_standard_streams();
   std::signal(SIGXFSZ, SIG_IGN);  // what 'ulimit -f' forbids is an error, as on a full disk
+  std::signal(SIGPIPE, SIG_IGN);  // and so is a pipe that nobody reads any more, once all is kept
   try {
     return nat::tools::flushed(nat::tools::run(argc, argv));
   } catch (const nat::Error& error) {

@@ -1,8 +1,10 @@
 #include "tools/output_file.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "data/files.h"
+#include "data/open.h"
 #include "data/source_files.h"
 #include "engine/durable_file.h"
 
@@ -35,6 +37,19 @@ void require_output(const RunFolder& folder, const std::string& output,
               "; choose another name");
   }
   require_writable(output);
+}
+
+void require_outside(const char* option, const std::string& folder, const std::string& data) {
+  if (data.empty()) return;  // who opens it says so
+  const data::DatasetSpec spec = data::parse_spec(data);
+  if (!data::is_packable(spec.format)) return;
+  namespace fs = std::filesystem;
+  std::error_code ignored;  // who opens them says what is wrong
+  const fs::path pictures = fs::weakly_canonical(spec.path, ignored);
+  const fs::path place = fs::weakly_canonical(folder, ignored);
+  const auto [end, _] = std::mismatch(pictures.begin(), pictures.end(), place.begin(), place.end());
+  NAT_CHECK(end != pictures.end(), ErrorKind::usage, option, " ", data::printable(folder),
+            ": lies in the data set itself; choose a folder beside it");
 }
 
 }  // namespace nat::tools

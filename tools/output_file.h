@@ -14,4 +14,8 @@ namespace nat::tools {
 void require_output(const RunFolder& folder, const std::string& output,
                     const std::vector<std::string>& data);
 
+// Error(usage) where `folder`, of `option`, would lie among pictures in files of their own: it
+// would be taken for a class of them. Names in `data` as --data has them.
+void require_outside(const char* option, const std::string& folder, const std::string& data);
+
 }  // namespace nat::tools

@@ -13,6 +13,7 @@
 #include "tools/commands.h"
 #include "tools/folder_lock.h"
 #include "tools/left_out.h"
+#include "tools/output_file.h"
 #include "tools/stderr_progress.h"
 #include "tools/stop_signals.h"
 
@@ -63,12 +64,7 @@ void check(const Asked& asked) {
   NAT_CHECK(data::is_packable(spec.format), ErrorKind::usage, "--data ",
             data::printable(asked.data), ": pictures of ", name(spec.format),
             " are stored without compression already; there is nothing to pack");
-  // Inside the data the new folder would be taken for a class of pictures.
-  const fs::path source = fs::weakly_canonical(spec.path);
-  const fs::path out = fs::weakly_canonical(asked.out);
-  const auto [end, _] = std::mismatch(source.begin(), source.end(), out.begin(), out.end());
-  NAT_CHECK(end != source.end(), ErrorKind::usage, "--out ", data::printable(asked.out),
-            ": lies in the data set itself; choose a folder beside it");
+  require_outside("--out", asked.out, asked.data);
 }
 
 bool is_packed_name(const std::string& name) {

@@ -10,18 +10,24 @@ StopSignals::StopSignals() {
   sigaddset(&signals_, SIGINT);
   sigaddset(&signals_, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals_, &blocked_before_);
-  std::signal(SIGPIPE, SIG_IGN);
 }
 
 StopSignals::~StopSignals() {
-  if (!taken_) pthread_sigmask(SIG_SETMASK, &blocked_before_, nullptr);
+  if (taken_) return;
+  while (pending() != 0) {
+  }
+  pthread_sigmask(SIG_SETMASK, &blocked_before_, nullptr);
 }
 
 int StopSignals::take() {
-  const timespec at_once{};
-  const int signal = std::max(sigtimedwait(&signals_, nullptr, &at_once), 0);
+  const int signal = pending();
   taken_ = taken_ || signal != 0;
   return signal;
+}
+
+int StopSignals::pending() {
+  const timespec at_once{};
+  return std::max(sigtimedwait(&signals_, nullptr, &at_once), 0);
 }
 
 }  // namespace nat::tools

@@ -11,11 +11,11 @@ namespace nat::tools {
 class StopSignals {
  public:
   // Blocks both for this thread and for every thread that it starts from now on: make it before the
-  // first one. A pipe that nobody reads any more does not end the process from here on (SIGPIPE is
-  // ignored).
+  // first one.
   StopSignals();
-  // Lets them through again, also one that came meanwhile; but not when one was taken: the process
-  // is then about to end, in its own way, and those that follow ask for the same once more.
+  // Lets them through again. One that came too late to be taken is forgotten: what it asked to stop
+  // is done, and has still to say so. After one was taken they stay blocked: the process is then
+  // about to end, in its own way, and those that follow ask for the same once more.
   ~StopSignals();
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
@@ -24,6 +24,8 @@ class StopSignals {
   int take();
 
  private:
+  int pending();
+
   sigset_t signals_, blocked_before_;
   bool taken_ = false;
 };

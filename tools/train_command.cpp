@@ -1,11 +1,13 @@
 // nat train, nat resume.
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "data/files.h"
 #include "tools/commands.h"
 #include "tools/one_time_options.h"
+#include "tools/output_file.h"
 #include "tools/training.h"
 
 namespace nat::tools {
@@ -71,33 +73,56 @@ void print_header(const Training& training) {
                 });
 }
 
-// What the run was told for one time, and commands that follow must be told again: " --data ..".
-std::string told_once(const Training& training) {
-  const Options& now = training.options();
-  const Options kept = RunFolder::open(now.out).options();
+// What resume takes for one time; --epochs is kept.
+const std::vector<std::string> kOneTime = {"data",
+                                           "device",
+                                           "dtype",
+                                           "threads",
+                                           "loaders",
+                                           "checkpoint-every-steps",
+                                           "keep-checkpoints",
+                                           "knn-every"};
+
+std::map<std::string, std::string> as_text(const Options& options) {
+  std::map<std::string, std::string> text;
+  visit_options(options, [&](const char* name, const auto& value, const char*, const char*) {
+    text[name] = str(std::boolalpha, value);
+  });
+  return text;
+}
+
+// Those of `names` that the run was told for one time, as a command that follows must be told them
+// again: " --data ..".
+std::string told_once(const Options& kept, const Options& now,
+                      const std::vector<std::string>& names) {
+  const auto before = as_text(kept), after = as_text(now);
   std::string flags;
-  const auto add = [&flags](const char* flag, const std::string& before, const std::string& value) {
-    if (value != before) flags += str(" ", flag, " ", shell_quoted(value));
-  };
-  add("--data", kept.data, now.data);
-  add("--device", kept.device, now.device);
-  add("--dtype", kept.dtype, now.dtype);
+  for (const std::string& name : names) {
+    if (before.at(name) == after.at(name)) continue;
+    flags += str(" --", name, " ", shell_quoted(after.at(name)));
+  }
   return flags;
 }
 
 // Empty where no judge can look at the pictures.
-std::string advice(const Training& training, const std::string& flags) {
+std::string advice(const Training& training, const Options& kept) {
   const data::Dataset& pictures = training.pictures();
+  const Options& now = training.options();
   const char* judge = pictures.labelled() ? "all" : pictures.multi_label() ? "mlp" : nullptr;
-  const auto spec = data::parse_spec(training.options().data);
+  const auto spec = data::parse_spec(now.data);
   if (judge == nullptr || !data::has_split(spec, data::Split::test)) return "";
-  return str("; judge it with 'nat eval ", judge, " ", shell_quoted(training.options().out), flags,
-             "'");
+  const std::string run = shell_quoted(now.out);
+  if (now.limit >= 0 && now.data != kept.data) {  // --data would be other pictures, without limit
+    return str("; judge it with 'nat eval ", judge, " ", run, told_once(kept, now, kWhereToCompute),
+               "' once the line 'data' of ", now.out, "/config.toml is '", now.data, "'");
+  }
+  return str("; judge it with 'nat eval ", judge, " ", run,
+             told_once(kept, now, {"data", "device", "dtype"}), "'");
 }
 
 int finish(Training& training, const Running& running) {
-  const std::string flags = told_once(training);
-  const std::string next = advice(training, flags);  // now, as long as the data is surely there
+  const Options kept = RunFolder::open(training.options().out).options();
+  const std::string next = advice(training, kept);  // now, as long as the data is surely there
   const Outcome outcome = training.run(running.stop_after);
   const std::string out = training.options().out;
   const auto rows = read_csv(out + "/metrics.csv");
@@ -110,7 +135,7 @@ int finish(Training& training, const Running& running) {
                 rows.size() == 1 ? "epoch" : "epochs", next.c_str());
   } else {
     std::printf("%s: stopped, saved; continue with 'nat resume %s%s'\n", out.c_str(),
-                shell_quoted(out).c_str(), flags.c_str());
+                shell_quoted(out).c_str(), told_once(kept, training.options(), kOneTime).c_str());
   }
   return static_cast<int>(outcome);
 }
@@ -130,6 +155,7 @@ Command train_command(CLI::App& nat, const Options& defaults) {
             validate(*options);
             validate(*running);
             refuse_idle_flags(*app, *options);
+            require_outside("--out", options->out, options->data);
             Training training(*options, Training::Start::fresh);
             print_header(training);
             return finish(training, *running);
@@ -142,8 +168,8 @@ Command resume_command(CLI::App& nat) {
   const auto running = std::make_shared<Running>();
   const auto given = std::make_shared<OneTimeOptions>();
   app->add_option("run", *path, "folder of the run")->required();
-  given->add_to(*app, {"data", "epochs", "device", "dtype", "threads", "loaders",
-                       "checkpoint-every-steps", "keep-checkpoints", "knn-every"});
+  given->add_to(*app, {"epochs"});
+  given->add_to(*app, kOneTime);
   app->get_option("--epochs")
       ->description(
           "passes over the data in all; if not given those of the run, which keeps the number; a "

@@ -122,6 +122,25 @@ KnnPictures open_knn_pictures(const Options& options) {
   return knn;
 }
 
+// Now, not at the end of the first epoch that is judged.
+void require_knn_room(Context& ctx, const Options& options, Network& network,
+                      const KnnPictures& knn) {
+  if (!knn.bank) return;
+  const std::vector<std::string> taps = {"conv"};
+  const std::int64_t pictures =
+      std::ssize(knn.bank->usable_ids()) + std::ssize(knn.test->usable_ids());
+  const char* advice = "leave --knn-every out";
+  require_room(feature_bytes(pictures, feature_numbers(ctx, network, taps).at("conv")),
+               "the features that --knn-every judges", advice);
+  try {
+    network_features(ctx, options, network, knn.bank->shape(), evaluation_batch(options, *knn.bank),
+                     taps);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::memory) throw;
+    throw Error(ErrorKind::memory, str("--knn-every: ", error.what(), "; or ", advice));
+  }
+}
+
 Shape batch_shape(std::int64_t n, const data::PictureShape& picture) {
   return {n, picture.height, picture.width, picture.channels};
 }
@@ -167,6 +186,7 @@ Training::Training(Options options, Start start)
       timing_(folder_.file("timing"), kTiming),
       events_(folder_),
       progress_(progress_on_stderr()) {
+  require_knn_room(*ctx_, options_, network_, knn_);
   if (start != Start::resume) {
     begin_folder();
   } else {

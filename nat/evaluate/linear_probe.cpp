@@ -74,6 +74,8 @@ struct Partial {
   }
 };
 
+constexpr std::int64_t kMaxChunks = 16;
+
 // The regularised loss as a function of one flat vector: W row by row, then b. The rows are split
 // into chunks that do not depend on the number of threads; a chunk runs on one thread from its
 // first product to its last, so that the threads meet once an evaluation and a busy machine costs
@@ -123,8 +125,6 @@ class SoftmaxRegression {
   }
 
  private:
-  static constexpr std::int64_t kMaxChunks = 16;
-
   const LabelledFeatures& data_;
   double weight_decay_;
   LinearClassifier classifier_;
@@ -196,6 +196,13 @@ LinearProbeResult linear_probe(Context& ctx, const LabelledFeatures& train,
   result.n_test = test.features.rows;
   result.classes = classes;
   return result;
+}
+
+std::size_t linear_probe_bytes(std::int64_t columns, int classes) {
+  constexpr std::size_t kOtherVectors = 6;  // x, gradient, direction and the like
+  const std::size_t vectors = 2 * static_cast<std::size_t>(LbfgsOptions().memory) + kOtherVectors;
+  const auto parameters = static_cast<std::size_t>(classes * (columns + 1));
+  return parameters * (vectors * sizeof(double) + (kMaxChunks + 1) * sizeof(float));
 }
 
 FewLabelsResult few_labels_probe(Context& ctx, const LabelledFeatures& train,

@@ -58,6 +58,10 @@ LinearProbeResult linear_probe(Context& ctx, const LabelledFeatures& train,
                                const LabelledFeatures& test, int classes,
                                const LinearProbeOptions& options = {});
 
+// What fitting takes beside the features, about: the vectors of L-BFGS in double, and a gradient
+// for each chunk of rows.
+std::size_t linear_probe_bytes(std::int64_t columns, int classes);
+
 // The probe on few labels, averaged over several class-balanced subsets of the training rows.
 struct FewLabelsOptions {
   int labels = 1000;
