@@ -171,6 +171,26 @@ TEST_CASE("what resume is told for one time counts until the run is stopped, and
   CHECK(payload(newest_checkpoint(run)) == payload(newest_checkpoint(undisturbed)));
 }
 
+TEST_CASE("what is said at the end of a run on pictures that moved leads on to the same ones") {
+  for (const bool is_limited : {false, true}) {
+    CAPTURE(is_limited);
+    const Workspace workspace;
+    const std::string data = make_data(workspace), moved = workspace.at("moved");
+    const std::string run = workspace.at("run");
+    std::vector<std::string> flags = {"--epochs", "1", "--stop-after-steps", "1"};
+    if (is_limited) flags.insert(flags.end(), {"--limit", "64"});
+    REQUIRE(nat::tools::nat(workspace, small_run(data, run, flags)).code == 75);
+    std::filesystem::rename(data, moved);
+    const Outcome done = nat::tools::nat(workspace, {"resume", run, "--data", moved});
+    REQUIRE_MESSAGE(done.code == 0, done.err);
+    const std::string judge = "'nat eval all " + run;
+    CHECK(done.out == run + ": trained 1 epoch; judge it with " +
+                          (is_limited ? judge + "' once the line 'data' of " + run +
+                                            "/config.toml is '" + moved + "'\n"
+                                      : judge + " --data " + moved + "'\n"));
+  }
+}
+
 TEST_CASE("a run that stops by the clock resumes to the same end") {
   const Workspace workspace;
   const std::string data = make_data(workspace);
