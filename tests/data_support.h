@@ -5,7 +5,9 @@
 #include <doctest/doctest.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/resize.h"
 #include "kernels/check.h"
 #include "tests/error_message.h"
 #include "tests/temporary_folder.h"
@@ -288,6 +291,53 @@ inline Bytes gray_jpeg(const std::vector<int>& levels, JpegKind kind = JpegKind:
   }
   append(bytes, {0xFF, 0xD9});
   return bytes;
+}
+
+// A colour that differs from pixel to pixel.
+inline Colour pattern(int x, int y) {
+  return {(13 * x + 7 * y) % 256, (5 * x + 31 * y) % 256, (x * y) % 256};
+}
+
+inline Bytes painted(int width, int height, const Painter& paint) {
+  Bytes pixels;
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      const Colour colour = paint(x, y);
+      append(pixels, {colour[0], colour[1], colour[2]});
+    }
+  }
+  return pixels;
+}
+
+// The whole resized picture in double precision, straight from the definition.
+inline std::vector<double> reference_resize(const Bytes& source, const PictureSize& from,
+                                            const PictureSize& to) {
+  const auto weight = [](int s, int p, int source_n, int result_n) {
+    if (result_n <= source_n) {
+      const double scale = double{1} * source_n / result_n;
+      const double overlap =
+          std::min((p + 1) * scale, s + 1.0) - std::max(p * scale, double{1} * s);
+      return std::max(overlap, 0.0) / scale;
+    }
+    const double center = std::clamp((p + 0.5) * source_n / result_n - 0.5, 0.0, source_n - 1.0);
+    return std::max(0.0, 1 - std::abs(center - s));
+  };
+  std::vector<double> result;
+  for (int y = 0; y < to.height; ++y) {
+    for (int x = 0; x < to.width; ++x) {
+      for (int c = 0; c < 3; ++c) {
+        double sum = 0;
+        for (int sy = 0; sy < from.height; ++sy) {
+          for (int sx = 0; sx < from.width; ++sx) {
+            sum += weight(sy, y, from.height, to.height) * weight(sx, x, from.width, to.width) *
+                   source[static_cast<std::size_t>((sy * from.width + sx) * 3 + c)];
+          }
+        }
+        result.push_back(sum);
+      }
+    }
+  }
+  return result;
 }
 
 }  // namespace nat::data
