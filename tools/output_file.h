@@ -15,7 +15,7 @@ void require_output(const RunFolder& folder, const std::string& output,
                     const std::vector<std::string>& data);
 
 // Error(usage) where `folder`, of `option`, would lie among pictures in files of their own: it
-// would be taken for a class of them. Names in `data` as --data has them.
+// would be taken for a class of them. `data` is what --data says.
 void require_outside(const char* option, const std::string& folder, const std::string& data);
 
 }  // namespace nat::tools
