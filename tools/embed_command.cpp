@@ -127,11 +127,7 @@ void require_finite(const FeatureSet& set) {
 // A place is copied once before it is written, but into a .npy file.
 void require_room_for(const Context& ctx, const Asked& asked, const Network& network,
                       std::int64_t pictures) {
-  std::int64_t all = 0, widest = 0;
-  for (const auto& [tap, numbers] : feature_numbers(ctx, network, asked.taps)) {
-    all += numbers;
-    widest = std::max(widest, numbers);
-  }
+  const auto [all, widest] = feature_numbers(ctx, network, asked.taps);
   require_room(feature_bytes(pictures, all + (is_npy(asked.output) ? 0 : widest)),
                str("the features of ", pictures, " pictures, ", all, " numbers each,"),
                "write the places one by one (--layers), as .npy files, or of fewer pictures");

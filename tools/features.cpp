@@ -165,12 +165,15 @@ FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset
 
 }  // namespace
 
-std::map<std::string, std::int64_t> feature_numbers(const Context& ctx, const Network& network,
-                                                    const std::vector<std::string>& taps) {
+FeatureNumbers feature_numbers(const Context& ctx, const Network& network,
+                               const std::vector<std::string>& taps) {
   const std::vector<TensorSpec> activations = network.net->activations(ctx, 1);
-  std::map<std::string, std::int64_t> numbers;
+  FeatureNumbers numbers;
   for (const std::string& tap : taps) {
-    numbers[tap] = activations[network.net->layer_index(network.tap_layer(tap)) + 1].shape.row();
+    const std::size_t layer = network.net->layer_index(network.tap_layer(tap));
+    const std::int64_t here = activations[layer + 1].shape.row();
+    numbers.all += here;
+    numbers.widest = std::max(numbers.widest, here);
   }
   return numbers;
 }

@@ -50,9 +50,12 @@ struct FeatureSet {
   std::vector<std::int32_t> ids, labels;
 };
 
-// How many numbers a picture has at each of the taps.
-std::map<std::string, std::int64_t> feature_numbers(const Context& ctx, const Network& network,
-                                                    const std::vector<std::string>& taps);
+// How many numbers a picture has at all of the taps, and at the widest.
+struct FeatureNumbers {
+  std::int64_t all = 0, widest = 0;
+};
+FeatureNumbers feature_numbers(const Context& ctx, const Network& network,
+                               const std::vector<std::string>& taps);
 std::size_t feature_bytes(std::int64_t pictures, std::int64_t numbers);
 // What features, and judging them, may take: seven eighths of memory_limit(), the rest is for the
 // program and what it reads.

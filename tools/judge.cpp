@@ -269,28 +269,21 @@ void require_answers(const JudgeOptions& judging, const data::Dataset& train,
 }
 
 // With what the linear probe needs at the widest place.
-std::size_t judging_bytes(const JudgeOptions& judging, std::int64_t all_numbers,
-                          std::int64_t widest, const data::Dataset& train,
-                          const data::Dataset& test) {
+std::size_t judging_bytes(const JudgeOptions& judging, const FeatureNumbers& numbers,
+                          const data::Dataset& train, const data::Dataset& test) {
   const std::int64_t pictures = std::ssize(train.usable_ids()) + std::ssize(test.usable_ids());
   const bool fits = asks_for(judging, "linear") || asks_for(judging, "linear_1k");
-  return feature_bytes(pictures, all_numbers) +
-         (fits ? linear_probe_bytes(widest, train.classes()) : 0);
+  return feature_bytes(pictures, numbers.all) +
+         (fits ? linear_probe_bytes(numbers.widest, train.classes()) : 0);
 }
 
 void require_memory(const Context& ctx, const JudgeOptions& judging, const Network& network,
                     const data::Dataset& train, const data::Dataset& test) {
-  std::int64_t all = 0, widest = 0;
-  std::string places;
-  for (const auto& [tap, numbers] : feature_numbers(ctx, network, judging.taps)) {
-    all += numbers;
-    widest = std::max(widest, numbers);
-    places += (places.empty() ? "" : ", ") + tap;
-  }
+  const FeatureNumbers numbers = feature_numbers(ctx, network, judging.taps);
   require_room(
-      judging_bytes(judging, all, widest, train, test),
-      str("the features at ", places, " of ", train.usable_ids().size(), " training and ",
-          test.usable_ids().size(), " test pictures, ", all, " numbers each, and what judges them"),
+      judging_bytes(judging, numbers, train, test),
+      str("the features of ", train.usable_ids().size(), " training and ", test.usable_ids().size(),
+          " test pictures, ", numbers.all, " numbers each, and what judges them"),
       "--labels gives knn, linear and all fewer training pictures, --layers the others "
       "than all fewer places, and mlp and layers keep no features");
 }
@@ -325,7 +318,7 @@ std::string leave_out(const Options& options, const data::Dataset& train, const 
   }
   const std::int64_t pixels = pixels_of(options.size, train);
   if (!judging.probe &&
-      note(too_much_memory(judging_bytes(judging, pixels, pixels, train, test)))) {
+      note(too_much_memory(judging_bytes(judging, {pixels, pixels}, train, test)))) {
     judging.raw = false;
   }
   return remark;

@@ -130,7 +130,7 @@ void require_knn_room(Context& ctx, const Options& options, Network& network,
   const std::int64_t pictures =
       std::ssize(knn.bank->usable_ids()) + std::ssize(knn.test->usable_ids());
   const char* advice = "leave --knn-every out";
-  require_room(feature_bytes(pictures, feature_numbers(ctx, network, taps).at("conv")),
+  require_room(feature_bytes(pictures, feature_numbers(ctx, network, taps).all),
                "the features that --knn-every judges", advice);
   try {
     network_features(ctx, options, network, knn.bank->shape(), evaluation_batch(options, *knn.bank),
