@@ -40,7 +40,8 @@ struct Augmentation {
 CropBox crop_box(const Augmentation& augmentation, std::uint64_t seed, std::uint32_t epoch,
                  std::int32_t id, int width, int height);
 
-// The view for evaluation: the middle crop of the same size, never mirrored.
+// The view for evaluation, never mirrored: the middle crop of the same size or, where training
+// takes crops of any size (random_area), the whole middle square.
 Augmentation evaluation_view(const Augmentation& training);
 
 // So many views of every picture, for predictions that are averaged: 1, the evaluation view; 2,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <system_error>
 
 #include "data/order.h"
 #include "kernels/check.h"
@@ -37,7 +38,6 @@ int automatic_threads(bool processors_compute, int processors, std::int64_t batc
 
 Loader::Loader(const Dataset& dataset, LoaderOptions options)
     : dataset_(dataset), options_(std::move(options)) {
-  if (options_.ids.empty()) options_.ids = dataset.usable_ids();
   NAT_CHECK(options_.batch_size >= 1, ErrorKind::usage, "batch size: ", options_.batch_size,
             " is not possible; give at least 1");
   NAT_CHECK(options_.threads >= 1, ErrorKind::usage, "loader threads: ", options_.threads,
@@ -59,15 +59,22 @@ Loader::Loader(const Dataset& dataset, LoaderOptions options)
     slot.batch.labels.reserve(batch_size);
     slot.batch.boxes.reserve(batch_size);
   }
-  try {
-    for (int t = 0; t < options_.threads; ++t) workers_.emplace_back([this] { work(); });
-  } catch (...) {
-    stop_workers();
-    throw;
-  }
+  start_workers();
 }
 
 Loader::~Loader() { stop_workers(); }
+
+void Loader::start_workers() {
+  try {
+    for (int t = 0; t < options_.threads; ++t) workers_.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    stop_workers();
+    throw Error(ErrorKind::memory,
+                str("thread ", workers_.size() + 1, " of ", options_.threads,
+                    " that load pictures cannot be started (", error.code().message(),
+                    "); give fewer --loaders, or end other programs"));
+  }
+}
 
 void Loader::stop_workers() {
   {
@@ -161,7 +168,7 @@ void Loader::fill(Slot& slot, std::int64_t step) const {
   batch.boxes.resize(static_cast<std::size_t>(n));
   for (std::int64_t i = 0; i < n; ++i) {
     const auto place = static_cast<std::size_t>(order_[static_cast<std::size_t>(begin + i)]);
-    batch.ids[static_cast<std::size_t>(i)] = options_.ids[place];
+    batch.ids[static_cast<std::size_t>(i)] = dataset_.usable_ids()[place];
     load_picture(batch, i, slot.pixels.get() + i * dataset_.shape().bytes());
   }
 }

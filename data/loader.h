@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -46,8 +47,7 @@ struct LoaderOptions {
   Augmentation augmentation = {};
   std::uint64_t seed = 0;
   int threads = 1;
-  std::vector<std::int32_t> ids = {};  // the pictures to visit; empty = all usable ones
-  PixelMemory memory = {};             // where batches of pixels live; empty = ordinary memory
+  PixelMemory memory = {};  // where batches of pixels live; empty = ordinary memory
 };
 
 // Threads for who does not choose. Where the processors compute the step as well, one: more would
@@ -59,13 +59,14 @@ int automatic_threads(bool processors_compute, int processors, std::int64_t batc
 class Loader {
  public:
   // The data set must outlive the loader. Error{usage} when an option is out of range, or when
-  // drop_last leaves nothing because the batch is larger than the data.
+  // drop_last leaves nothing because the batch is larger than the data; Error{memory} when the
+  // machine does not give that many threads.
   Loader(const Dataset& dataset, LoaderOptions options);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  std::int64_t pictures() const { return static_cast<std::int64_t>(options_.ids.size()); }
+  std::int64_t pictures() const { return std::ssize(dataset_.usable_ids()); }
   std::int64_t batches_per_epoch() const;
 
   // Begins an epoch at any of its batches; whatever was prepared before is dropped.
@@ -93,6 +94,7 @@ class Loader {
   void fill(Slot& slot, std::int64_t step) const;
   void load_picture(Batch& batch, std::int64_t place, std::uint8_t* pixels) const;
   Slot& slot_of(std::int64_t step);
+  void start_workers();
   void stop_workers();
 
   const Dataset& dataset_;

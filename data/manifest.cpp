@@ -123,8 +123,12 @@ ManifestHeader read_manifest_header(const std::string& path) {
   std::getline(in, line);
   try {
     const Json json = Json::parse(line);
-    return {json.at("format").get<std::string>(), json.at("source").get<std::string>(),
-            json.at("pictures").get<std::int64_t>(), json.at("fingerprint").get<std::string>()};
+    return {json.at("format").get<std::string>(),
+            json.at("source").get<std::string>(),
+            json.at("pictures").get<std::int64_t>(),
+            json.at("height").get<int>(),
+            json.at("width").get<int>(),
+            json.at("fingerprint").get<std::string>()};
   } catch (const Json::exception&) {
     throw Error(ErrorKind::checkpoint,
                 str(printable(path), ": the first line is not the header of a",

@@ -34,7 +34,8 @@ std::string fingerprint_text(std::uint64_t fingerprint);
 struct ManifestHeader {
   std::string format, source;
   std::int64_t pictures = 0;
-  std::string fingerprint;  // as fingerprint_text
+  int height = 0, width = 0;  // as they are stored; of files, the middle square
+  std::string fingerprint;    // as fingerprint_text
 };
 ManifestHeader read_manifest_header(const std::string& path);
 

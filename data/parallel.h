@@ -1,4 +1,5 @@
-// A plain parallel loop over independent items, for work that reads or decodes files.
+// A plain parallel loop over independent items, for work that reads or decodes files. Where the
+// machine has no threads left, it is done by those that there are: the caller is always one.
 #pragma once
 
 #include <algorithm>
@@ -6,6 +7,7 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -38,7 +40,10 @@ void parallel_for(std::int64_t n, int threads, const Work& work) {
   {
     std::vector<std::jthread> helpers;
     const std::int64_t wanted = std::min<std::int64_t>(worker_count(threads), n) - 1;
-    for (std::int64_t t = 0; t < wanted; ++t) helpers.emplace_back(run);
+    try {
+      for (std::int64_t t = 0; t < wanted; ++t) helpers.emplace_back(run);
+    } catch (const std::system_error&) {  // the machine has no more
+    }
     run();
   }
   if (failure) std::rethrow_exception(failure);

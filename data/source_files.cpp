@@ -11,6 +11,7 @@
 #include "data/files.h"
 #include "data/idx.h"
 #include "data/packed.h"
+#include "data/stl10.h"
 #include "data/tar_files.h"
 
 namespace nat::data {
@@ -54,10 +55,6 @@ bool has_listed_name(const std::string& name) {
   return has_picture_name(name) || name.ends_with(".txt");
 }
 
-bool has_stl10_name(const std::string& name) {
-  return name.ends_with(".bin") || name.ends_with(".txt");
-}
-
 // Of both splits.
 std::vector<std::string> archives(const std::string& path) {
   std::vector<std::string> files;
@@ -94,7 +91,7 @@ bool is_source_file(const DatasetSpec& spec, const std::string& file) {
     case Format::tiny_imagenet:
       return Search(file, has_listed_name).finds_in(spec.path);
     case Format::stl10:
-      return is_folder(spec.path) && Search(file, has_stl10_name).finds_in(spec.path);
+      return is_among(stl10_files(spec.path), file);
     case Format::tar:
       return is_among(archives(spec.path), file);
     case Format::packed:

@@ -15,6 +15,7 @@ namespace {
 
 constexpr const char* kFolder = "stl10_binary";
 constexpr const char* kUnlabelled = "unlabeled_X.bin";
+constexpr const char* kClassNames = "class_names.txt";
 
 std::string pictures_name(Split split) { return str(name(split), "_X.bin"); }
 std::string labels_name(Split split) { return str(name(split), "_y.bin"); }
@@ -146,6 +147,17 @@ bool stl10_has_split(const std::string& path, Split split) {
   return !folder.empty() && is_file(join(folder, pictures_name(split)));
 }
 
+std::vector<std::string> stl10_files(const std::string& path) {
+  if (is_single_file(path)) return {path};
+  const std::string folder = find_folder(path);
+  std::vector<std::string> files{join(folder, kUnlabelled), join(folder, kClassNames)};
+  for (const Split split : {Split::train, Split::test}) {
+    files.push_back(join(folder, pictures_name(split)));
+    files.push_back(join(folder, labels_name(split)));
+  }
+  return files;
+}
+
 std::unique_ptr<Dataset> open_stl10(const std::string& path, Split split, std::int64_t limit,
                                     int threads) {
   const SplitFiles files = split_files(path, split);
@@ -159,8 +171,7 @@ std::unique_ptr<Dataset> open_stl10(const std::string& path, Split split, std::i
   std::vector<std::int32_t> labels;
   if (!files.labels.empty()) {
     labels = read_labels(files, n);
-    catalog.class_names =
-        listed_classes(join(folder_of(files.labels), "class_names.txt"), kClasses);
+    catalog.class_names = listed_classes(join(folder_of(files.labels), kClassNames), kClasses);
   }
   catalog.records = evenly_spaced(n, limit, labels);
   catalog.size = std::ssize(catalog.records);

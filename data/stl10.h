@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "data/open.h"
 
@@ -25,6 +26,9 @@ namespace nat::data {
 // A file is recognised by its name.
 bool looks_like_stl10(const std::string& path);
 bool stl10_has_split(const std::string& path, Split split);
+
+// The files of both splits that are there; of a path that is one file without labels, that file.
+std::vector<std::string> stl10_files(const std::string& path);
 
 // limit < 0: all pictures; otherwise only those are read. threads: 0 = one a processor.
 std::unique_ptr<Dataset> open_stl10(const std::string& path, Split split, std::int64_t limit,

@@ -7,6 +7,8 @@
 
 #if defined(_OPENMP)
 #include <omp.h>
+
+#include <exception>
 #endif
 
 namespace nat::cpu {
@@ -21,15 +23,35 @@ inline int thread_count() {
 #endif
 }
 
+#if defined(_OPENMP)
+// The loop in equal shares, one a thread. No exception may leave a parallel region: the first one
+// ends the share it came from and is thrown again here.
+template <class Body>
+void share_among_team(std::int64_t count, Body& body) {
+  std::exception_ptr failure;
+#pragma omp parallel
+  {
+    const std::int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
+    const std::int64_t end = count * (thread + 1) / threads;
+    try {
+      for (std::int64_t i = count * thread / threads; i < end; ++i) body(i);
+    } catch (...) {
+#pragma omp critical(nat_first_failure)
+      if (!failure) failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+#endif
+
 // Calls body(i) for i in [0, count), in parallel when `work` (total flops or bytes, roughly) is
-// large enough to pay for waking the team.
+// large enough to pay for waking the team. What a body throws is thrown here.
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t work, Body&& body) {
 #if defined(_OPENMP)
   constexpr std::int64_t kSerialBelow = 1 << 14;
   if (work >= kSerialBelow && count > 1) {
-#pragma omp parallel for schedule(static)
-    for (std::int64_t i = 0; i < count; ++i) body(i);
+    share_among_team(count, body);
     return;
   }
 #endif

@@ -1,12 +1,12 @@
 // The re-assignment of Algorithm 1: which permutation of a pool's own targets fits its features
 // best. The pool is a batch, or several batches at once.
 //
-//   p* = argmax over permutations p of  sum_i z_i . t_p(i)          (equation 5 of the paper)
+//   p* = argmax over permutations p of  sum_i z_i . c_p(i)          (equation 5 of the paper)
 //
-// Scores are computed from centred features, S = (Z - 1 m') T' with m the mean of the pool's Z.
-// That subtracts a constant from each column of Z T', which every permutation collects in full, so
-// the optimum stays; but where features have nearly collapsed to one point, what tells them apart
-// is no longer lost beside what they share.
+// Scores are computed from centred features, S = (Z - 1 m') C' with C the pool's targets and m the
+// mean of its Z. A constant leaves each column of Z C', which every permutation collects in full,
+// so the optimum stays; but where features have nearly collapsed to one point, what tells them
+// apart is no longer lost beside what they share.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ enum class AssignmentSolver { exact, auction, greedy, sinkhorn };
 // The results of an assignment, in the context's memory.
 struct Assignment {
   View column_of_row;        // (n) i32: row i takes target column_of_row[i]
-  View cosine_sum;           // (1) f32: sum_i z_i . t_i, before the assignment
+  View cosine_sum;           // (1) f32: sum_i z_i . c_i, before the assignment
   LapReport* lap = nullptr;  // values are of centred scores: their gain is that of the cosines
 };
 

@@ -1,9 +1,8 @@
 // Everything that decides what a training run computes, and the named recipes ("presets").
 //
 //   official  the authors' code: constant rate 0.01 on the summed loss, no momentum, Torch7 initial
-//             values, re-assignment in epochs 0, 3, 6, ... Not taken over: batch-norm statistics
-//             over the half batch of each of two GPUs, the random constant that their Sobel layer
-//             adds, and scores cut to 0 .. 100000 (here 0 .. 2^24).
+//             values, re-assignment in epochs 0, 3, 6, ... What is not taken over, and the values
+//             of every preset side by side: docs/08-the-experiments.md, Recipes
 //   paper     their text: the same with the rate decayed as rate / (1 + gamma max(0, t - t0)). t0
 //             (250,200 steps) and gamma are for 100 epochs of ImageNet at batch 256; a run of fewer
 //             steps keeps its rate, so other data want their own

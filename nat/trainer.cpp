@@ -138,7 +138,7 @@ void Trainer::compute(Context& ctx, bool reassigning) {
 }
 
 void Trainer::features(Context& ctx, const Pass& pass) {
-  execution_.forward(ctx, pass);  // u = f(X)
+  execution_.forward(ctx, pass);  // u
   count_time(ctx, seconds_.forward);
   normalize_rows(ctx, execution_.output(), batch_.z, inv_norm_);  // z = u / |u|
 }

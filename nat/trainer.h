@@ -1,6 +1,6 @@
 // Algorithm 1 of the paper: one step of Noise As Targets.
 //
-//   1. forward             u = f(X_b), z = u/|u|
+//   1. forward             u = network(X_b), z = u/|u| (the paper's f_theta)
 //   2. re-assign           in re-assignment epochs: the permutation of the batch's own targets that
 //                          maximises sum_i z_i . c_p(i); it takes effect in this very step
 //   3. loss and gradient   sum_i |z_i - c_i|^2

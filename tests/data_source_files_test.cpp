@@ -131,15 +131,19 @@ TEST_CASE("archives, packed pictures, STL-10 and Tiny ImageNet are read from fil
                      {"pack/train.jsonl", "pack/train.pixels"},
                      {"pack/rows.jsonl", "pack/test.jsonl"});
 
-  for (const char* name :
-       {"stl/train_X.bin", "stl/train_y.bin", "stl/class_names.txt", "stl/features.npy"}) {
-    folder.write(name, "x");
+  const std::vector<std::string> stl = {
+      "stl/stl10_binary/train_X.bin",     "stl/stl10_binary/train_y.bin",
+      "stl/stl10_binary/test_X.bin",      "stl/stl10_binary/test_y.bin",
+      "stl/stl10_binary/unlabeled_X.bin", "stl/stl10_binary/class_names.txt"};
+  for (const std::string& name : stl) folder.write(name, "x");
+  for (const char* name : {"stl/features.npy", "stl/stl10_binary/own.bin"}) folder.write(name, "x");
+  // One of the labelled files speaks for its folder.
+  for (const char* path : {"stl", "stl/stl10_binary", "stl/stl10_binary/train_X.bin"}) {
+    check_source_files(folder, "stl10:" + folder.at(path), stl,
+                       {"stl/features.npy", "stl/stl10_binary/own.bin"});
   }
-  check_source_files(folder, "stl10:" + folder.at("stl"),
-                     {"stl/train_X.bin", "stl/train_y.bin", "stl/class_names.txt"},
-                     {"stl/features.npy"});
-  check_source_files(folder, "stl10:" + folder.at("stl/train_X.bin"), {"stl/train_X.bin"},
-                     {"stl/features.npy"});
+  check_source_files(folder, "stl10:" + folder.at("stl/stl10_binary/own.bin"),
+                     {"stl/stl10_binary/own.bin"}, stl);
 
   for (const char* name : {"tiny/train/n1/images/n1_0.JPEG", "tiny/val/val_annotations.txt",
                            "tiny/wnids.txt", "tiny/features.npy"}) {

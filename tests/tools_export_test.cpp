@@ -292,6 +292,32 @@ TEST_CASE("nat export writes a model of the features that nat embed writes") {
   }
 }
 
+TEST_CASE("nat export describes the window that the network looked at") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);  // 16 x 16, whatever --stored-size says
+  const auto described = [&](const char* crop, const char* size) {
+    const std::string run = workspace.at(std::string(crop) + size);
+    const Outcome trained =
+        nat::tools::nat(workspace, small_run(data, run,
+                                             {"--crop", crop, "--size", size, "--stored-size", "32",
+                                              "--width", "1", "--epochs", "1", "--limit", "64"}));
+    REQUIRE_MESSAGE(trained.code == 0, trained.err);
+    const Outcome exported =
+        nat::tools::nat(workspace, {"export", run, "--output", workspace.at("a.onnx")});
+    REQUIRE_MESSAGE(exported.code == 0, exported.err);
+    return exported.out;
+  };
+  CHECK(described("none", "12")
+            .find("the middle 12 x 12 pixels of a picture whose short side is "
+                  "16; ") != std::string::npos);
+  CHECK(described("none", "20")
+            .find("the middle 16 x 16 pixels of a picture whose short side is "
+                  "16, resized to 20 x 20 pixels (bilinear); ") != std::string::npos);
+  CHECK(described("area", "12")
+            .find("the middle 16 x 16 pixels of a picture whose short side is "
+                  "16, resized to 12 x 12 pixels (bilinear); ") != std::string::npos);
+}
+
 TEST_CASE("nat export says in one line why it cannot") {
   const Workspace workspace;
   const std::string run = workspace.at("run");

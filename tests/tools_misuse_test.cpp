@@ -1,5 +1,5 @@
 // What people do that nobody meant: odd numbers, edited and shared run folders, closed pipes, names
-// that are not text, folders with broken pictures.
+// that are not text.
 #include <nlohmann/json.hpp>
 
 #include "tests/tools_support.h"
@@ -17,134 +17,11 @@ int shell(const std::string& command, const std::vector<std::string>& arguments)
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-// 20 x 20 grey pictures of two kinds, and one file in each folder that is no picture.
-std::string make_folder(const Workspace& workspace) {
-  const std::string root = workspace.at("pictures");
-  for (const char* split : {"train", "test"}) {
-    for (int kind = 0; kind < 2; ++kind) {
-      const std::string folder = root + "/" + split + "/" + (kind == 0 ? "dark" : "striped") + "/";
-      for (int i = 0; i < 40; ++i) {
-        std::string pixels;
-        for (int k = 0; k < 400; ++k) {
-          pixels.push_back(static_cast<char>(kind == 1 && k / 20 % 4 < 2 ? 200 - i : 10 + k % 7));
-        }
-        write_file(folder + std::to_string(i) + ".pgm", "P5 20 20 255\n" + pixels);
-      }
-      write_file(folder + "broken.jpg", "no picture");
-    }
-  }
-  return root;
-}
-
 }  // namespace
-
-TEST_CASE("pictures that cannot be read are counted, listed and left out of everything") {
-  const Workspace workspace;
-  const std::string data = make_folder(workspace), run = workspace.at("run");
-  const Outcome trained = nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"}));
-  REQUIRE_MESSAGE(trained.code == 0, trained.err);
-  CHECK(trained.err.find("2 of 82 pictures cannot be read") != std::string::npos);
-  CHECK(trained.err.find("bad_images.jsonl") != std::string::npos);
-  CHECK(read_file(run + "/bad_images.jsonl").find("broken.jpg") != std::string::npos);
-
-  const Outcome judged = nat::tools::nat(workspace, {"eval", "knn", run, "--k", "5", "--json"});
-  REQUIRE_MESSAGE(judged.code == 0, judged.err);
-  CHECK(nlohmann::json::parse(judged.out).at("conv").at("knn").at("n_test").get<int>() == 80);
-  const Outcome report = nat::tools::nat(workspace, {"report", run});
-  CHECK_MESSAGE(report.code == 0, report.err);
-  const Outcome embedded =
-      nat::tools::nat(workspace, {"embed", run, "--output", workspace.at("f"), "--json"});
-  REQUIRE_MESSAGE(embedded.code == 0, embedded.err);
-  CHECK(nlohmann::json::parse(embedded.out).at("pictures").get<int>() == 80);
-}
-
-TEST_CASE("whoever opens a folder of pictures tells what is odd about it") {
-  const Workspace workspace;
-  const std::string data = make_folder(workspace), run = workspace.at("run");
-  std::filesystem::create_directory_symlink("../striped", data + "/train/dark/more");
-  for (int i = 0; i < 7; ++i) {
-    for (const char* split : {"/train/", "/test/"}) {
-      std::filesystem::create_directory(data + split + "none" + std::to_string(i));
-    }
-  }
-  const Outcome trained = nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"}));
-  REQUIRE_MESSAGE(trained.code == 0, trained.err);
-  CAPTURE(trained.err);
-  CHECK(trained.err.find("\nremark: 'dark/more' is left out") != std::string::npos);
-  CHECK(trained.err.find("\nremark: class 'none3' has no pictures\n") != std::string::npos);
-  CHECK(trained.err.find("'none4'") == std::string::npos);
-  CHECK(trained.err.find("\nremark: and 3 more, which 'nat inspect' lists") != std::string::npos);
-
-  for (int i = 1; i < 7; ++i) {
-    std::filesystem::remove(data + "/train/none" + std::to_string(i));
-    std::filesystem::remove(data + "/test/none" + std::to_string(i));
-  }
-  const Outcome judged = nat::tools::nat(workspace, {"eval", "knn", run, "--k", "5"});
-  REQUIRE_MESSAGE(judged.code == 0, judged.err);
-  CAPTURE(judged.err);
-  CHECK(judged.err.find("training pictures: class 'none0' has no pictures") != std::string::npos);
-  CHECK(judged.err.find("training pictures: 'dark/more' is left out") != std::string::npos);
-  CHECK(judged.err.find("test pictures: class 'none0' has no pictures") != std::string::npos);
-
-  for (const std::vector<std::string>& command :
-       {std::vector<std::string>{"embed", run, "--output", workspace.at("f")}, {"report", run}}) {
-    CAPTURE(command.front());
-    const Outcome outcome = nat::tools::nat(workspace, command);
-    CHECK(outcome.code == 0);
-    CHECK(outcome.err.starts_with("remark: "));
-    CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 2);
-    CHECK(outcome.err.find("remark: 'dark/more' is left out") != std::string::npos);
-    CHECK(outcome.err.find("remark: class 'none0' has no pictures\n") != std::string::npos);
-    CHECK(outcome.out.find("remark") == std::string::npos);
-  }
-}
-
-TEST_CASE("--knn-every refuses what it cannot judge by before an epoch is trained") {
-  const Workspace workspace;
-  const std::string data = make_folder(workspace), run = workspace.at("run");
-  const std::vector<std::string> arguments =
-      small_run(data, run, {"--knn-every", "1", "--epochs", "1", "--max-bad-percent", "6"});
-  const auto refused = [&](int code, const std::vector<std::string>& words) {
-    check_refused(workspace, arguments, code, words);
-    CHECK_FALSE(std::filesystem::exists(run));
-  };
-  // Of the test pictures 6 of 82 cannot be read, of the training pictures 2.
-  for (const char* name : {"0.pgm", "1.pgm", "2.pgm", "3.pgm"}) {
-    write_file(data + "/test/dark/" + name, "no picture");
-  }
-  refused(3, {"6 of 82 pictures cannot be read", "more than the limit of 6 %",
-              "raise --max-bad-percent"});
-  std::vector<std::string> patient = arguments;
-  patient.back() = "8";
-  patient[4] = workspace.at("patient");
-  CHECK(nat::tools::nat(workspace, patient).code == 0);
-  CHECK(read_file(workspace.at("patient/metrics.csv")).find("knn") != std::string::npos);
-
-  std::filesystem::rename(data + "/test/dark", data + "/test/dim");
-  refused(3, {"class folders of training and test pictures differ", "dark"});
-  std::filesystem::remove_all(data + "/test/dim");
-  std::filesystem::rename(data + "/test/striped/0.pgm", data + "/test/0.pgm");
-  std::filesystem::remove_all(data + "/test/striped");
-  refused(2, {"--knn-every", "one label a picture"});
-
-  const std::string few = make_data(workspace, 19, 19);
-  check_refused(workspace, small_run(few, run, {"--knn-every", "1", "--batch", "16"}), 2,
-                {"--knn-every", "20 neighbours", "19 pictures"});
-  CHECK_FALSE(std::filesystem::exists(run));
-}
-
-TEST_CASE("a plan is made for pictures of which the first cannot be read") {
-  const Workspace workspace;
-  const std::string data = make_folder(workspace);
-  write_file(data + "/train/dark/0.pgm", "no picture");  // sorted by name it is the first
-  const Outcome plan =
-      nat::tools::nat(workspace, {"inspect", "--plan", "--data", data, "--threads", "1"});
-  CHECK_MESSAGE(plan.code == 0, plan.err);
-}
 
 TEST_CASE("with too few labels for a subset of 1,000 the other judges still speak") {
   const Workspace workspace;
-  const std::string data = make_folder(workspace), run = workspace.at("run");
+  const std::string data = make_picture_folder(workspace), run = workspace.at("run");
   REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
   const Outcome judged = nat::tools::nat(workspace, {"eval", "all", run, "--json"});
   REQUIRE_MESSAGE(judged.code == 0, judged.err);
@@ -153,57 +30,6 @@ TEST_CASE("with too few labels for a subset of 1,000 the other judges still spea
   CHECK(conv.contains("linear"));
   CHECK_FALSE(conv.contains("linear_1k"));
   CHECK(nat::tools::nat(workspace, {"report", run}).code == 0);
-}
-
-TEST_CASE("a picture that is damaged while a run reads it is listed, and the run goes on") {
-  const Workspace workspace;
-  const std::string data = make_folder(workspace), run = workspace.at("run");
-  // Pictures larger than the crop stay on disk and are read in every epoch.
-  Process training(workspace, small_run(data, run,
-                                        {"--crop", "shift", "--stored-size", "20", "--epochs",
-                                         "100000", "--keep-checkpoints", "1"}));
-  CHECK(wait_until([&] { return std::filesystem::exists(run + "/config.toml"); }));
-  write_file(data + "/train/dark/7.pgm", "no picture");
-  CHECK(wait_until([&] {
-    return read_file(run + "/bad_images.jsonl").find("dark/7.pgm") != std::string::npos;
-  }));
-  training.send(SIGTERM);
-  const Outcome outcome = training.wait();
-  CHECK_MESSAGE(outcome.code == 143, outcome.err);
-  CHECK(outcome.err.find("3 of 82 pictures cannot be read any more") != std::string::npos);
-  CHECK(read_file(run + "/bad_images.jsonl").find("dark/7.pgm") != std::string::npos);
-
-  // The run has given that picture up; any other change is one of the data.
-  const std::vector<std::string> resume = {"resume", run, "--stop-after-steps", "3"};
-  const Outcome resumed = nat::tools::nat(workspace, resume);
-  CHECK_MESSAGE(resumed.code == 75, resumed.err);
-  CHECK(resumed.err.find("3 of 82 pictures cannot be read") != std::string::npos);
-  const std::string other = data + "/train/dark/8.pgm", intact = read_file(other);
-  write_file(other, intact.substr(0, 100));
-  check_refused(workspace, resume, 3, {"the data changed since the run began"});
-  write_file(other, intact);
-  CHECK(nat::tools::nat(workspace, resume).code == 75);
-}
-
-TEST_CASE("a run that gave up a picture resumes to the same end, whatever becomes of the file") {
-  const Workspace workspace;
-  const std::string data = make_folder(workspace), run = workspace.at("run");
-  const std::string file = data + "/train/striped/5.pgm", intact = read_file(file);
-  const auto arguments = [&](const std::string& out) {
-    return small_run(data, out, {"--crop", "shift", "--stored-size", "20", "--batch", "16"});
-  };
-  write_file(file, intact.substr(0, 200));  // its header is whole
-  const std::string undisturbed = workspace.at("undisturbed");
-  REQUIRE(nat::tools::nat(workspace, arguments(undisturbed)).code == 0);
-  std::vector<std::string> first = arguments(run);
-  first.insert(first.end(), {"--stop-after-steps", "7"});
-  REQUIRE(nat::tools::nat(workspace, first).code == 75);
-  write_file(file, "not even a header");
-  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "5"}).code == 75);
-  write_file(file, intact);
-  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
-  CHECK(read_file(run + "/metrics.csv") == read_file(undisturbed + "/metrics.csv"));
-  CHECK(read_file(run + "/bad_images.jsonl") == read_file(undisturbed + "/bad_images.jsonl"));
 }
 
 TEST_CASE("a config file needs no preset, and a missing one is named") {
@@ -267,7 +93,7 @@ TEST_CASE("a shift of the crop that cannot be, and a size that has no effect, ar
   CHECK(part.find("no room") == std::string::npos);
   CHECK(part.find("no effect") == std::string::npos);
   // A file of its own is resized to that size, so there the shift has room.
-  const std::string folder = header(make_folder(workspace), "folder",
+  const std::string folder = header(make_picture_folder(workspace), "folder",
                                     {"--crop", "shift", "--stored-size", "20", "--epochs", "1"});
   CHECK(folder.find("no room") == std::string::npos);
   CHECK(folder.find("no effect") == std::string::npos);
@@ -275,7 +101,7 @@ TEST_CASE("a shift of the crop that cannot be, and a size that has no effect, ar
 
 TEST_CASE("the last line of training names the judge that takes such pictures") {
   const Workspace workspace;
-  const std::string pictures = make_folder(workspace);
+  const std::string pictures = make_picture_folder(workspace);
   const auto last_line = [&](const std::string& data, const std::string& name) {
     const Outcome outcome =
         nat::tools::nat(workspace, small_run(data, workspace.at(name), {"--epochs", "1"}));
@@ -564,7 +390,7 @@ TEST_CASE("the report refuses results that are damaged or incomplete") {
 
 TEST_CASE("the report of pictures without labels does not speak of labels") {
   const Workspace workspace;
-  const std::string data = make_folder(workspace), run = workspace.at("run");
+  const std::string data = make_picture_folder(workspace), run = workspace.at("run");
   const std::string flat = data + "/train/dark";
   REQUIRE(nat::tools::nat(workspace, small_run(flat, run, {"--epochs", "1"})).code == 0);
   REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);

@@ -101,6 +101,14 @@ TEST_CASE("the demo takes the place of the one before only when it can begin") {
   }
 }
 
+TEST_CASE("the demo does not put its run among its pictures") {
+  const Workspace workspace;
+  const std::string data = make_picture_folder(workspace), inside = data + "/train/run";
+  check_refused(workspace, {"demo", "--data", data, "--out", inside, "--epochs", "1"}, 2,
+                {"--out", "run"});
+  CHECK_FALSE(fs::exists(inside));
+}
+
 TEST_CASE("a run that goes on clears away what killed writers left, and nothing else") {
   const Workspace workspace;
   const std::string data = make_data(workspace, 64, 32), run = workspace.at("run");

@@ -77,6 +77,25 @@ inline std::string make_data(const Workspace& workspace, int train = 512, int te
   return folder;
 }
 
+// 20 x 20 grey pictures of two kinds, and one file in each folder that is no picture.
+inline std::string make_picture_folder(const Workspace& workspace) {
+  const std::string root = workspace.at("pictures");
+  for (const char* split : {"train", "test"}) {
+    for (int kind = 0; kind < 2; ++kind) {
+      const std::string folder = root + "/" + split + "/" + (kind == 0 ? "dark" : "striped") + "/";
+      for (int i = 0; i < 40; ++i) {
+        std::string pixels;
+        for (int k = 0; k < 400; ++k) {
+          pixels.push_back(static_cast<char>(kind == 1 && k / 20 % 4 < 2 ? 200 - i : 10 + k % 7));
+        }
+        write_file(folder + std::to_string(i) + ".pgm", "P5 20 20 255\n" + pixels);
+      }
+      write_file(folder + "broken.jpg", "no picture");
+    }
+  }
+  return root;
+}
+
 struct Outcome {
   int code = 0;  // exit code, or -signal
   std::string out, err;

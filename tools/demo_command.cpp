@@ -4,11 +4,13 @@
 #include <filesystem>
 #include <memory>
 
+#include "data/files.h"
 #include "engine/durable_file.h"
 #include "tools/commands.h"
 #include "tools/demo.h"
 #include "tools/judge.h"
 #include "tools/judgements.h"
+#include "tools/output_file.h"
 #include "tools/run_report.h"
 #include "tools/training.h"
 
@@ -72,10 +74,15 @@ int run_demo(const Options& options, bool as_json) {
   const auto began = std::chrono::steady_clock::now();
   require_demo_data(options.data);
   validate(options);
+  require_outside("--out", options.out, options.data);
   require_judgeable(options);
   const Outcome outcome = train(options);
   if (outcome == Outcome::done) {
     conclude(options, as_json, began);
+  } else if (as_json) {
+    const nlohmann::json json = {{"run", data::printable(options.out)},
+                                 {"exit_code", static_cast<int>(outcome)}};
+    std::printf("%s\n", json.dump().c_str());
   } else {
     std::printf("stopped, saved; continue with 'nat resume %s'\n",
                 shell_quoted(options.out).c_str());
@@ -97,6 +104,8 @@ Command demo_command(CLI::App& nat) {
             "folder of the run; the default one is made anew each time");
   add_value(*app, "--epochs", options->epochs, "passes over the data");
   add_value(*app, "--limit", options->limit, "use this many training pictures");
+  add_value(*app, "--max-bad-percent", options->max_bad_percent,
+            "stop when more pictures than this are unreadable");
   add_value(*app, "--seed", options->seed, "seed of every random number");
   add_value(*app, "--threads", options->threads, "compute threads; 0 = one a core");
   add_value(*app, "--dtype", options->dtype, "f32, tf32 (CUDA only), bf16 or auto");

@@ -147,6 +147,7 @@ int embed(const Asked& asked) {
   auto [network, step] = load_trained(*ctx, folder, options, pictures->shape(), asked.step);
   require_room_for(*ctx, asked, network, std::ssize(pictures->usable_ids()));
   FeatureSet set = extract_features(*ctx, options, network, *pictures, asked.taps);
+  std::fputs(unreadable_line(*pictures).c_str(), stderr);
   require_finite(set);
   if (is_npy(asked.output)) {
     write_npy(set.at.begin()->second, asked.output);
@@ -177,7 +178,7 @@ Command embed_command(CLI::App& nat) {
       ->allow_extra_args(false);
   add_step(*app, asked->step);
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
-  asked->where.add_to(*app, kWhereToCompute);
+  asked->where.add_to(*app, kElsewhere);
   app->add_flag("--json", asked->json, "print the outcome as JSON");
   return {app, [asked] { return embed(*asked); }};
 }

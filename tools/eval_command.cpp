@@ -233,7 +233,7 @@ Command eval_command(CLI::App& nat) {
             "in any case");
   add_step(*app, asked->step);
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
-  asked->where.add_to(*app, kWhereToCompute);
+  asked->where.add_to(*app, kElsewhere);
   app->add_flag("--json", asked->json, "print the result as JSON");
   return {app, [app, asked] {
             refuse_idle_options(*app, asked->how);

@@ -1,9 +1,11 @@
 // nat export: the trained network of a run as an ONNX model, for programs that are not this one.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "data/files.h"
+#include "data/manifest.h"
 #include "engine/durable_file.h"
 #include "engine/parameter_file.h"
 #include "tools/commands.h"
@@ -24,14 +26,13 @@ struct Asked {
 };
 
 // How evaluation cuts what the network looks at out of a picture (data::evaluation_view).
-std::string crop_in_words(const Options& options) {
-  const std::string side = std::to_string(options.size);
-  const std::string whole =
-      options.crop == "area"
-          ? str("the middle square, resized to ", side, " x ", side, " pixels (bilinear)")
-          : str("the middle ", side, " x ", side, " pixels of a picture whose short side is ",
-                options.stored_size);
-  return whole + "; float32, one channel after the other, in any unit";
+std::string crop_in_words(const Options& options, const data::ManifestHeader& pictures) {
+  const int side = std::min(pictures.height, pictures.width);
+  const int crop = options.crop == "area" ? side : std::min(options.size, side);
+  const auto square = [](int pixels) { return str(pixels, " x ", pixels, " pixels"); };
+  return str("the middle ", square(crop), " of a picture whose short side is ", side,
+             crop == options.size ? "" : str(", resized to ", square(options.size), " (bilinear)"),
+             "; float32, one channel after the other, in any unit");
 }
 
 int export_network(const Asked& asked) {
@@ -46,14 +47,15 @@ int export_network(const Asked& asked) {
       .front = front_end(options),
       .size = options.size};
   check_finite(checkpoint);
+  const std::string input =
+      crop_in_words(options, data::read_manifest_header(folder.file("manifest.jsonl")));
   const std::string step = std::to_string(checkpoint.metadata_number("step"));
-  write_durably(asked.output,
-                network_graph(network, checkpoint, asked.taps)
-                    .model({{"format", "nat-network-1"},
-                            {"network", options.network},
-                            {"front", options.front},
-                            {"step", step}},
-                           "Features learnt without labels. Input: " + crop_in_words(options)));
+  write_durably(asked.output, network_graph(network, checkpoint, asked.taps)
+                                  .model({{"format", "nat-network-1"},
+                                          {"network", options.network},
+                                          {"front", options.front},
+                                          {"step", step}},
+                                         "Features learnt without labels. Input: " + input));
   const std::string file = data::printable(asked.output);
   if (asked.json) {
     const nlohmann::json json = {{"output", file},
@@ -63,7 +65,7 @@ int export_network(const Asked& asked) {
     std::printf("%s\n", json.dump().c_str());
   } else {
     std::printf("%s: the network of step %s; input: %s\n", file.c_str(), step.c_str(),
-                crop_in_words(options).c_str());
+                input.c_str());
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "kernels/cast.h"
 #include "kernels/cpu_info.h"
@@ -135,6 +136,14 @@ class ImageFeatures : public FeatureSource {
   Buffer images_;
 };
 
+void keep_readable(const data::Dataset& pictures, FeatureSet& set) {
+  const std::vector<std::int64_t> kept = readable_rows(pictures, set.ids);
+  if (kept.size() == set.ids.size()) return;
+  for (auto& [tap, features] : set.at) keep_rows(features, kept);
+  set.ids = select_labels(set.ids, kept);
+  set.labels = select_labels(set.labels, kept);
+}
+
 // The middle view of every picture.
 FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset& pictures,
                        FeatureSource& source, const std::vector<std::string>& taps) {
@@ -160,6 +169,7 @@ FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset
     set.ids.insert(set.ids.end(), batch->ids.begin(), batch->ids.end());
     set.labels.insert(set.labels.end(), batch->labels.begin(), batch->labels.end());
   }
+  keep_readable(pictures, set);
   return set;
 }
 
@@ -187,6 +197,23 @@ std::size_t feature_room() { return memory_limit() / 8 * 7; }
 void require_room(std::size_t needed, const std::string& what, const std::string& advice) {
   NAT_CHECK(needed <= feature_room(), ErrorKind::memory, what, " take ", needed >> 20,
             " MiB, and there are ", feature_room() >> 20, " for that; ", advice);
+}
+
+void require_known_classes(const char* who, const data::Dataset& train, const data::Dataset& test) {
+  std::vector<std::int32_t> labels;
+  for (const std::int32_t id : test.usable_ids()) labels.push_back(test.label(id));
+  check_labels(who, "test", labels, train.classes());
+}
+
+std::vector<std::int64_t> readable_rows(const data::Dataset& pictures,
+                                        const std::vector<std::int32_t>& ids) {
+  std::set<std::int32_t> bad;
+  for (const data::BadPicture& picture : pictures.bad_pictures()) bad.insert(picture.id);
+  std::vector<std::int64_t> rows;
+  for (std::int64_t i = 0; i < std::ssize(ids); ++i) {
+    if (!bad.contains(ids[static_cast<std::size_t>(i)])) rows.push_back(i);
+  }
+  return rows;
 }
 
 std::int64_t evaluation_batch(const Options& options, const data::Dataset& pictures) {

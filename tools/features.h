@@ -35,7 +35,8 @@ std::unique_ptr<FeatureSource> network_input(Context& ctx, const Options& option
                                              const Network& network,
                                              const data::PictureShape& pictures,
                                              std::int64_t batch);
-// One place: the pixels at the network's input size, the baseline that needs no network.
+// One place: the pixels at the network's input size, each picture normalised by itself
+// (FrontEnd::clean); the baseline that needs no network.
 std::unique_ptr<FeatureSource> pixel_features(Context& ctx, const Options& options,
                                               const data::PictureShape& pictures,
                                               std::int64_t batch);
@@ -64,12 +65,23 @@ std::size_t feature_room();
 // ADVICE".
 void require_room(std::size_t needed, const std::string& what, const std::string& advice);
 
-// Pictures that are looked at together: no more than in training, so that who could train on a
-// machine can judge there.
+// Pictures that are looked at together: as many as in training, but 256 at most and, since smaller
+// batches are slow, 32 at least. They need no gradients, so who could train on a machine can judge
+// there.
 std::int64_t evaluation_batch(const Options& options, const data::Dataset& pictures);
 
+// Error(data) where a test picture is of a class that the training pictures do not have; `who`
+// opens the message.
+void require_known_classes(const char* who, const data::Dataset& train, const data::Dataset& test);
+
+// The rows of pictures that can be read. Of pictures in files of their own that is known for
+// certain when all have been looked at; one that cannot was grey until then.
+std::vector<std::int64_t> readable_rows(const data::Dataset& pictures,
+                                        const std::vector<std::int32_t>& ids);
+
 // Evaluation view (centre, no flip), running statistics. "embedding" rows are unit-normalised.
-// Error(memory), before any picture is looked at, where there is no room for them.
+// Pictures that turn out to be unreadable have no rows. Error(memory), before any picture is looked
+// at, where there is no room for them.
 FeatureSet extract_features(Context& ctx, const Options& options, Network& network,
                             const data::Dataset& pictures, const std::vector<std::string>& taps);
 

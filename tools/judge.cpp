@@ -256,10 +256,8 @@ bool asks_for(const JudgeOptions& judging, const std::string& measure) {
 // What every judge of features would refuse once it has them: now, not after hours.
 void require_answers(const JudgeOptions& judging, const data::Dataset& train,
                      const data::Dataset& test) {
-  std::vector<std::int32_t> labels;
-  for (const std::int32_t id : test.usable_ids()) labels.push_back(test.label(id));
-  check_labels("judging", "test", labels, train.classes());
-  const std::int64_t bank = std::ssize(train.usable_ids()), asked = std::ssize(labels);
+  require_known_classes("judging", train, test);
+  const std::int64_t bank = std::ssize(train.usable_ids()), asked = std::ssize(test.usable_ids());
   NAT_CHECK(!asks_for(judging, "knn") || judging.k.value_or(1) <= bank, ErrorKind::usage, "--k ",
             judging.k.value_or(1), ": there are ", bank,
             " training pictures; give at most as many");
@@ -288,14 +286,17 @@ void require_memory(const Context& ctx, const JudgeOptions& judging, const Netwo
       "than all fewer places, and mlp and layers keep no features");
 }
 
+// One clause more; false when it is empty.
+bool add_clause(std::string& remark, const std::string& clause) {
+  if (!clause.empty()) remark += (remark.empty() ? "" : "; ") + clause;
+  return !clause.empty();
+}
+
 // Takes what these pictures do not allow out of `judging`; says why, and what else is odd.
 std::string leave_out(const Options& options, const data::Dataset& train, const data::Dataset& test,
                       JudgeOptions& judging) {
   std::string remark;
-  const auto note = [&remark](const std::string& reason) {
-    if (!reason.empty()) remark += (remark.empty() ? "" : "; ") + reason;
-    return !reason.empty();
-  };
+  const auto note = [&remark](const std::string& reason) { return add_clause(remark, reason); };
   for (const std::string& odd : few_remarks(train)) note("training pictures: " + odd);
   for (const std::string& odd : few_remarks(test)) note("test pictures: " + odd);
   if (judging.labels > 0) note(without_label(train));
@@ -322,6 +323,21 @@ std::string leave_out(const Options& options, const data::Dataset& train, const 
     judging.raw = false;
   }
   return remark;
+}
+
+// What was found on the way: which pictures cannot be read, and how many can.
+void count_pictures(const JudgeOptions& judging, const data::Dataset& train,
+                    const data::Dataset& test, Verdict& verdict) {
+  const auto readable = [](const data::Dataset& pictures) {
+    return pictures.size() - static_cast<std::int64_t>(pictures.bad_count());
+  };
+  const auto note = [&](const char* which, const std::string& clause) {
+    if (!clause.empty()) add_clause(verdict.remark, str(which, " pictures: ", clause));
+  };
+  verdict.train_pictures = readable(train);
+  verdict.test_pictures = readable(test);
+  note("training", unreadable(train, judging.probe ? "are grey squares" : "are left out"));
+  note("test", unreadable(test));
 }
 
 }  // namespace
@@ -359,8 +375,6 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
   verdict.remark = leave_out(options, *train, *test, judging);
   verdict.data = data::printable(source);
   verdict.labels = judging.labels;
-  verdict.train_pictures = std::ssize(train->usable_ids());
-  verdict.test_pictures = std::ssize(test->usable_ids());
   auto [network, step] = load_trained(ctx, folder, options, train->shape(), judging.step);
   verdict.step = step;
   if (!judging.probe) require_memory(ctx, judging, network, *train, *test);
@@ -373,6 +387,7 @@ Verdict judge(Context& ctx, const RunFolder& folder, const Options& options,
   verdict.untrained =
       judge_network(ctx, options, judging, network, *train, *test, "the untrained network");
   if (judging.raw) verdict.raw = judge_pixels(ctx, options, judging, *train, *test);
+  count_pictures(judging, *train, *test, verdict);
   if (judging.labels == 0) judging.labels = verdict.train_pictures;
   return verdict;
 }

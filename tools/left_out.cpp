@@ -59,6 +59,18 @@ std::string remark_lines(const data::Dataset& pictures) {
   return lines;
 }
 
+std::string unreadable(const data::Dataset& pictures, const std::string& fate) {
+  const std::vector<data::BadPicture> bad = pictures.bad_pictures();
+  if (bad.empty()) return "";
+  return str(bad.size(), " of ", pictures.size(), " pictures cannot be read and ", fate,
+             " (first: ", pictures.name(bad.front().id), ": ", bad.front().reason, ")");
+}
+
+std::string unreadable_line(const data::Dataset& pictures) {
+  const std::string clause = unreadable(pictures);
+  return clause.empty() ? "" : "remark: " + clause + '\n';
+}
+
 std::string too_few_labels(const data::Dataset& train) {
   const std::vector<std::int64_t> count = class_sizes(train);
   const std::int64_t needed = (kFewLabels + std::ssize(count) - 1) / std::ssize(count);

@@ -17,6 +17,14 @@ std::vector<std::string> few_remarks(const data::Dataset& pictures);
 // The same as lines to be printed: "remark: ...".
 std::string remark_lines(const data::Dataset& pictures);
 
+// Pictures that cannot be read and what becomes of them: "2 of 60 pictures cannot be read and
+// FATE (first: NAME: REASON)". Of pictures in files of their own some turn out to be bad only when
+// they are looked at, so this is asked afterwards.
+std::string unreadable(const data::Dataset& pictures, const std::string& fate = "are left out");
+
+// The same as a line to be printed.
+std::string unreadable_line(const data::Dataset& pictures);
+
 // Training pictures that cannot give balanced subsets of kFewLabels.
 std::string too_few_labels(const data::Dataset& train);
 

@@ -109,8 +109,9 @@ void write_page(const Asked& asked, const std::vector<Found>& all, const data::D
   page.title = "Nearest pictures";
   page.summary = str("By the cosine of the features at ", asked.tap, " of the run ",
                      data::printable(asked.run), ", learnt without labels.");
-  page.neighbours_note = str("Nearest of ", std::ssize(bank.usable_ids()), " pictures of ",
-                             data::printable(bank.catalog().source), ".");
+  page.neighbours_note =
+      str("Nearest of ", bank.size() - static_cast<std::int64_t>(bank.bad_count()), " pictures of ",
+          data::printable(bank.catalog().source), ".");
   for (const Found& found : all) {
     report::NeighbourRow row;
     row.query = labelled_picture(queries, found.query);
@@ -144,6 +145,7 @@ int neighbors(const Asked& asked) {
   require_range<std::int64_t>("k", asked.k, 1, std::ssize(bank->usable_ids()));
   TrainedNetwork trained = load_trained(*ctx, folder, options, bank->shape(), asked.step);
   const std::vector<Found> all = find(asked, options, *ctx, trained.network, *bank, *queries);
+  std::fputs(unreadable_line(*bank).c_str(), stderr);
   if (!asked.output.empty()) write_page(asked, all, *bank, *queries);
   if (asked.json) {
     print_json(all, *bank, *queries);
@@ -169,7 +171,7 @@ Command neighbors_command(CLI::App& nat) {
   app->add_option("--output", asked->output, "also write them as an HTML page, pictures included");
   add_step(*app, asked->step);
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
-  asked->where.add_to(*app, kWhereToCompute);
+  asked->where.add_to(*app, kElsewhere);
   app->add_flag("--json", asked->json, "print the outcome as JSON");
   return {app, [asked] { return neighbors(*asked); }};
 }

@@ -25,7 +25,8 @@ class OneTimeOptions {
   std::map<std::string, const CLI::Option*> given_;  // by name
 };
 
-// A run may be judged and go on elsewhere than it was trained.
-inline const std::vector<std::string> kWhereToCompute = {"device", "dtype"};
+// A run may be judged and go on elsewhere than it was trained, and on pictures that have suffered
+// since.
+inline const std::vector<std::string> kElsewhere = {"device", "dtype", "max-bad-percent"};
 
 }  // namespace nat::tools

@@ -228,10 +228,7 @@ void validate(const ProbeOptions& probe, const Options& options, const data::Dat
   NAT_CHECK(train.shape() == test.shape(), ErrorKind::data, "test pictures are ",
             text(test.shape()), ", training pictures ", text(train.shape()),
             "; probes need both in one shape");
-  if (test.multi_label()) return;
-  std::vector<std::int32_t> labels;
-  for (const std::int32_t id : test.usable_ids()) labels.push_back(test.label(id));
-  check_labels("probe", "test", labels, train.classes());
+  if (!test.multi_label()) require_known_classes("probe", train, test);
 }
 
 ProbeOptions resolved(ProbeOptions probe, const Options& options, const data::Dataset& train) {
@@ -270,6 +267,9 @@ ProbeOutputs probe_outputs(Context& ctx, const Options& options, const ProbeOpti
       outputs.ids.insert(outputs.ids.end(), shown->ids.begin(), shown->ids.end());
     }
   }
+  const std::vector<std::int64_t> kept = readable_rows(test, outputs.ids);
+  for (auto& [tap, said] : outputs.at) keep_rows(said, kept);
+  outputs.ids = select_labels(outputs.ids, kept);
   return outputs;
 }
 

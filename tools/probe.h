@@ -60,7 +60,8 @@ struct ProbeOutputs {
   std::vector<std::int32_t> ids;            // of the rows
 };
 
-// Trains a classifier for each of the taps on the labels of `train` and shows it `test`. The crops,
+// Trains a classifier for each of the taps on the labels of `train` and shows it `test`. Pictures
+// that turn out to be unreadable are grey while it learns, and have no row in the end. The crops,
 // the kind of initial values and the seed are those of `options`; `probe` is what resolved()
 // returned.
 ProbeOutputs probe_outputs(Context& ctx, const Options& options, const ProbeOptions& probe,

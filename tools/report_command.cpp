@@ -16,7 +16,7 @@ Command report_command(CLI::App& nat) {
   const auto run = std::make_shared<std::string>();
   app->add_option("run", *run, "folder of the run")->required();
   const auto where = std::make_shared<OneTimeOptions>();
-  where->add_to(*app, kWhereToCompute);
+  where->add_to(*app, kElsewhere);
   const auto as_json = std::make_shared<bool>(false);
   app->add_flag("--json", *as_json, "print the outcome as JSON");
   return {app, [=] {

@@ -353,7 +353,7 @@ report::ReportData collect(const RunFolder& folder, const Options& options,
                            const data::Dataset& bank) {
   report::ReportData data;
   data.title = name_of(folder.path());
-  data.command = "nat report " + folder.path().string();
+  data.command = "nat report " + shell_quoted(folder.path().string());
   data.curves = report::training_curves(read_csv(folder.file("metrics.csv")));
   add_timing(folder, data);
   const Options of_run = folder.options();
@@ -386,7 +386,7 @@ WrittenReport write_report(const RunFolder& folder, const Options& options) {
   write_figures(folder, data);
   const std::filesystem::path page = folder.file("report.html");
   write_durably(page, report::html_report(data));
-  return {page, remark_lines(*bank)};
+  return {page, remark_lines(*bank) + unreadable_line(*bank)};
 }
 
 }  // namespace nat::tools

@@ -81,7 +81,8 @@ const std::vector<std::string> kOneTime = {"data",
                                            "loaders",
                                            "checkpoint-every-steps",
                                            "keep-checkpoints",
-                                           "knn-every"};
+                                           "knn-every",
+                                           "max-bad-percent"};
 
 std::map<std::string, std::string> as_text(const Options& options) {
   std::map<std::string, std::string> text;
@@ -113,11 +114,11 @@ std::string advice(const Training& training, const Options& kept) {
   if (judge == nullptr || !data::has_split(spec, data::Split::test)) return "";
   const std::string run = shell_quoted(now.out);
   if (now.limit >= 0 && now.data != kept.data) {  // --data would be other pictures, without limit
-    return str("; judge it with 'nat eval ", judge, " ", run, told_once(kept, now, kWhereToCompute),
+    return str("; judge it with 'nat eval ", judge, " ", run, told_once(kept, now, kElsewhere),
                "' once the line 'data' of ", now.out, "/config.toml is '", now.data, "'");
   }
-  return str("; judge it with 'nat eval ", judge, " ", run,
-             told_once(kept, now, {"data", "device", "dtype"}), "'");
+  return str("; judge it with 'nat eval ", judge, " ", run, told_once(kept, now, {"data"}),
+             told_once(kept, now, kElsewhere), "'");
 }
 
 int finish(Training& training, const Running& running) {

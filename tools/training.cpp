@@ -107,25 +107,12 @@ void require_knn_data(const Options& options, const KnnPictures& knn) {
   const auto usable = std::ssize(knn.bank->usable_ids());
   NAT_CHECK(usable >= kKnnNeighbours, ErrorKind::usage, "--knn-every looks for ", kKnnNeighbours,
             " neighbours among the ", usable, " pictures; leave it out or give more");
-}
-
-// Both splits are opened before an epoch is trained: what is wrong with them is found then.
-KnnPictures open_knn_pictures(const Options& options) {
-  constexpr std::int64_t kTest = 2000;
-  KnnPictures knn;
-  if (options.knn_every == 0) return knn;
-  if (data::has_split(data::parse_spec(options.data), data::Split::test)) {
-    knn = {open_data(options, data::Split::train, "", kBankPictures),
-           open_data(options, data::Split::test, "", kTest)};
-  }
-  require_knn_data(options, knn);
-  return knn;
+  require_known_classes("--knn-every", *knn.bank, *knn.test);
 }
 
 // Now, not at the end of the first epoch that is judged.
 void require_knn_room(Context& ctx, const Options& options, Network& network,
                       const KnnPictures& knn) {
-  if (!knn.bank) return;
   const std::vector<std::string> taps = {"conv"};
   const std::int64_t pictures =
       std::ssize(knn.bank->usable_ids()) + std::ssize(knn.test->usable_ids());
@@ -139,6 +126,20 @@ void require_knn_room(Context& ctx, const Options& options, Network& network,
     if (error.kind() != ErrorKind::memory) throw;
     throw Error(ErrorKind::memory, str("--knn-every: ", error.what(), "; or ", advice));
   }
+}
+
+// Both splits are opened before an epoch is trained: what is wrong with them is found then.
+KnnPictures open_knn_pictures(Context& ctx, const Options& options, Network& network) {
+  constexpr std::int64_t kTest = 2000;
+  KnnPictures knn;
+  if (options.knn_every == 0) return knn;
+  if (data::has_split(data::parse_spec(options.data), data::Split::test)) {
+    knn = {open_data(options, data::Split::train, "", kBankPictures),
+           open_data(options, data::Split::test, "", kTest)};
+  }
+  require_knn_data(options, knn);
+  require_knn_room(ctx, options, network, knn);
+  return knn;
 }
 
 Shape batch_shape(std::int64_t n, const data::PictureShape& picture) {
@@ -171,13 +172,13 @@ Training::Training(Options options, Start start)
     : options_(start == Start::resume ? std::move(options) : with_absolute_data(options)),
       pictures_(start == Start::resume ? reopen_pictures(options_)
                                        : open_data(options_, data::Split::train)),
-      knn_(open_knn_pictures(options_)),
       ctx_(make_context(options_)),
       network_(make_network(*ctx_, options_, pictures_->shape())),
       targets_(*ctx_, options_.seed, pictures_->size(), options_.dimension, target_kind(options_)),
       loader_(std::make_unique<data::Loader>(*pictures_,
                                              training_loading(*ctx_, options_, *pictures_))),
       trainer_(make_trainer(*ctx_, options_, network_, targets_, pictures_->shape())),
+      knn_(open_knn_pictures(*ctx_, options_, network_)),
       schedule_(make_schedule(options_)),
       folder_(start == Start::fresh  ? RunFolder::create(options_)
               : start == Start::anew ? RunFolder::replace(options_)
@@ -186,7 +187,6 @@ Training::Training(Options options, Start start)
       timing_(folder_.file("timing"), kTiming),
       events_(folder_),
       progress_(progress_on_stderr()) {
-  require_knn_room(*ctx_, options_, network_, knn_);
   if (start != Start::resume) {
     begin_folder();
   } else {

@@ -81,12 +81,12 @@ class Training {
   StopSignals signals_;  // first: the members below start threads
   Options options_;
   std::unique_ptr<data::Dataset> pictures_;
-  KnnPictures knn_;
   std::unique_ptr<Context> ctx_;
   Network network_;
   Targets targets_;
   std::unique_ptr<data::Loader> loader_;
   std::unique_ptr<Trainer> trainer_;
+  KnnPictures knn_;
   Schedule schedule_;
   RunFolder folder_;
   MetricsLog metrics_, timing_;

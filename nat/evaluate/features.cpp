@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "kernels/check.h"
 
@@ -24,6 +25,16 @@ std::vector<std::int32_t> select_labels(std::span<const std::int32_t> labels,
     selected.push_back(labels[static_cast<std::size_t>(index)]);
   }
   return selected;
+}
+
+void keep_rows(FeatureMatrix& features, std::span<const std::int64_t> indices) {
+  float* out = features.values.data();
+  for (const std::int64_t i : indices) {
+    const float* row = features.row(i);
+    out = row == out ? out + features.columns : std::copy(row, row + features.columns, out);
+  }
+  features.rows = std::ssize(indices);
+  features.values.resize(static_cast<std::size_t>(features.rows * features.columns));
 }
 
 void check_features(const char* who, const char* role, const FeatureMatrix& features) {

@@ -36,6 +36,9 @@ FeatureMatrix select_rows(const FeatureMatrix& features, std::span<const std::in
 std::vector<std::int32_t> select_labels(std::span<const std::int32_t> labels,
                                         std::span<const std::int64_t> indices);
 
+// Drops all other rows, in place; `indices` ascend.
+void keep_rows(FeatureMatrix& features, std::span<const std::int64_t> indices);
+
 // Error(usage) when the matrix is empty or its values do not fill it; Error(data) when a label lies
 // outside [0, classes) or the number of labels differs from the number of rows. `who` and `role`
 // open the message: "kNN: test ...".
