@@ -246,13 +246,9 @@ std::vector<Placed> read_layout(const Reader& reader, const Json& header, std::u
 
 // ---- folders of checkpoints ---------------------------------------------------------------------
 
-bool ends_with(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
 // The step in "<prefix><digits>.safetensors", or -1.
 std::int64_t step_of(std::string_view file, std::string_view prefix) {
-  if (file.substr(0, prefix.size()) != prefix || !ends_with(file, kExtension)) return -1;
+  if (file.substr(0, prefix.size()) != prefix || !file.ends_with(kExtension)) return -1;
   const std::string_view digits =
       file.substr(prefix.size(), file.size() - prefix.size() - kExtension.size());
   std::int64_t step = -1;
@@ -423,10 +419,8 @@ int prune(const std::filesystem::path& folder, int keep, std::int64_t newest,
     if (::unlink(files[i].c_str()) != 0) throw_io_error(files[i], "remove", errno);
     ++removed;
   }
-  for (const std::filesystem::path& file : list(folder)) {
-    const std::string target = target_of_temporary(file.filename().string());
-    if (step_of(target, prefix) >= 0) ::unlink(file.c_str());
-  }
+  remove_abandoned_in(folder,
+                      [&](const std::string& target) { return step_of(target, prefix) >= 0; });
   return removed;
 }
 

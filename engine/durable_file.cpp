@@ -262,9 +262,15 @@ std::string target_of_temporary(std::string_view name) {
 void remove_abandoned(const std::filesystem::path& temporary) {
   const int descriptor = ::open(temporary.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (descriptor < 0) return;
-  struct stat status {};
-  const bool is_file = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-  if (is_file && lock(descriptor, LOCK_EX | LOCK_NB) == 0) ::unlink(temporary.c_str());
+  struct stat locked {
+  }, named{};
+  const bool is_file = ::fstat(descriptor, &locked) == 0 && S_ISREG(locked.st_mode);
+  // Once it is locked, the name may already stand for the file of another writer.
+  if (is_file && lock(descriptor, LOCK_EX | LOCK_NB) == 0 &&
+      ::lstat(temporary.c_str(), &named) == 0 && named.st_dev == locked.st_dev &&
+      named.st_ino == locked.st_ino) {
+    ::unlink(temporary.c_str());
+  }
   ::close(descriptor);
 }
 
@@ -272,9 +278,10 @@ void remove_abandoned_in(const std::filesystem::path& folder,
                          const std::function<bool(const std::string& target)>& is_own) {
   std::vector<std::filesystem::path> found;
   std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
-    if (is_own(target_of_temporary(entry.path().filename().string()))) {
-      found.push_back(entry.path());
+  using Iterator = std::filesystem::directory_iterator;
+  for (Iterator entry(folder, ignored); !ignored && entry != Iterator(); entry.increment(ignored)) {
+    if (is_own(target_of_temporary(entry->path().filename().string()))) {
+      found.push_back(entry->path());
     }
   }
   for (const std::filesystem::path& file : found) remove_abandoned(file);

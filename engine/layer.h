@@ -32,7 +32,7 @@ struct Needs {
 struct LayerMemory {
   ConstView x;
   View y;
-  std::vector<View> saved;
+  std::span<const View> saved;
   ConstView dy;
   View dx;  // empty: not needed
 };

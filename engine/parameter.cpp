@@ -85,8 +85,7 @@ void ParameterSet::allocate(const Context& ctx, DType dtype) {
 
 void ParameterSet::keep_momenta(Context& ctx) {
   if (momenta_.data() != nullptr) return;
-  momenta_ = Buffer(ctx.device, values().bytes(), "momenta");
-  fill_zero(ctx, momenta());
+  momenta_ = Buffer(ctx.device, values().bytes(), "momenta");  // which is zeroed
 }
 
 View ParameterSet::momenta() const {

@@ -6,7 +6,6 @@
 // only difference between the two is the order inside a row, described by RowLayout.
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>

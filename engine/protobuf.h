@@ -45,12 +45,6 @@ class ProtobufMessage {
   ProtobufMessage& put_message(std::uint32_t field, const ProtobufMessage& message) {
     return put_text(field, message.bytes_);
   }
-  // A `repeated` field of integers or floats as one block.
-  ProtobufMessage& put_packed(std::uint32_t field, std::span<const std::int64_t> values) {
-    ProtobufMessage block;
-    for (const std::int64_t value : values) block.put_varint(static_cast<std::uint64_t>(value));
-    return put_message(field, block);
-  }
 
   // All fields of another message, behind those of this one.
   ProtobufMessage& append(const ProtobufMessage& fields) {

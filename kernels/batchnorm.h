@@ -21,7 +21,7 @@
 // What backward needs (BatchNormSaved, filled by forward in train and eval mode):
 //   mean, inv_std  (c)          f32 (f64 with f64)
 //   argmax         like y       u8, pool > 0 only: row * pool + column of the maximum inside its
-//                               window; 255 when the ReLU clipped it (no gradient)
+//                               window; kClipped when the ReLU clipped it (no gradient)
 //   picked         like y       dtype of x, pool > 0 only: the raw x at the maximum
 // and y itself when relu && pool == 0 (y > 0 tells clipped and dropped elements apart from kept
 // ones).
@@ -40,10 +40,14 @@
 // reads x once and `picked` for the sums, or x twice without a pool, and writes dx.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/op.h"
 #include "kernels/view.h"
 
 namespace nat {
+
+inline constexpr std::uint8_t kClipped = 255;  // no place in a window has this number
 
 struct BatchNorm {
   float eps = 1e-5f;

@@ -23,9 +23,7 @@ CpuInfo cpu_info() {
     info.amx = cpu::onednn::has_amx();
     info.onednn = cpu::onednn::version();
   }
-#if defined(_OPENMP)
-  info.threads = omp_get_max_threads();
-#endif
+  info.threads = cpu::thread_count();
   return info;
 }
 

@@ -6,10 +6,10 @@
 //   linear_backward_weights  dw[o,k] = sum_i dy[i,o] x[i,k],   db[o] = sum_i dy[i,o]
 //
 // Shapes: x (n,in), w (out,in) as in PyTorch, b (out) or empty, y (n,out). db may be empty.
-// dtypes: gemm f32 or f64. linear: x and y f32, bf16 or f64, each on its own (bf16 x with f32 y is
-// the last layer of a bf16 network); w, b, dw, db f32 (f64 with f64). Products accumulate in f32
-// (f64). On CUDA w may also be a bf16 copy beside bf16 x, and under Math::tf32 the layer's f32
-// products are rounded to tf32; gemm, which computes scores, is exact f32 in every mode.
+// dtypes: gemm f32 or f64. linear: x and y f32 or bf16, each on its own, or both f64 (bf16 x with
+// f32 y is the last layer of a bf16 network); w, b, dw, db f32 (f64 with f64). Products accumulate
+// in f32 (f64). On CUDA w may also be a bf16 copy beside bf16 x, and under Math::tf32 the layer's
+// f32 products are rounded to tf32; gemm, which computes scores, is exact f32 in every mode.
 #pragma once
 
 #include "kernels/op.h"

@@ -1,7 +1,7 @@
 // The head of Noise As Targets: unit-normalise each feature row, then the squared distance to its
 // target row (paper eq. 2 with the unit constraint).
 //
-//   norm = |x|,  inv_norm = 1 / max(norm, 1e-10),  z = x inv_norm
+//   norm = |x|,  inv_norm = 1 / max(norm, kSmallestNorm),  z = x inv_norm
 //   loss[i] = |z_i - c_i|^2 = 2 - 2 z_i . c_i   for unit rows (evaluated as the sum of squares)
 //   dx = -2 scale inv_norm (c - (z . c) z)       tangential: dx . z = 0
 //
@@ -10,8 +10,9 @@
 // targets are known, so the fused pass also exists in two halves: normalize_rows, then nat_loss.
 // The results are identical.
 //
-// NaN and infinity stay visible: where x holds either, z and the loss of its row are NaN. Squares
-// of f32 are summed in double and cannot overflow; rows of f64 longer than 1e154 become z = 0.
+// NaN and infinity stay visible: the loss of their row is NaN. So is all of its z or, of an
+// infinity, z in its column (the others are 0). Squares of f32 are summed in double and cannot
+// overflow; rows of f64 longer than 1e154 become z = 0.
 //
 // Shapes: x, z, targets, dx (n, d); inv_norm, loss (n). dtypes: f32, or all f64. dx may be the
 // memory of x. Rows are independent; a row is summed in a fixed order. Cost: nat_head reads x and
@@ -22,6 +23,8 @@
 #include "kernels/view.h"
 
 namespace nat {
+
+inline constexpr double kSmallestNorm = 1e-10;
 
 using NormalizeRows = void(Context&, ConstView x, View z, View inv_norm);
 using NatLoss = void(Context&, float scale, ConstView z, ConstView inv_norm, ConstView targets,

@@ -19,12 +19,17 @@
 // ids (n) i32: row numbers of C; targets (n, d) f32, or f64 (the f32 values widened). d <= 2^17.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/op.h"
 #include "kernels/view.h"
 
 namespace nat {
 
 enum class TargetKind { sphere, basis };
+
+// As many column pairs as a counter has room for.
+inline constexpr std::int64_t kMaxTargetColumns = std::int64_t{2} << 16;
 
 using TargetRows = void(Context&, TargetKind kind, std::uint64_t seed, ConstView ids, View targets);
 

@@ -271,15 +271,20 @@ TEST_CASE("the crew that a size gets by itself finds the same") {
 }
 
 #if defined(NAT_TEST_SIMT)
-TEST_CASE("a device without clusters refuses that crew and does without by itself") {
+TEST_CASE("without clusters, in the device or in its code, that crew is refused and not chosen") {
   const simt::Options before = simt::options();
-  simt::options().clusters = false;
-  const std::size_t n = kSlowKernels ? 40 : 300;  // the latter would be a cluster's
+  const std::size_t n = 40;
   const Scores scores = random_scores(n, 1, 50);
-  Context ctx(kDevice);
-  CHECK_THROWS_AS(solve(ctx, n, scores, auction_by(LapCrew::cluster)), Error);
-  check_same(solve(ctx, n, scores, kAuction), solve_on_one_cpu_thread(n, scores));
-  simt::options() = before;
+  const auto check_without = [&] {
+    Context ctx(kDevice);
+    CHECK_THROWS_AS(solve(ctx, n, scores, auction_by(LapCrew::cluster)), Error);
+    check_same(solve(ctx, n, scores, kAuction), solve_on_one_cpu_thread(n, scores));
+    simt::options() = before;
+  };
+  simt::options().clusters = false;
+  check_without();
+  simt::options().compiled_for = 80;  // a build for older devices
+  check_without();
 }
 #endif
 

@@ -15,8 +15,6 @@ namespace nat::cpu {
 
 namespace {
 
-constexpr std::uint8_t kClipped = 255;  // argmax of a window whose maximum the ReLU clipped
-
 // ---- forward ------------------------------------------------------------------------------------
 
 // Mean and variance of the batch, running statistics and saved values. The sums are taken around

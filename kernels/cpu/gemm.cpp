@@ -6,7 +6,9 @@
 #include "kernels/cpu/plain_operand.h"
 #include "kernels/cpu/stored.h"
 #include "kernels/dispatch.h"
+#include "kernels/gemm_check.h"
 #include "kernels/parallel.h"
+#include "kernels/scratch_view.h"
 #include "nat_config.h"
 
 namespace nat::cpu {
@@ -57,10 +59,7 @@ void product(Transpose a_transposed, Transpose b_transposed, std::int64_t m, std
 }
 
 void check_linear(const ConstView& x, const ConstView& w, const ConstView& y) {
-  NAT_CHECK(x.shape.rank == 2 && y.shape.rank == 2 && x.shape[0] == y.shape[0] &&
-                w.shape == Shape(y.shape[1], x.shape[1]),
-            ErrorKind::usage, "linear: x ", to_string(x.shape), ", w ", to_string(w.shape), ", y ",
-            to_string(y.shape), " do not fit; w must be out x in");
+  check_linear_shapes(x, w, y);
   NAT_CHECK(w.dtype == parameter_dtype(x.dtype) && w.dtype == parameter_dtype(y.dtype),
             ErrorKind::usage, "linear: x is ", name(x.dtype), ", w ", name(w.dtype), ", y ",
             name(y.dtype), "; w must be f32 (f64 when x and y are f64)");
@@ -126,10 +125,9 @@ void bias_gradient(ConstView dy, Grad grad, View db) {
 
 // A bf16 product takes both operands as bf16: the f32 gradient of a bf16 network's f32 output is
 // rounded first.
-ConstView as_dtype(Context& ctx, Scratch::Frame& frame, ConstView view, DType dtype) {
-  if (view.dtype == dtype) return view;
-  const View rounded(frame.take<BFloat16>(static_cast<std::size_t>(view.shape.elements())), dtype,
-                     view.shape);
+ConstView as_bf16(Context& ctx, Scratch::Frame& frame, ConstView view) {
+  if (view.dtype == DType::bf16) return view;
+  const View rounded = scratch_view(frame, DType::bf16, view.shape);
   cpu::cast(ctx, view, rounded);
   return rounded;
 }
@@ -138,14 +136,9 @@ ConstView as_dtype(Context& ctx, Scratch::Frame& frame, ConstView view, DType dt
 
 void gemm(Context&, Transpose a_transposed, Transpose b_transposed, float beta, ConstView a,
           ConstView b, View c) {
+  check_gemm(a_transposed, b_transposed, a, b, c);
   const std::int64_t m = c.shape[0], n = c.shape[1];
   const std::int64_t k = a_transposed == kYes ? a.shape[0] : a.shape[1];
-  const Shape want_a = a_transposed == kYes ? Shape(k, m) : Shape(m, k);
-  const Shape want_b = b_transposed == kYes ? Shape(n, k) : Shape(k, n);
-  NAT_CHECK(a.shape == want_a && b.shape == want_b && a.dtype == c.dtype && b.dtype == c.dtype,
-            ErrorKind::usage, "gemm: a ", to_string(a.shape), " ", name(a.dtype), " and b ",
-            to_string(b.shape), " ", name(b.dtype), " do not give c ", to_string(c.shape), " ",
-            name(c.dtype));
   dispatch_real(c.dtype, "gemm", [&](auto tag) {
     using T = typename decltype(tag)::type;
     product<T>(a_transposed, b_transposed, m, n, k, a.as<T>(), a.shape[1], b.as<T>(), b.shape[1],
@@ -177,7 +170,7 @@ void linear_backward_data(Context& ctx, ConstView w, ConstView dy, View dx) {
   Scratch::Frame frame(ctx.scratch);
   if constexpr (kHasOneDnn) {
     if (dx.dtype == DType::bf16 &&
-        onednn::linear_backward_data(ctx, w, as_dtype(ctx, frame, dy, DType::bf16), dx)) {
+        onednn::linear_backward_data(ctx, w, as_bf16(ctx, frame, dy), dx)) {
       return;
     }
   }
@@ -199,7 +192,7 @@ void linear_backward_weights(Context& ctx, ConstView x, ConstView dy, Grad grad,
   Scratch::Frame frame(ctx.scratch);
   if constexpr (kHasOneDnn) {
     if (x.dtype == DType::bf16 &&
-        onednn::linear_backward_weights(ctx, x, as_dtype(ctx, frame, dy, DType::bf16), grad, dw)) {
+        onednn::linear_backward_weights(ctx, x, as_bf16(ctx, frame, dy), grad, dw)) {
       return;
     }
   }

@@ -11,8 +11,6 @@
 namespace nat::cpu {
 namespace {
 
-constexpr double kSmallestNorm = 1e-10;
-
 template <class T>
 void normalize_row(std::int64_t d, const T* x, T* z, T* inv_norm) {
   const double norm = std::sqrt(dot(d, x, x));

@@ -53,12 +53,13 @@ void round_block(std::int64_t count, const T* w, BFloat16* operand) {
 
 void sgd_update(Context&, const Sgd& sgd, ConstView rate, ConstView loss, ConstView g, View w,
                 View v, View operand) {
-  if (!loss.empty() && !std::isfinite(*loss.as<float>())) return;
   const bool has_momentum = sgd.momentum != 0;
   assert(rate.dtype == DType::f32 && rate.shape == Shape(1));
+  assert(loss.empty() || (loss.dtype == DType::f32 && loss.shape == Shape(1)));
   assert(g.shape == w.shape && g.dtype == w.dtype);
   assert(operand.empty() || (operand.dtype == DType::bf16 && operand.shape == w.shape));
   assert(!has_momentum || (!v.empty() && v.shape == w.shape && v.dtype == w.dtype));
+  if (!loss.empty() && !std::isfinite(*loss.as<float>())) return;
   const std::int64_t n = w.shape.elements();
   dispatch_real(w.dtype, "sgd_update", [&](auto tag) {
     using T = typename decltype(tag)::type;

@@ -1,5 +1,5 @@
 // What the CPU backend keeps between calls: oneDNN primitives, cached by shape
-// (kernels/cpu/onednn.h).
+// (kernels/cpu/onednn/primitives.h).
 #pragma once
 
 namespace nat {

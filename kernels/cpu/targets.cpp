@@ -14,7 +14,6 @@ namespace {
 constexpr int kTileBlocks = 16;                // Philox blocks made together, one a SIMD lane
 constexpr int kTileColumns = 4 * kTileBlocks;  // normals they give
 constexpr int kLanes = 32;                     // partial sums of the norm (kernels/targets.h)
-constexpr std::int64_t kMaxColumns = 2 << 16;  // column pairs a counter has room for
 
 // Normals of the columns [column, column + kTileColumns) of one row.
 void normal_tile(std::uint64_t seed, std::uint64_t row, std::int64_t column, float* g) {
@@ -79,8 +78,8 @@ void target_rows(Context&, TargetKind kind, std::uint64_t seed, ConstView ids, V
   assert(targets.shape.rank == 2 && ids.shape == Shape(targets.shape[0]));
   assert(ids.dtype == DType::i32);
   const std::int64_t n = targets.shape[0], d = targets.shape[1];
-  NAT_CHECK(d > 0 && d <= kMaxColumns, ErrorKind::usage, "target_rows: dimension ", d,
-            " is outside 1..", kMaxColumns);
+  NAT_CHECK(d > 0 && d <= kMaxTargetColumns, ErrorKind::usage, "target_rows: dimension ", d,
+            " is outside 1..", kMaxTargetColumns);
   const auto* id = ids.as<std::int32_t>();
   dispatch_real(targets.dtype, "target_rows", [&](auto tag) {
     using T = typename decltype(tag)::type;

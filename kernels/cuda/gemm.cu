@@ -5,6 +5,7 @@
 #include "kernels/cuda/operand.h"
 #include "kernels/cuda/pack.cuh"
 #include "kernels/dispatch.h"
+#include "kernels/gemm_check.h"
 
 namespace nat::gpu {
 
@@ -142,13 +143,6 @@ void product(Context& ctx, Math math, Transpose a_transposed, Transpose b_transp
   plain_product(ctx, a_transposed, b_transposed, beta, a, b, c);
 }
 
-void check_linear(const ConstView& x, const Shape& w, const ConstView& y) {
-  NAT_CHECK(x.shape.rank == 2 && y.shape.rank == 2 && x.shape[0] == y.shape[0] &&
-                w == Shape(y.shape[1], x.shape[1]),
-            ErrorKind::usage, "linear: x ", to_string(x.shape), ", w ", to_string(w), ", y ",
-            to_string(y.shape), " do not fit; w must be out x in");
-}
-
 void check_linear_dtypes(const ConstView& x, DType w, bool w_fits, const ConstView& y) {
   NAT_CHECK(w_fits && parameter_dtype(x.dtype) == parameter_dtype(y.dtype), ErrorKind::usage,
             "linear: x is ", name(x.dtype), ", w ", name(w), ", y ", name(y.dtype),
@@ -168,21 +162,12 @@ void forward_product(Context& ctx, ConstView x, ConstView w, ConstView b, View y
 // Scores and features are float32 in every mode: this product is never rounded to tf32.
 void gemm(Context& ctx, Transpose a_transposed, Transpose b_transposed, float beta, ConstView a,
           ConstView b, View c) {
-  const std::int64_t m = c.shape[0], n = c.shape[1];
-  const std::int64_t k = a_transposed == kYes ? a.shape[0] : a.shape[1];
-  const Shape want_a = a_transposed == kYes ? Shape(k, m) : Shape(m, k);
-  const Shape want_b = b_transposed == kYes ? Shape(n, k) : Shape(k, n);
-  NAT_CHECK(a.shape == want_a && b.shape == want_b && a.dtype == c.dtype && b.dtype == c.dtype,
-            ErrorKind::usage, "gemm: a ", to_string(a.shape), " ", name(a.dtype), " and b ",
-            to_string(b.shape), " ", name(b.dtype), " do not give c ", to_string(c.shape), " ",
-            name(c.dtype));
-  NAT_CHECK(c.dtype == DType::f32 || c.dtype == DType::f64, ErrorKind::usage, "gemm: dtype ",
-            name(c.dtype), " is not f32 or f64");
+  check_gemm(a_transposed, b_transposed, a, b, c);
   product(ctx, Math::f32, a_transposed, b_transposed, beta, a, b, c);
 }
 
 void linear_forward(Context& ctx, ConstView x, ConstView w, ConstView b, View y) {
-  check_linear(x, w.shape, y);
+  check_linear_shapes(x, w, y);
   check_linear_dtypes(x, w.dtype, fits_as_weights(w.dtype, x.dtype), y);
   Scratch::Frame frame(ctx.scratch);
   const ConstView operand = as_operand(ctx, frame, w, x.dtype);
@@ -195,7 +180,7 @@ void linear_forward(Context& ctx, ConstView x, ConstView w, ConstView b, View y)
 }
 
 void linear_backward_data(Context& ctx, ConstView w, ConstView dy, View dx) {
-  check_linear(dx, w.shape, dy);
+  check_linear_shapes(dx, w, dy);
   check_linear_dtypes(dx, w.dtype, fits_as_weights(w.dtype, dx.dtype), dy);
   Scratch::Frame frame(ctx.scratch);
   product(ctx, ctx.math, kNo, kNo, 0, as_operand(ctx, frame, dy, dx.dtype),
@@ -203,7 +188,7 @@ void linear_backward_data(Context& ctx, ConstView w, ConstView dy, View dx) {
 }
 
 void linear_backward_weights(Context& ctx, ConstView x, ConstView dy, Grad grad, View dw, View db) {
-  check_linear(x, dw.shape, dy);
+  check_linear_shapes(x, dw, dy);
   check_linear_dtypes(x, dw.dtype, dw.dtype == parameter_dtype(x.dtype), dy);
   if (!db.empty()) bias_gradient(ctx, dy, grad, db);
   Scratch::Frame frame(ctx.scratch);

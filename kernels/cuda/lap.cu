@@ -200,9 +200,9 @@ __global__ void __launch_bounds__(kThreads, 1)
 // The crew that is fastest for one problem. On an H100 (bench/results/h100.md) a cluster meets in
 // 0.7 us and a grid in 1.1 us, which counts where rounds are short; a grid passes over all scores
 // sooner. Both were timed at n = 256 and 1024; the border lies between.
-LapCrew automatic_crew(bool clusters, std::int64_t n) {
+LapCrew automatic_crew(bool has_clusters, std::int64_t n) {
   constexpr std::int64_t kClusterRows = 512, kBlockRowsWithoutClusters = 128;
-  if (clusters) return n <= kClusterRows ? LapCrew::cluster : LapCrew::grid;
+  if (has_clusters) return n <= kClusterRows ? LapCrew::cluster : LapCrew::grid;
   return n <= kBlockRowsWithoutClusters ? LapCrew::block : LapCrew::grid;
 }
 
@@ -277,6 +277,16 @@ void launch_blocks(Context& ctx, const LapOptions& options, const LapTask& task)
 // row.
 unsigned threads_of_crew(std::int64_t n) { return threads_for(blocks_for(n, 4)); }
 
+// A device with clusters may run code for one without, where the build has nothing nearer to it
+// (CMAKE_CUDA_ARCHITECTURES): blocks of a cluster would not know of each other there.
+bool has_clusters(const Context& ctx) {
+  if (!ctx.cuda->clusters) return false;
+  cudaFuncAttributes code{};
+  check_cuda(cudaFuncGetAttributes(&code, reinterpret_cast<const void*>(lap_kernel<ClusterCrew>)),
+             "asking for the code of the assignment");
+  return code.ptxVersion >= 90;
+}
+
 void launch_clusters(Context& ctx, const LapOptions& options, const LapTask& task) {
   const dim3 grid(static_cast<unsigned>(task.count) * kClusterBlocks);
   launch_crew<ClusterCrew>(
@@ -296,10 +306,10 @@ void launch_grid(Context& ctx, const LapOptions& options, const LapTask& task) {
 void check_options(const Context& ctx, const LapOptions& options) {
   NAT_CHECK(options.solver != LapSolver::jv, ErrorKind::usage,
             "lap_solve: the solver jv is serial and runs on the CPU only; choose auction");
-  NAT_CHECK(options.crew != LapCrew::cluster || ctx.cuda->clusters, ErrorKind::usage,
-            "lap_solve: the crew cluster needs compute capability 9.0, this device has ",
+  NAT_CHECK(options.crew != LapCrew::cluster || has_clusters(ctx), ErrorKind::usage,
+            "lap_solve: the crew cluster needs a device of compute capability 9.0 (this one has ",
             ctx.cuda->compute_capability / 10, ".", ctx.cuda->compute_capability % 10,
-            "; choose block, grid or automatic");
+            ") and a build for it; choose block, grid or automatic");
 }
 
 }  // namespace
@@ -310,9 +320,8 @@ void lap_solve(Context& ctx, const LapOptions& options, ConstView scores, View c
   lap::check_arguments(options, scores, column_of_row, prices, report);
   check_options(ctx, options);
   const LapTask task{1, scores.shape[0], scores, column_of_row, prices, report};
-  const LapCrew crew = options.crew == LapCrew::automatic
-                           ? automatic_crew(ctx.cuda->clusters, task.n)
-                           : options.crew;
+  const LapCrew crew =
+      options.crew == LapCrew::automatic ? automatic_crew(has_clusters(ctx), task.n) : options.crew;
   if (crew == LapCrew::grid) {
     launch_grid(ctx, options, task);
   } else if (crew == LapCrew::cluster) {

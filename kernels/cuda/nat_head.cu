@@ -10,8 +10,6 @@
 namespace nat::gpu {
 namespace {
 
-constexpr double kSmallestNorm = 1e-10;
-
 // How a team of threads shares a row. Thread r owns the packs r, r + kThreads, ... of it. With
 // kPacks > 0 they stay in its registers and are read once, 16 bytes at a time; kPacks = 0 serves
 // rows of any length and alignment, element by element, and reads them again at each use. Which

@@ -57,7 +57,4 @@ inline Shape cells_of(const Shape& x, int stride) {
   return {x[0], (x[1] + stride - 1) / stride, (x[2] + stride - 1) / stride, x[3]};
 }
 
-// Argmax of a window whose maximum the ReLU clipped: no pixel has this number.
-inline constexpr std::uint8_t kClipped = 255;
-
 }  // namespace nat::gpu

@@ -25,7 +25,7 @@ struct CudaState {
   int device = 0;
   int multiprocessors = 0;             // of the device
   int compute_capability = 0;          // 90 for 9.0
-  bool clusters = false;               // launches of thread-block clusters, from 9.0 on
+  bool clusters = false;               // the device launches thread-block clusters, from 9.0 on
   std::size_t shared_bytes_block = 0;  // most dynamic shared memory of one block
   cudaStream_t stream = nullptr;
   // Started by the first product that needs them.

@@ -11,7 +11,6 @@ namespace nat::gpu {
 namespace {
 
 constexpr int kThreads = 256;                   // a block per row
-constexpr std::int64_t kMaxColumns = 2 << 16;   // column pairs a counter has room for
 constexpr std::int64_t kSharedColumns = 12288;  // normals that wait in shared memory, 48 KiB
 
 // Sum of squares in the order that kernels/targets.h prescribes; one warp calls it, lane 0 gets it.
@@ -85,8 +84,8 @@ void target_rows(Context& ctx, TargetKind kind, std::uint64_t seed, ConstView id
   assert(targets.shape.rank == 2 && ids.shape == Shape(targets.shape[0]));
   assert(ids.dtype == DType::i32);
   const std::int64_t n = targets.shape[0], d = targets.shape[1];
-  NAT_CHECK(d > 0 && d <= kMaxColumns, ErrorKind::usage, "target_rows: dimension ", d,
-            " is outside 1..", kMaxColumns);
+  NAT_CHECK(d > 0 && d <= kMaxTargetColumns, ErrorKind::usage, "target_rows: dimension ", d,
+            " is outside 1..", kMaxTargetColumns);
   const auto* id = ids.as<std::int32_t>();
   LaunchShape shape{.grid = blocks_for(n, 1), .block = kThreads};
   dispatch_real(targets.dtype, "target_rows", [&](auto tag) {

@@ -98,6 +98,7 @@ const char* fault_of_shape(const Launch& launch, std::size_t shared_limit) {
 // Why it refuses the clusters of a launch.
 const char* fault_of_clusters(const Launch& launch, const dim3& cluster) {
   if (!options().clusters) return "the device has no clusters";
+  if (options().compiled_for < 90) return "the code is for devices without clusters";
   if (cluster.y != 1 || cluster.z != 1) return "clusters in y or z are not modelled";
   if (launch.cooperative) return "a cooperative launch of clusters is not modelled";
   if (cluster.x == 0) return "the cluster is empty";
@@ -339,6 +340,12 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
     return remember(cudaErrorInvalidValue);
   }
   simt::shared_limits()[function] = static_cast<std::size_t>(value);
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  *attributes = {};
+  attributes->ptxVersion = simt::options().compiled_for;
   return cudaSuccess;
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/cpu/onednn/primitives.h"
 
+#include "kernels/check.h"
 #include "kernels/cpu/onednn/onednn.h"
 
 namespace nat::cpu::onednn {
@@ -43,6 +44,12 @@ dnnl::primitive_attr user_scratchpad() {
   return attr;
 }
 
+void throw_onednn_error(const dnnl::error& error) {
+  const bool is_memory = error.status == dnnl_out_of_memory;
+  throw Error(is_memory ? ErrorKind::memory : ErrorKind::unexpected,
+              str("oneDNN: ", error.what(), is_memory ? "; take a smaller --batch" : ""));
+}
+
 void attach_reorder(const CpuState& state, Planned& planned, const dnnl::memory::desc& from,
                     const dnnl::memory::desc& to) {
   if (from == to) return;
@@ -62,8 +69,12 @@ void run(Context& ctx, Planned& planned) {
   Scratch::Frame frame(ctx.scratch);
   const std::size_t bytes = planned.scratchpad.get_size();
   if (bytes > 0) point(planned[DNNL_ARG_SCRATCHPAD], frame.take<char>(bytes));
-  planned.primitive.execute(ctx.cpu->stream, planned.arguments);
-  ctx.cpu->stream.wait();
+  try {
+    planned.primitive.execute(ctx.cpu->stream, planned.arguments);
+    ctx.cpu->stream.wait();
+  } catch (const dnnl::error& error) {
+    throw_onednn_error(error);
+  }
 }
 
 void run_reorder(Context& ctx, Planned& reorder, const void* from, void* to) {

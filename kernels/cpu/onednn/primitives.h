@@ -51,9 +51,6 @@ enum class Operation : std::int64_t {
 };
 
 dnnl::memory::data_type data_type(DType dtype);
-bool has_amx();
-bool has_avx512();
-bool has_bf16();
 
 // Creates the descriptor of primitive P: 2.x wants an operation descriptor first, 3.x does not.
 template <class P, class... Args>
@@ -96,6 +93,9 @@ std::unique_ptr<Planned> plan(const CpuState& state, const typename P::primitive
   return planned;
 }
 
+// oneDNN's own kind of exception does not leave this room.
+[[noreturn]] void throw_onednn_error(const dnnl::error& error);
+
 // Finds the primitive of `key` or builds it; nullptr when oneDNN cannot do it on this processor.
 template <class Build>
 Planned* find_or_build(CpuState& state, const Key& key, Build&& build) {
@@ -104,7 +104,9 @@ Planned* find_or_build(CpuState& state, const Key& key, Build&& build) {
     try {
       entry->second = build();
     } catch (const dnnl::error& error) {
-      if (error.status != dnnl_unimplemented && error.status != dnnl_invalid_arguments) throw;
+      if (error.status != dnnl_unimplemented && error.status != dnnl_invalid_arguments) {
+        throw_onednn_error(error);
+      }
     }
   }
   return entry->second.get();

@@ -27,7 +27,12 @@ struct BlockCrew {
   __device__ unsigned problem() const { return blockIdx.x; }
 };
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-struct ClusterCrew : BlockCrew {};  // there are none: never launched
+struct ClusterCrew : BlockCrew {  // there are none: never launched (has_clusters in lap.cu)
+  __device__ unsigned problem() const {
+    __trap();
+    return 0;
+  }
+};
 #else
 struct ClusterCrew {
   __device__ static auto group() { return cooperative_groups::this_cluster(); }

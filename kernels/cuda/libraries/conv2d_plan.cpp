@@ -1,7 +1,6 @@
 #include "kernels/cuda/libraries/conv2d_plan.h"
 
 #include <algorithm>
-#include <array>
 
 namespace nat::gpu::cudnn {
 

@@ -23,7 +23,7 @@ struct Convolution {
   Math math = Math::f32;
 };
 
-// Readable and unique: "conv2d forward bf16 256x27x27x96 -> 256x27x27x256 kernel 5 stride 1 pad 2".
+// Readable and unique: "conv2d forward bf16 256x27x27x96 to 256x27x27x256 kernel 5 stride 1 pad 2".
 std::string to_string(const Convolution& convolution);
 
 // Every tensor must be aligned to this many bytes.

@@ -32,9 +32,7 @@ Candidate candidate_of(Descriptor config) {
   const Descriptor engine = engine_of(config);
   auto numerics = engine.get<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
                                                           CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
-  auto behavior = engine.get<cudnnBackendBehaviorNote_t>(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE,
-                                                         CUDNN_BEHAVIOR_NOTE_TYPE_COUNT);
-  return {std::move(config), std::move(numerics), std::move(behavior)};
+  return {std::move(config), std::move(numerics)};
 }
 
 }  // namespace
@@ -110,9 +108,6 @@ void Target::attach_to_plan(Descriptor& plan) const {
 
 bool Candidate::has(cudnnBackendNumericalNote_t note) const {
   return std::find(numerics.begin(), numerics.end(), note) != numerics.end();
-}
-bool Candidate::has(cudnnBackendBehaviorNote_t note) const {
-  return std::find(behavior.begin(), behavior.end(), note) != behavior.end();
 }
 
 Recipe Candidate::recipe() const {

@@ -65,10 +65,6 @@ template <>
 constexpr cudnnBackendAttributeType_t attribute_type<cudnnBackendNumericalNote_t>() {
   return CUDNN_TYPE_NUMERICAL_NOTE;
 }
-template <>
-constexpr cudnnBackendAttributeType_t attribute_type<cudnnBackendBehaviorNote_t>() {
-  return CUDNN_TYPE_BEHAVIOR_NOTE;
-}
 
 // Owns one backend descriptor: set its attributes, then finalize.
 class Descriptor {
@@ -148,10 +144,8 @@ struct Recipe {
 struct Candidate {
   Descriptor config;
   std::vector<cudnnBackendNumericalNote_t> numerics;
-  std::vector<cudnnBackendBehaviorNote_t> behavior;
 
   bool has(cudnnBackendNumericalNote_t note) const;
-  bool has(cudnnBackendBehaviorNote_t note) const;
   Recipe recipe() const;
 };
 
