@@ -35,8 +35,8 @@ Recipe official() {
   return recipe;
 }
 
-// The paper gives the form of the decay but not its numbers: the rate stays constant for half of
-// the 100 ImageNet epochs (5004 batches each) and falls to a tenth by the end.
+// The form of the decay is the paper's, its numbers are not known to us: here the rate stays
+// constant for half of the 100 ImageNet epochs (5004 batches each) and falls to a tenth by the end.
 Recipe paper() {
   Recipe recipe = official();
   recipe.preset = "paper";

@@ -150,9 +150,7 @@ TEST_CASE("sections without content are left out") {
   CHECK(count(report::html_report(sample()), "<section>") == 7);
 }
 
-TEST_CASE("standard errors follow the binomial formula") {
-  CHECK(report::standard_error(50, 10000) == doctest::Approx(0.5));
-  CHECK(report::standard_error(90, 100) == doctest::Approx(3));
+TEST_CASE("the standard error of a gain is that of two independent figures") {
   const report::Score gain = report::difference({"", "", {80, 0.3}, {75, 0.4}, {}});
   CHECK(gain.percent == doctest::Approx(5));
   CHECK(gain.error == doctest::Approx(0.5));

@@ -372,7 +372,8 @@ TEST_CASE("the report refuses results that are damaged or incomplete") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("mine");
   REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
-  const std::string start = R"({"conv": {"knn": {"trained": 0.5, )";
+  const std::string start =
+      R"({"judged": {"data": "d", "step": 1}, "conv": {"knn": {"trained": 0.5, )";
   for (const std::string& results :
        {std::string(), std::string("[]"), std::string(R"({"conv": 1})"), start,
         start + R"("stderr": 0.1, "n_test": 9}}})",

@@ -32,48 +32,17 @@ std::string percent(double fraction) {
   return text;
 }
 
-report::Score score(const nlohmann::ordered_json& entry, const char* value) {
-  return {100 * entry.at(value).get<double>(), 100 * entry.at("stderr").get<double>()};
-}
-
-// Of a share of the pictures, which has no standard error in the file.
-report::Score share(const nlohmann::ordered_json& entry, const char* value) {
-  const double percent = 100 * entry.at(value).get<double>();
-  return {percent, report::standard_error(percent, entry.at("n_test").get<std::int64_t>())};
-}
-
-void add_results(const nlohmann::ordered_json& results, report::ReportData& data) {
-  const std::vector<std::pair<std::string, std::string>> judges = {
-      {"knn", "kNN"}, {"linear", "linear"}, {"linear_1k", "linear, 1,000 labels"}};
-  for (const auto& [features, measures] : entries(results)) {
-    if (features == "raw") continue;
-    for (const auto& [key, judge] : judges) {
-      if (entries(measures).count(key) == 0) continue;
-      const nlohmann::ordered_json& entry = measures.at(key);
-      report::Result result{.features = features,
-                            .judge = judge,
-                            .trained = score(entry, "trained"),
-                            .untrained = share(entry, "untrained"),
-                            .raw = {}};
-      if (results.contains("raw") && results.at("raw").contains(key)) {
-        result.raw = score(results.at("raw").at(key), "value");
-      }
-      data.results.push_back(result);
-      data.test_images = entry.at("n_test").get<std::int64_t>();
-    }
-  }
-}
-
-void add_headline(const nlohmann::ordered_json& results, report::ReportData& data) {
+void add_headline(const Verdict& verdict, report::ReportData& data) {
   const std::vector<std::array<std::string, 3>> figures = {
       {"conv", "knn", "conv features, kNN"},
       {"fc", "linear_1k", "fc features, 1,000 labels"},
       {"embedding", "knn", "embedding, kNN"}};
-  for (const auto& [features, measure, title] : figures) {
-    if (!results.contains(features) || !results.at(features).contains(measure)) continue;
-    const nlohmann::ordered_json& entry = results.at(features).at(measure);
-    data.headline.push_back({title, percent(entry.at("trained")) + " (untrained " +
-                                        percent(entry.at("untrained")) + ")"});
+  for (const auto& [tap, measure, title] : figures) {
+    const auto place = verdict.trained.find(tap);
+    if (place == verdict.trained.end() || place->second.count(measure) == 0) continue;
+    const double untrained = verdict.untrained.at(tap).at(measure).value;
+    data.headline.push_back({title, percent(place->second.at(measure).value) + " (untrained " +
+                                        percent(untrained) + ")"});
   }
 }
 
@@ -88,36 +57,11 @@ std::string after_steps(std::int64_t judged, std::int64_t step) {
 }
 
 // In which way the figures are not those of the run as it is now; empty where they are.
-std::string judged_note(const nlohmann::ordered_json& results, const Options& options,
-                        std::int64_t step) {
-  if (!results.contains("judged")) return "";
-  const auto& judged = results.at("judged");
-  const auto judged_step = judged.at("step").get<std::int64_t>();
-  const auto labels = judged.value<std::int64_t>("labels", 0);
-  return (labels == 0 ? "" : str(", by the labels of ", report::grouped(labels), " images")) +
-         of_pictures(judged.at("data").get<std::string>(), options) +
-         (judged_step == step ? "" : after_steps(judged_step, step));
-}
-
-// What 'nat eval all' found; nothing where it has not been called. `step` of the run.
-void add_judged(const RunFolder& folder, const Options& options, std::int64_t step,
-                report::ReportData& data) {
-  const std::filesystem::path path = folder.file("results.json");
-  std::error_code ignored;
-  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
-  if (status.type() == std::filesystem::file_type::not_found) return;
-  std::ifstream in;  // closed, it reads as damaged: of a folder, or a circle of links
-  if (std::filesystem::is_regular_file(status)) in.open(path);
-  try {
-    const auto results = nlohmann::ordered_json::parse(in);
-    add_results(results, data);
-    add_headline(results, data);
-    data.judged_note = judged_note(results, options, step);
-  } catch (const nlohmann::json::exception&) {
-    throw Error(ErrorKind::checkpoint,
-                str(path.string(), " is damaged or incomplete; make it again with 'nat eval all ",
-                    folder.path().string(), "'"));
-  }
+std::string judged_note(const Verdict& verdict, const Options& options, std::int64_t step) {
+  const std::string labels = report::grouped(verdict.labels);
+  return (verdict.labels == 0 ? "" : str(", by the labels of ", labels, " images")) +
+         of_pictures(verdict.data, options) +
+         (verdict.step == step ? "" : after_steps(verdict.step, step));
 }
 
 std::string title_of(const std::string& judge) {
@@ -194,6 +138,28 @@ std::int64_t pictures_of(const Verdict& verdict) {
     for (const auto& [measure, score] : verdict.trained.at(tap)) return score.n_test;
   }
   return 0;
+}
+
+// What 'nat eval all' found; nothing where it has not been called. `step` of the run.
+void add_judged(const RunFolder& folder, const Options& options, std::int64_t step,
+                report::ReportData& data) {
+  const std::filesystem::path path = folder.file("results.json");
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  if (status.type() == std::filesystem::file_type::not_found) return;
+  std::ifstream in;  // closed, it reads as damaged: of a folder, or a circle of links
+  if (std::filesystem::is_regular_file(status)) in.open(path);
+  try {
+    const Verdict verdict = from_json(nlohmann::ordered_json::parse(in));
+    data.results = figures_of(verdict);
+    data.test_images = pictures_of(verdict);
+    add_headline(verdict, data);
+    data.judged_note = judged_note(verdict, options, step);
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ErrorKind::checkpoint,
+                str(path.string(), " is damaged or incomplete; make it again with 'nat eval all ",
+                    shell_quoted(folder.path().string()), "'"));
+  }
 }
 
 report::Judgement shown(const Judgement& judgement, const Options& options, std::int64_t step) {

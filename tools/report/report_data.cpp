@@ -40,10 +40,6 @@ double hypotenuse(double a, double b) { return std::sqrt(a * a + b * b); }
 
 }  // namespace
 
-double standard_error(double percent, std::int64_t test_images) {
-  return std::sqrt(percent * (100 - percent) / static_cast<double>(test_images));
-}
-
 Score difference(const Result& result) {
   return {result.trained.percent - result.untrained.percent,
           hypotenuse(result.trained.error, result.untrained.error)};

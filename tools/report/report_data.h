@@ -19,9 +19,6 @@ struct Score {
   double percent = kAbsent, error = kAbsent;
 };
 
-// sqrt(p (100 - p) / n) for p percent of n test images.
-double standard_error(double percent, std::int64_t test_images);
-
 // One way of judging one kind of features.
 struct Result {
   std::string features;  // "conv", "fc", "embedding": consecutive rows of one kind form a group
