@@ -118,8 +118,12 @@ OpenFile::Descriptor::~Descriptor() {
 }
 
 OpenFile::OpenFile(const std::string& path) : descriptor_(path) {
-  NAT_CHECK(descriptor_.value >= 0, ErrorKind::data, "cannot be opened (", std::strerror(errno),
-            ")");
+  const int failure = descriptor_.value < 0 ? errno : 0;
+  // That says nothing about the file.
+  const bool is_shortage = failure == EMFILE || failure == ENFILE || failure == ENOMEM;
+  NAT_CHECK(!is_shortage, ErrorKind::memory, printable(path), ": cannot be opened (",
+            std::strerror(failure), "); give fewer --loaders, or raise 'ulimit -n'");
+  NAT_CHECK(failure == 0, ErrorKind::data, "cannot be opened (", std::strerror(failure), ")");
   struct stat status {};
   NAT_CHECK(::fstat(descriptor_.value, &status) == 0, ErrorKind::data, "cannot be read (",
             std::strerror(errno), ")");
@@ -211,6 +215,7 @@ std::size_t GzReader::read(void* out, std::size_t count) {
 
 NamedFile::NamedFile(const std::string& path) try : path_(path), file_(path) {
 } catch (const Error& error) {
+  if (error.kind() == ErrorKind::memory) throw;
   throw Error(ErrorKind::data,
               str(printable(path), ": ", error.what(), "; check the path and its permissions"));
 }

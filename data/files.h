@@ -35,7 +35,8 @@ FolderIdentity folder_identity(const std::string& path);
 std::string real_folder(const std::string& path);
 
 // A regular file that is open for reading, by several threads if need be. Error{data} with the
-// reason alone (the caller knows the name).
+// reason alone (the caller knows the name); Error{memory}, which tells nothing about the file,
+// where the process has no file descriptors or memory left.
 class OpenFile {
  public:
   explicit OpenFile(const std::string& path);

@@ -69,6 +69,7 @@ Header read_header(const FilePart& place) {
     file.width = size.width;
     file.height = size.height;
   } catch (const Error& error) {
+    if (error.kind() == ErrorKind::memory) throw;
     header.failure = error.what();
   }
   return header;

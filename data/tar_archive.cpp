@@ -344,6 +344,7 @@ TarIndex read_tar(const std::string& path) {
   try {
     scanner.emplace(path);
   } catch (const Error& error) {
+    if (error.kind() == ErrorKind::memory) throw;
     throw Error(error.kind(),
                 str(printable(path), ": ", error.what(), "; check the path and its permissions"));
   }

@@ -31,6 +31,7 @@ TextFile::TextFile(const std::string& path) : path_(path) {
   try {
     bytes_ = read_all(path);
   } catch (const Error& error) {
+    if (error.kind() == ErrorKind::memory) throw;
     throw Error(ErrorKind::data, str(printable(path), ": ", error.what(),
                                      "; check its permissions or unpack the data set again"));
   }

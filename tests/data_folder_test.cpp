@@ -251,6 +251,27 @@ TEST_CASE("a picture for which there is no memory is no bad picture") {
 }
 #endif
 
+TEST_CASE("a picture for which there is no file descriptor is no bad picture") {
+  const TemporaryFolder folder;
+  for (const char* name : {"0.pgm", "1.pgm"}) folder.write(name, "P5 1 1 255\n@");
+  const auto pictures =
+      open_path(folder.path(), Split::train, {.picture_size = 4, .keep = Keep::disk});
+  Bytes pixels(4 * 4 * 3);
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const std::string reading =
+      message_of(ErrorKind::memory, [&] { pictures->read(1, pixels.data()); });
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK_CONTAINS(reading, "1.pgm: cannot be opened (Too many open files)");
+  CHECK_CONTAINS(reading, "ulimit -n");
+  CHECK(pictures->bad_count() == 0);
+  pictures->read(1, pixels.data());
+  CHECK(pixels == Bytes(48, '@'));
+}
+
 TEST_CASE("a bad picture keeps its id and is listed with its reason") {
   const TemporaryFolder folder;
   for (int i = 0; i < 4; ++i) {

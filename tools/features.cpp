@@ -7,6 +7,7 @@
 #include "kernels/cast.h"
 #include "kernels/cpu_info.h"
 #include "kernels/nat_head.h"
+#include "kernels/parallel.h"
 #include "nat/trainer.h"
 #include "tools/session.h"
 
@@ -46,28 +47,44 @@ class PictureMemory {
   Buffer pixels_, boxes_;
 };
 
-// Copies n rows of an activation to host rows in (channel, row, column) order.
-void collect(Context& ctx, ConstView activation, std::int64_t n, float* out) {
-  const Shape shape = activation.shape;
-  const std::int64_t row = shape.row();
-  const Buffer plain_memory(ctx.device, static_cast<std::size_t>(shape.elements()) * sizeof(float),
-                            "features");
-  const View plain(plain_memory.data(), DType::f32, shape);
-  cast(ctx, activation, plain);
-  std::vector<float> host(static_cast<std::size_t>(shape.elements()));
-  copy_to_host(ctx, plain, View(host.data(), DType::f32, shape));
-  synchronize(ctx);
-  const std::int64_t channels = shape.rank == 4 ? shape[3] : 1;
-  const std::int64_t pixels = shape.rank == 4 ? shape[1] * shape[2] : row;
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
-      for (std::int64_t c = 0; c < channels; ++c) {
-        out[i * row + c * pixels + pixel] =
-            host[static_cast<std::size_t>(i * row + pixel * channels + c)];
+// Copies activations to host rows in (channel, row, column) order; its memory serves every batch.
+class Collector {
+ public:
+  // The first n rows.
+  void collect(Context& ctx, ConstView activation, std::int64_t n, float* out) {
+    const Shape shape = activation.shape;
+    const std::int64_t row = shape.row();
+    const float* plain = on_host(ctx, activation);
+    const std::int64_t channels = shape.rank == 4 ? shape[3] : 1;
+    const std::int64_t pixels = row / channels;
+    cpu::parallel_for(n, n * row * 8, [&](std::int64_t i) {
+      for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
+        for (std::int64_t c = 0; c < channels; ++c) {
+          out[i * row + c * pixels + pixel] = plain[i * row + pixel * channels + c];
+        }
       }
-    }
+    });
   }
-}
+
+ private:
+  // As floats, in their own order, until the next call.
+  const float* on_host(Context& ctx, ConstView activation) {
+    if (ctx.device == Device::cpu && activation.dtype == DType::f32) return activation.as<float>();
+    const auto count = static_cast<std::size_t>(activation.shape.elements());
+    if (host_.size() < count) {
+      plain_ = Buffer(ctx.device, count * sizeof(float), "features");
+      host_.resize(count);
+    }
+    const View plain(plain_.data(), DType::f32, activation.shape);
+    cast(ctx, activation, plain);
+    copy_to_host(ctx, plain, View(host_.data(), DType::f32, activation.shape));
+    synchronize(ctx);
+    return host_.data();
+  }
+
+  Buffer plain_;
+  std::vector<float> host_;
+};
 
 void normalize_embedding(FeatureMatrix& features) {
   Context host;
@@ -159,12 +176,13 @@ FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset
   for (const std::string& tap : taps) {
     set.at[tap] = FeatureMatrix(loader.pictures(), source.at(tap).shape.row());
   }
+  Collector collector;
   loader.start_epoch(0);
   while (const data::Batch* batch = loader.next()) {
     source.look(ctx, *batch);
     const auto first = static_cast<std::int64_t>(set.ids.size());
     for (const std::string& tap : taps) {
-      collect(ctx, source.at(tap), batch->size(), set.at[tap].row(first));
+      collector.collect(ctx, source.at(tap), batch->size(), set.at[tap].row(first));
     }
     set.ids.insert(set.ids.end(), batch->ids.begin(), batch->ids.end());
     set.labels.insert(set.labels.end(), batch->labels.begin(), batch->labels.end());
