@@ -69,7 +69,9 @@ TEST_CASE("every judge leaves a line with what it printed and what it was told")
   const std::string fixed =
       R"("schedule":"cosine","loss":"softmax","weight-decay":0.0,"views":1,"seed":1})";
   const std::vector<Case> cases = {
-      {"knn", {"--labels", "64"}, R"({"layers":["conv","fc","embedding"],"k":20,"labels":64})"},
+      {"knn",
+       {"--labels", "64"},
+       R"({"layers":["conv","fc","embedding"],"k":20,"temperature":0.0,"labels":64})"},
       {"linear", {"--layers", "fc"}, R"({"layers":["fc"],"labels":512})"},
       {"retrieval", {"--layers", "conv,fc"}, R"({"layers":["conv","fc"]})"},
       {"cluster", {"--layers", "fc"}, R"({"layers":["fc"],"clusters":4,"seed":1})"},
@@ -132,10 +134,10 @@ TEST_CASE("kNN judges the features that nat embed writes, standardised") {
     embedded.read("label", nat::DType::i32, {shape[0]}, labels[i].data());
   }
   nat::Context ctx;
-  const auto accuracy = [&] {
+  const auto accuracy = [&](int k = 20, double temperature = 0) {
     return nat::knn_accuracy(ctx, {features[0], labels[0]}, {features[1], labels[1]}, 4,
-                             {.k = {20}})
-        .for_k(20)
+                             {.k = {k}, .temperature = temperature})
+        .for_k(k)
         .accuracy;
   };
   const double as_embedded = accuracy();
@@ -145,6 +147,13 @@ TEST_CASE("kNN judges the features that nat embed writes, standardised") {
   const double found = Json::parse(printed).at("conv").at("knn").at("trained").get<double>();
   CHECK(found == accuracy());
   CHECK(found != as_embedded);
+
+  const std::string weighted =
+      judged(trained.workspace, trained.run, "knn",
+             {"--layers", "conv", "--k", "150", "--temperature", "0.07", "--json"});
+  CHECK(Json::parse(weighted).at("conv").at("knn").at("trained") == accuracy(150, 0.07));
+  CHECK(accuracy(150, 0.07) != accuracy(150));
+  CHECK(Json::parse(lines_of(trained.run).back()).at("options").at("temperature") == 0.07);
 }
 
 TEST_CASE("half a line of a killed process is passed over, a damaged one is named") {
@@ -380,7 +389,8 @@ TEST_CASE("the report shows the last answer of every judge, and whether it is of
   const std::string early = reported(trained.workspace, run);
   CHECK(count(early, "<h3>") == 3);
   CHECK(count(early, "On 128 test images after 16 steps.") == 3);
-  CHECK(early.find("<code>layers = conv, k = 20, labels = 512</code>") != std::string::npos);
+  CHECK(early.find("<code>layers = conv, k = 20, temperature = 0.0, labels = 512</code>") !=
+        std::string::npos);
   CHECK(early.find("epochs = 1, lr = by place, schedule") != std::string::npos);
   CHECK(early.find("<th>Fine-tuned</th><th>From scratch</th><th>Difference</th></tr>") !=
         std::string::npos);

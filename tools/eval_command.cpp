@@ -30,6 +30,7 @@ struct Asked {
   std::string how, run, data;
   std::vector<std::string> taps;  // empty: by `how`
   std::optional<int> k;
+  double temperature = JudgeOptions().temperature;
   int clusters = JudgeOptions().clusters;
   ProbeOptions probe;
   std::int64_t labels = 0;
@@ -64,6 +65,7 @@ JudgeOptions judging(const Asked& asked, const Options& options) {
   JudgeOptions judging;
   judging.data = asked.data;
   judging.k = asked.k;
+  judging.temperature = asked.temperature;
   judging.clusters = asked.clusters;
   judging.labels = asked.labels;
   judging.seed = asked.seed;
@@ -87,6 +89,7 @@ const std::vector<std::string> kTraining = {"mlp", "layers", "finetune"};
 const std::map<std::string, std::vector<std::string>> kTakenBy = {
     {"--layers", {"knn", "linear", "mlp", "layers", "retrieval", "cluster"}},
     {"--k", {"knn"}},
+    {"--temperature", {"knn"}},
     {"--clusters", {"cluster"}},
     {"--labels", {"knn", "linear", "all", "mlp", "layers", "finetune"}},
     {"--epochs", kTraining},
@@ -116,6 +119,7 @@ nlohmann::ordered_json taken_options(const std::string& how, const JudgeOptions&
   const std::vector<std::pair<std::string, nlohmann::ordered_json>> values = {
       {"layers", judged.taps},
       {"k", judged.k.value_or(0)},
+      {"temperature", judged.temperature},
       {"clusters", judged.clusters},
       {"labels", judged.labels},
       {"epochs", probe.epochs},
@@ -161,6 +165,7 @@ int evaluate(const Asked& asked) {
   require_threads(asked.threads);
   require_once("layers", asked.taps);
   require_range("k", asked.k.value_or(1), 1, 1 << 20);
+  require_range("temperature", asked.temperature, 0.0, 1000.0);
   require_clusters(asked.clusters);
   require_range<std::uint64_t>("seed", asked.seed.value_or(0), 0, kLargestSeed);
   options.threads = asked.threads;
@@ -207,6 +212,9 @@ Command eval_command(CLI::App& nat) {
       ->allow_extra_args(false);
   add_value(*app, "--k", asked->k,
             "knn: neighbours; if not given 20, or all training pictures where they are fewer");
+  add_value(*app, "--temperature", asked->temperature,
+            "knn: weighs the votes of neighbours by exp(cosine / temperature), often 0.07; 0 = all "
+            "alike");
   add_value(*app, "--clusters", asked->clusters, "cluster: how many, 2 or more; 0 = one a class");
   add_value(*app, "--labels", asked->labels,
             "knn, linear, all, mlp, layers, finetune: training pictures whose labels are used, "

@@ -19,10 +19,12 @@ namespace nat::tools {
 
 namespace {
 
-Score measure(Context& host, const std::string& what, int k, const LabelledFeatures& train,
-              const LabelledFeatures& test, int classes) {
+Score measure(Context& host, const JudgeOptions& judging, const std::string& what,
+              const LabelledFeatures& train, const LabelledFeatures& test, int classes) {
   if (what == "knn") {
-    const KnnResult result = knn_accuracy(host, train, test, classes, {.k = {k}});
+    const int k = judging.k.value_or(kKnnNeighbours);
+    const KnnResult result =
+        knn_accuracy(host, train, test, classes, {.k = {k}, .temperature = judging.temperature});
     return {result.for_k(k).accuracy, result.for_k(k).standard_error, result.n_test};
   }
   if (what == "linear") {
@@ -74,8 +76,8 @@ Scores judge_place(const JudgeOptions& judging, FeatureSet& train, FeatureSet& t
     } else if (what == "cluster") {
       add_cluster(host, judging, labelled, classes, scores);
     } else {
-      scores[what] = measure(host, what, judging.k.value_or(kKnnNeighbours),
-                             {train_features, train.labels}, labelled, classes);
+      scores[what] =
+          measure(host, judging, what, {train_features, train.labels}, labelled, classes);
     }
   }
   return scores;
