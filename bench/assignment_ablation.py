@@ -9,10 +9,13 @@ the preset fmnist. Needs only the standard library.
 import argparse
 import csv
 import json
+import os
 import pathlib
 import statistics
 import subprocess
+import sys
 import time
+import tomllib
 
 FASHION_MNIST = "/usr/share/datasets/fashion-mnist"
 # exact is the auction from 1024 pictures on; both names are run there to show it.
@@ -22,14 +25,30 @@ CONFIGURATIONS = ([("none", 256)] +
 JUDGED = (("conv", "knn"), ("fc", "linear_1k"), ("embedding", "knn"))
 
 
+def configuration(folder):
+    return tomllib.loads((folder / "config.toml").read_text())
+
+
+def require_same(asked, folder):
+    """A run that is there already must be of the pictures and the length that are asked for."""
+    kind, colon, path = asked.data.rpartition(":")
+    wanted = {"limit": asked.limit, "epochs": asked.epochs, "data": kind + colon + os.path.abspath(path)}
+    found = configuration(folder)
+    for name, value in wanted.items():
+        if found[name] != value:
+            sys.exit(f"{folder}: a run with {name} = {found[name]}, not {value}; give another --runs")
+
+
 def train_and_judge(asked, name, flags, seed):
     """The folder of a run, trained with these flags and judged when it was not yet."""
     folder = asked.runs / f"{name}-seed{seed}"
+    begun = (folder / "config.toml").exists()
+    if begun:
+        require_same(asked, folder)
     if (folder / "results.json").exists():
         return folder
     train = ["train", "--data", asked.data, "--limit", str(asked.limit), "--epochs",
              str(asked.epochs), "--seed", str(seed), "--out", str(folder), *flags]
-    begun = (folder / "manifest.jsonl").exists()
     subprocess.run([asked.nat] + (["resume", str(folder)] if begun else train), check=True,
                    stdout=subprocess.DEVNULL)
     subprocess.run([asked.nat, "eval", "all", str(folder)], check=True, stdout=subprocess.DEVNULL)

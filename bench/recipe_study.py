@@ -2,19 +2,19 @@
 """What the values of the preset fmnist are worth: one of them changed at a time, as Markdown tables.
 
 Trains and judges one network for each value and seed that has no results yet. The second table asks which
-number of the training log, seen without labels, would have told good values from bad ones: its rank correlation
-(Spearman) with the accuracies over all runs. Needs only the standard library.
+number of the training log, seen without labels, goes with what a value is worth: its rank correlation
+(Spearman) over the values with what training won. Needs only the standard library.
 
     bench/recipe_study.py [--nat build/bin/nat] [--runs runs/recipe] [--seeds 1]
 """
 import math
 import pathlib
+import statistics
+import subprocess
 
-from assignment_ablation import (accuracies, arguments, print_heading, results_of, rows_of, table_row,
+from assignment_ablation import (accuracies, arguments, configuration, print_heading, results_of, rows_of,
                                  train_and_judge)
 
-PRESET = {"lr": "0.1", "dimension": "64", "batch": "256", "min-area": "0.5", "momentum": "0.9",
-          "schedule": "cosine"}
 TRIED = {"lr": ["0.01", "0.03", "0.3", "1"],
          "dimension": ["16", "32", "128", "256", "1024"],
          "batch": ["64", "128", "512"],
@@ -23,22 +23,58 @@ TRIED = {"lr": ["0.01", "0.03", "0.3", "1"],
          "schedule": ["constant"]}
 JUDGED = [(place, judge) for place in ("conv", "fc", "embedding") for judge in ("knn", "linear")]
 NAMES = {"knn": "kNN", "linear": "linear"}
-SEEN = {"loss": "loss, last epoch", "cosine": "cosine to the targets held, last epoch",
-        "scaled": "the same times sqrt(d)", "moved": "share moved, last re-assignment"}
+HEADS = [f"{place} {NAMES[judge]}" for place, judge in JUDGED]
+SEEN = {"cosine": "cosine to the targets held, last epoch", "scaled": "the same times sqrt(d)",
+        "moved": "% moved, last re-assignment"}
+DIVERGED = 5  # exit code of nat
 
 
 def configurations():
-    """Name of a row and what is changed in it; nothing in the first."""
-    return {"preset": {}} | {f"{option} {value}": {option: value}
+    """Name of a row and the flags of what is changed in it; none in the first."""
+    return {"preset": []} | {f"{option} {value}": [f"--{option}", value]
                              for option, values in TRIED.items() for value in values}
 
 
-def seen_without_labels(folder, dimension):
+def seen_without_labels(folder):
     metrics = rows_of(folder, "metrics.csv")
     assigned = [row for row in metrics if row["reassigned"]]
     cosine = metrics[-1]["cosine_before"]
-    return {"loss": metrics[-1]["loss"], "cosine": cosine, "scaled": cosine * math.sqrt(dimension),
+    return {"cosine": cosine, "scaled": cosine * math.sqrt(configuration(folder)["dimension"]),
             "moved": 100 * assigned[-1]["moved"]}
+
+
+def measured(asked, name, flags, seed):
+    """What a run has won over its own network untrained, and the rest; None where it diverged."""
+    try:
+        folder = train_and_judge(asked, name.replace(" ", "-"), flags, seed)
+    except subprocess.CalledProcessError as error:
+        if error.returncode == DIVERGED:
+            return None
+        raise
+    results = results_of(folder)
+    trained, untrained = (accuracies(results, JUDGED, which) for which in ("trained", "untrained"))
+    return {"folder": folder, "trained": trained, "seen": seen_without_labels(folder),
+            "gain": {key: trained[key] - untrained[key] for key in trained}}
+
+
+def mean(seeds, kind, key):
+    return statistics.mean(run[kind][key] for run in seeds)
+
+
+def print_values(runs):
+    print("Trained, and in brackets what that is more than the same network untrained (whose embedding is the better "
+          "the larger d is).\n")
+    print("| changed | " + " | ".join(HEADS + list(SEEN.values())) + " |")
+    print("|---|" + "---:|" * (len(HEADS) + len(SEEN)))
+    for name, seeds in runs.items():
+        if None in seeds:
+            print(f"| {name} | diverged |" + " |" * (len(HEADS) + len(SEEN) - 1))
+            continue
+        cells = [f"{mean(seeds, 'trained', key):.2f} ({mean(seeds, 'gain', key):+.2f})"
+                 for key in seeds[0]["trained"]]
+        seen = [f"{mean(seeds, 'seen', 'cosine'):.3f}", f"{mean(seeds, 'seen', 'scaled'):.2f}",
+                f"{mean(seeds, 'seen', 'moved'):.1f}"]
+        print(f"| {name} | " + " | ".join(cells + seen) + " |")
 
 
 def ranks(values):
@@ -49,32 +85,23 @@ def ranks(values):
 
 def rank_correlation(left, right):
     a, b = ranks(left), ranks(right)
-    mean = (len(a) - 1) / 2
-    products = sum((x - mean) * (y - mean) for x, y in zip(a, b))
-    squares = sum((x - mean) ** 2 for x in a) * sum((y - mean) ** 2 for y in b)
+    middle = (len(a) - 1) / 2
+    products = sum((x - middle) * (y - middle) for x, y in zip(a, b))
+    squares = sum((x - middle) ** 2 for x in a) * sum((y - middle) ** 2 for y in b)
     return products / math.sqrt(squares) if squares > 0 else float("nan")
 
 
-def print_values(runs):
-    heads = [f"{place} {NAMES[judge]}" for place, judge in JUDGED]
-    print("| changed | " + " | ".join(heads) + " | " + " | ".join(SEEN.values()) + " |")
-    print("|---|" + "---:|" * (len(heads) + len(SEEN)))
-    decimals = {f"{place} {judge}": 2 for place, judge in JUDGED}
-    preset = [accuracies(results_of(folder), JUDGED, "untrained") for folder, _ in runs["preset"]]
-    print(table_row("untrained", preset, decimals) + " - |" * len(SEEN))
-    decimals |= {"loss": 3, "cosine": 3, "scaled": 2, "moved": 1}
-    for name, seeds in runs.items():
-        print(table_row(name, [figures for _, figures in seeds], decimals))
-
-
 def print_correlations(runs):
-    every = [figures for seeds in runs.values() for _, figures in seeds]
-    print(f"\nRank correlation with the accuracy over these {len(every)} runs.\n")
-    print("| seen without labels | " + " | ".join(f"{place} {NAMES[judge]}" for place, judge in JUDGED) + " |")
-    print("|---|" + "---:|" * len(JUDGED))
-    for key, name in SEEN.items():
-        cells = [rank_correlation([run[key] for run in every], [run[f"{place} {judge}"] for run in every])
-                 for place, judge in JUDGED]
+    values = [seeds for seeds in runs.values() if None not in seeds]
+    chance = 1.96 / math.sqrt(len(values) - 1)
+    print(f"\nRank correlation with the gain, over these {len(values)} values (means of their seeds). Of numbers that have "
+          f"nothing to do with each other one in twenty is beyond about {chance:.2f}.\n")
+    print("| seen without labels | " + " | ".join(HEADS) + " |")
+    print("|---|" + "---:|" * len(HEADS))
+    for seen, name in SEEN.items():
+        cells = [rank_correlation([mean(seeds, "seen", seen) for seeds in values],
+                                  [mean(seeds, "gain", key) for seeds in values])
+                 for key in values[0][0]["gain"]]
         print(f"| {name} | " + " | ".join(f"{cell:+.2f}" for cell in cells) + " |")
 
 
@@ -82,15 +109,11 @@ def main():
     parser = arguments(__doc__.splitlines()[0], pathlib.Path("runs/recipe"))
     parser.set_defaults(limit=60000)
     asked = parser.parse_args()
-    runs = {}
+    runs = {name: [] for name in configurations()}
     for seed in asked.seeds:
-        for name, changed in configurations().items():
-            flags = [word for option, value in changed.items() for word in (f"--{option}", value)]
-            folder = train_and_judge(asked, name.replace(" ", "-"), flags, seed)
-            figures = accuracies(results_of(folder), JUDGED, "trained")
-            dimension = int((PRESET | changed)["dimension"])
-            runs.setdefault(name, []).append((folder, figures | seen_without_labels(folder, dimension)))
-    print_heading(asked, [folder for folder, _ in runs["preset"]], JUDGED)
+        for name, flags in configurations().items():
+            runs[name].append(measured(asked, name, flags, seed))
+    print_heading(asked, [run["folder"] for run in runs["preset"]], JUDGED)
     print_values(runs)
     print_correlations(runs)
 
