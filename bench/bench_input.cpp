@@ -82,10 +82,10 @@ double carry_rate(Context& ctx, ConstView host, View device) {
 }
 
 // Crops of the network's size at a different place in each picture, every other one mirrored.
-bench::DeviceTensor crop_boxes(Context& ctx, const Asked& asked) {
+bench::DeviceTensor crop_boxes(Context& ctx, const Asked& asked, int side) {
   std::vector<float> values;
   for (std::int64_t i = 0; i < asked.batch; ++i) {
-    const auto corner = static_cast<float>(i % (asked.size - kNetworkInput + 1));
+    const auto corner = static_cast<float>(i % (side - kNetworkInput + 1));
     const float box[] = {corner, corner, kNetworkInput, kNetworkInput, static_cast<float>(i % 2)};
     values.insert(values.end(), std::begin(box), std::end(box));
   }
@@ -100,6 +100,10 @@ void run(const Asked& asked) {
   const Device device = bench::device_of(asked.device);
   Context ctx(device, device == Device::cuda ? Math::bf16 : Math::f32);
   const auto store = make_store(asked);
+  const data::PictureShape& stored = store->shape();  // only picture files are as large as --size
+  NAT_CHECK(std::min(stored.height, stored.width) >= kNetworkInput, ErrorKind::usage,
+            "pictures of ", stored.width, " x ", stored.height,
+            " are smaller than the network's input of ", kNetworkInput);
   NAT_CHECK(store->size() >= asked.batch, ErrorKind::usage, store->size(),
             " pictures are less than one batch of ", asked.batch);
   const double gathered = gather_rate(asked, *store, [&](std::size_t bytes) {
@@ -107,7 +111,7 @@ void run(const Asked& asked) {
     return std::shared_ptr<std::uint8_t[]>(memory, memory->as<std::uint8_t>());
   });
 
-  const Shape shape(asked.batch, asked.size, asked.size, store->shape().channels);
+  const Shape shape(asked.batch, stored.height, stored.width, stored.channels);
   const auto bytes = static_cast<std::size_t>(shape.elements());
   const HostBuffer host(device, bytes, "pictures of a batch");
   for (std::int32_t id = 0; id < asked.batch; ++id) {
@@ -116,7 +120,7 @@ void run(const Asked& asked) {
   const bench::DeviceTensor pixels(ctx, shape, DType::u8);
   const double carried = carry_rate(ctx, ConstView(host.data(), DType::u8, shape), pixels.view());
 
-  const bench::DeviceTensor boxes = crop_boxes(ctx, asked);
+  const bench::DeviceTensor boxes = crop_boxes(ctx, asked, std::min(stored.height, stored.width));
   const bench::DeviceTensor images(ctx, Shape(asked.batch, kNetworkInput, kNetworkInput, 2),
                                    device == Device::cuda ? DType::bf16 : DType::f32);
   const double seconds = bench::Timer(ctx).seconds(
@@ -125,7 +129,7 @@ void run(const Asked& asked) {
 
   const double megabytes = static_cast<double>(shape.row()) / 1e6;
   std::printf("%s, batch %lld of %d x %d x %d bytes\n", bench::device_name(device).c_str(),
-              static_cast<long long>(asked.batch), asked.size, asked.size, store->shape().channels);
+              static_cast<long long>(asked.batch), stored.width, stored.height, stored.channels);
   const auto print = [&](const char* part, double rate) {
     std::printf("%-34s %10.0f pictures/s %8.2f GB/s\n", part, rate, rate * megabytes / 1e3);
   };

@@ -4,8 +4,8 @@
 Trains and judges a run for every seed that has no results yet, then prints mean and range over the
 seeds. Needs only the standard library.
 
-    bench/seeds.py                                        # nat demo: runs/demo-1, -2, -3
-    bench/seeds.py --preset cifar --data folder:CIFAR10   # nat train and nat eval: runs/cifar-1, ...
+    bench/seeds.py                                        # as nat demo: runs/demo-1, -2, -3
+    bench/seeds.py --preset cifar --data folder:CIFAR10   # runs/cifar-1, ...
     ... [--nat build/bin/nat] [--runs runs] [--seeds 1 2 3]
 """
 import argparse
@@ -14,24 +14,21 @@ import pathlib
 import statistics
 import subprocess
 
+DEMO_DATA = "/usr/share/datasets/fashion-mnist"
 MEASURES = {"knn": "kNN", "linear": "linear", "linear_1k": "linear, 1,000 labels"}
 
 
 def results_of(asked, seed):
-    """The results of one seed, computed when they are not there yet."""
+    """The results of one seed, computed when they are not there yet; a run that was cut off goes on."""
     run = asked.runs / f"{asked.preset or 'demo'}-{seed}"
     path = run / "results.json"
-    if path.exists():
-        return json.loads(path.read_text())
-    where = ["--seed", str(seed), "--out", str(run)]
-    if not asked.preset:
-        subprocess.run([asked.nat, "demo", *where], check=True)
-        return json.loads(path.read_text())
-    subprocess.run([asked.nat, "train", "--preset", asked.preset, "--data", asked.data, *where], check=True)
-    judged = subprocess.run([asked.nat, "eval", "all", str(run), "--json"], check=True, text=True,
-                            stdout=subprocess.PIPE)
-    path.write_text(judged.stdout)
-    return json.loads(judged.stdout)
+    if not path.exists():
+        train = ["train", "--preset", asked.preset or "fmnist", "--data", asked.data, "--seed", str(seed),
+                 "--out", str(run)]
+        begun = (run / "config.toml").exists()
+        subprocess.run([asked.nat] + (["resume", str(run)] if begun else train), check=True)
+        subprocess.run([asked.nat, "eval", "all", str(run)], check=True)
+    return json.loads(path.read_text())
 
 
 def spread(values):
@@ -53,11 +50,12 @@ def main():
     parser.add_argument("--nat", default="build/bin/nat")
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--preset", help="train with this preset instead of running the demo")
+    parser.add_argument("--preset", help="train with this one instead of what the demo does")
     parser.add_argument("--data", help="the pictures, for --preset")
     asked = parser.parse_args()
     if bool(asked.preset) != bool(asked.data):
         parser.error("--preset and --data go together")
+    asked.data = asked.data or DEMO_DATA
     results = [results_of(asked, seed) for seed in asked.seeds]
     test = results[0]["conv"]["knn"]["n_test"]
     error = 100 * statistics.mean(r["conv"]["knn"]["stderr"] for r in results)

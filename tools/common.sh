@@ -20,7 +20,9 @@ quietly() {
 # shellcheck disable=SC2120  # tools/demo has none
 configure_release() {
   local card=90  # any one architecture will do where no card is there to run it
-  if nvidia-smi -L > /dev/null 2>&1; then card=native; fi
+  local found
+  found=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2> /dev/null | head -n 1 | tr -d .) || true
+  if [[ $found =~ ^[0-9]+$ ]]; then card=$found; fi
   quietly configure cmake -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-    -DNAT_CUDA=AUTO -DCMAKE_CUDA_ARCHITECTURES=$card -DNAT_ONEDNN=AUTO "$@"
+    -DNAT_CUDA=AUTO -DCMAKE_CUDA_ARCHITECTURES="$card" -DNAT_ONEDNN=AUTO "$@"
 }

@@ -82,7 +82,7 @@ def sphere(points, axes, left):
             x, y, z = (sum(a * b for a, b in zip(axis, point)) for axis in axes)
             if z > 0 and point[3] in classes:
                 dots.append(f"M{center_x + RADIUS * x:.1f} {center_y - RADIUS * y:.1f}h0")
-        parts.append(f'<path stroke="{color}" stroke-width="2.4" stroke-linecap="round" d="{"".join(dots)}"/>')
+        parts.append(f'<path stroke="{color}" style="stroke-width:2.4" stroke-linecap="round" d="{"".join(dots)}"/>')
     return parts
 
 
@@ -92,7 +92,7 @@ def main():
     parts = ['<text class="title" x="4" y="16">Features on the sphere, d = 3, while they are trained without labels</text>']
     x = 4
     for name, color, _ in KINDS:
-        parts.append(f'<circle cx="{x + 4}" cy="32" r="4" fill="{color}"/><text x="{x + 12}" y="36">{name}</text>')
+        parts.append(f'<circle cx="{x + 4:.1f}" cy="32" r="4" fill="{color}"/><text x="{x + 12:.1f}" y="36">{name}</text>')
         x += 28 + 6.4 * len(name)
     found = stages(sys.argv[1])
     axes = facing(found[0])
@@ -102,7 +102,7 @@ def main():
         parts.append(f'<text x="{left + RADIUS}" y="{TOP + 2 * RADIUS + 20}" text-anchor="middle">{label}</text>')
     width, height = 8 + len(SHOWN_STEPS) * (2 * RADIUS + GAP), TOP + 2 * RADIUS + 30
     print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">')
-    print(STYLE)
+    print(f"<style>{STYLE}</style>")
     print("\n".join(parts))
     print("</svg>")
 
