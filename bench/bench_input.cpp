@@ -8,6 +8,7 @@
 // each time: a folder decodes, a packed one (nat pack) reads.
 //
 // The parts overlap in training, so the slowest one counts, not their sum.
+#include <algorithm>
 #include <cstring>
 
 #include "bench/measure.h"
