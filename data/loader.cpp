@@ -73,6 +73,9 @@ void Loader::start_workers() {
                 str("thread ", workers_.size() + 1, " of ", options_.threads,
                     " that load pictures cannot be started (", error.code().message(),
                     "); give fewer --loaders, or end other programs"));
+  } catch (...) {
+    stop_workers();
+    throw;
   }
 }
 

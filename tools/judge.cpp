@@ -338,7 +338,8 @@ void count_pictures(const JudgeOptions& judging, const data::Dataset& train,
   };
   verdict.train_pictures = readable(train);
   verdict.test_pictures = readable(test);
-  note("training", unreadable(train, judging.probe ? "are grey squares" : "are left out"));
+  const char* late = "are left out, or grey squares where that was found late";
+  note("training", unreadable(train, judging.probe ? late : "are left out"));
   note("test", unreadable(test));
 }
 
