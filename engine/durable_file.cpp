@@ -262,8 +262,8 @@ std::string target_of_temporary(std::string_view name) {
 void remove_abandoned(const std::filesystem::path& temporary) {
   const int descriptor = ::open(temporary.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (descriptor < 0) return;
-  struct stat locked {
-  }, named{};
+  struct stat locked {};
+  struct stat named {};
   const bool is_file = ::fstat(descriptor, &locked) == 0 && S_ISREG(locked.st_mode);
   // Once it is locked, the name may already stand for the file of another writer.
   if (is_file && lock(descriptor, LOCK_EX | LOCK_NB) == 0 &&

@@ -17,10 +17,9 @@ struct JudgeOptions {
   std::vector<std::string> taps = {"conv", "fc", "embedding"};
   // On the features of the middle view of every picture; also retrieval, cluster.
   std::vector<std::string> measures = {"knn", "linear", "linear_1k"};
-  std::optional<int> k;  // of kNN; none: 20, or all training pictures where they are fewer
-  double temperature =
-      0;             // of kNN's weighted vote (nat/evaluate/knn.h); 0: every neighbour has one
-  int clusters = 0;  // 0: as many as there are classes
+  std::optional<int> k;    // of kNN; none: 20, or all training pictures where they are fewer
+  double temperature = 0;  // above 0: neighbours have weighted votes (nat/evaluate/knn.h)
+  int clusters = 0;        // 0: as many as there are classes
   // Instead of the measures: classifiers trained on random views. ProbeHead::network has the one
   // place "network", and no raw pixels.
   std::optional<ProbeOptions> probe;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "data/files.h"
 #include "kernels/check.h"
 #include "nat/evaluate/retrieval.h"
 #include "tools/features.h"
@@ -63,7 +64,8 @@ std::string unreadable(const data::Dataset& pictures, const std::string& fate) {
   const std::vector<data::BadPicture> bad = pictures.bad_pictures();
   if (bad.empty()) return "";
   return str(bad.size(), " of ", pictures.size(), " pictures cannot be read and ", fate,
-             " (first: ", pictures.name(bad.front().id), ": ", bad.front().reason, ")");
+             " (first: ", pictures.name(bad.front().id), ": ", data::printable(bad.front().reason),
+             ")");
 }
 
 std::string unreadable_line(const data::Dataset& pictures) {
