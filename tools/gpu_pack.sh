@@ -8,6 +8,13 @@
 packages=(doctest-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev
           libdnnl-dev libdnnl2 ocl-icd-libopencl1 libtomlplusplus3)
 
+# The name by which dpkg knows the package of this machine's own architecture; nothing where it is
+# not installed.
+installed_package() {
+  dpkg-query -W -f='${binary:Package}\n' "$1" 2> /dev/null |
+    grep -E "^[^:]*(:$(dpkg --print-architecture))?\$" || true
+}
+
 # The files of one package, without its documents. Links to files of other packages are left out.
 pack_package() {
   local file
@@ -26,15 +33,16 @@ pack_package() {
 }
 
 piece_pack() {
-  local package limit_kib=$((60 * 1024)) size_kib
+  local package installed limit_kib=$((60 * 1024)) size_kib
   command -v dpkg-query > /dev/null || { say "pack: no dpkg here; run it on Debian"; return 1; }
   rm -rf "$deps"
   for package in "${packages[@]}"; do
-    if ! dpkg-query -W "$package" > /dev/null 2>&1; then
+    installed=$(installed_package "$package")
+    if [ -z "$installed" ]; then
       say "pack: $package is not installed"
       return 1
     fi
-    pack_package "$package"
+    pack_package "$installed" || return
   done
   find "$deps" -xtype l -delete  # links into packages that are not needed
   # doctest's package file names the folder where Debian has put it.

@@ -277,7 +277,7 @@ def serve(arguments, side):
     device, settings = arguments.device, RUNGS[arguments.rung]
     torch.manual_seed(1)
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.benchmark_limit = 0  # every plan, not the first ten
+    torch.backends.cudnn.benchmark_limit = arguments.plan_limit
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     make_network = make_network_factory(arguments, side)
     ready = {"torch": torch.__version__}
@@ -383,6 +383,7 @@ def compare(arguments, script, time_ours):
     """Every rung beside ours. `script` starts a rung, time_ours() runs bench_step once."""
     assignments = ("scipy", "auction") if arguments.work == "nat" else (None,)
     options = ("network", "batch", "dimension", "work", "device", "warmup", "steps", "momentum")
+    options += ("plan-limit",)
     record = {"clocks_before": clocks(), "rungs": {}}
     end = time.monotonic() + arguments.seconds if arguments.seconds else float("inf")
     with tempfile.TemporaryDirectory() as check:
@@ -396,7 +397,7 @@ def compare(arguments, script, time_ours):
                 command += ["--bench", arguments.bench]
                 command += ["--dtype", arguments.dtype]
                 for option in options:
-                    command += [f"--{option}", str(getattr(arguments, option))]
+                    command += [f"--{option}", str(getattr(arguments, option.replace("-", "_")))]
                 label = name
                 if assignment:
                     command += ["--assignment", assignment]
@@ -427,7 +428,9 @@ def headline(record):
 def print_comparison(arguments, record):
     print(
         f"{arguments.work} step, {arguments.network}, batch {arguments.batch}, ours in "
-        f"{arguments.dtype}; {record['clocks_before']}; after: {record['clocks_after']}\n"
+        f"{arguments.dtype}; PyTorch's convolutions are the fastest of "
+        f"{arguments.plan_limit or 'all'} plans; {record['clocks_before']}; after: "
+        f"{record['clocks_after']}\n"
     )
     print("| rung | PyTorch ms | ours ms | ratio | spread | losses differ by |")
     print("|---|---:|---:|---:|---:|---:|")

@@ -70,6 +70,13 @@ def parse_arguments():
     cuda.add_argument("--warmup", type=int, default=20)
     cuda.add_argument("--momentum", type=float, default=0.0)
     cuda.add_argument("--plans", type=Path, help="file of bench_conv for bench_step")
+    cuda.add_argument(
+        "--plan-limit",
+        type=int,
+        default=0,
+        help="so many of cuDNN's plans PyTorch tries for a convolution; 0: all, which takes minutes "
+        "(PyTorch's own default is 10)",
+    )
     for inner in ("--rung", "--check", "--assignment", "--dimension"):  # of inner processes
         parser.add_argument(inner, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
