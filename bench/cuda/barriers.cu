@@ -114,13 +114,15 @@ __global__ void __launch_bounds__(kBlockThreads, 1) search_kernel(LapProblem giv
     desk = on_desk(problem);
   }
   __syncthreads();
-  seat_all_but_one(problem);
-  const bool packed = take_scores_to_desk(BlockCrew{}, problem);
+  const BlockCrew crew;
+  const LapShare share = LapShare::of(crew);
+  const bool packed = problem.desk == LapDesk::scores;
+  if (packed) pack_rows<1>(share, problem, scores_on_desk(problem, share));
   for (int i = 0; i < repeats; ++i) {
     seat_all_but_one(problem);
     if (packed) {
       take_to_desk(problem, desk);
-      place_free_rows_packed(desk);
+      place_free_rows_resident(crew, desk);
       bring_back(desk, problem);
     } else {
       place_free_rows(problem, desk);
@@ -152,7 +154,6 @@ LapProblem problem_in(std::int64_t n, const Buffer& scores, const Buffer& vector
   problem.from = vector();
   problem.lowest_twin = vector();
   problem.twin_table = twin_table.as<std::int32_t>();
-  problem.twin_slots = twin_slots(n);
   return problem;
 }
 constexpr std::int64_t kVectors = 8;
@@ -210,7 +211,7 @@ void ReadChain::run(int repeats) {
 }
 
 bool PathSearch::scores_fit(const Context& ctx, std::int64_t n) {
-  return desk_for(n, lap::padded(n), ctx.cuda->shared_bytes_block) == LapDesk::scores;
+  return desk_for(n, lap::padded(n), 1, ctx.cuda->shared_bytes_block) == LapDesk::scores;
 }
 
 PathSearch::PathSearch(Context& ctx, std::int64_t n, Scores scores)
@@ -219,7 +220,7 @@ PathSearch::PathSearch(Context& ctx, std::int64_t n, Scores scores)
       keep_scores_(scores == Scores::in_shared_memory),
       scores_(quanta(ctx, n * lap::padded(n))),
       vectors_(quanta(ctx, kVectors * lap::padded(n))),
-      twin_table_(quanta(ctx, twin_slots(n))),
+      twin_table_(quanta(ctx, 2 * lap::padded(n))),
       control_(ctx.device, sizeof(LapControl), "path search") {
   launch(ctx, {.grid = dim3(1), .block = dim3(kBlockThreads)}, prepare_kernel,
          problem_in(n, scores_, vectors_, control_, twin_table_));
@@ -231,7 +232,7 @@ void PathSearch::run(int repeats) {
   launch(ctx_,
          {.grid = dim3(1),
           .block = dim3(kBlockThreads),
-          .shared_bytes = desk_bytes(problem.desk, problem.n, problem.columns)},
+          .shared_bytes = desk_bytes(problem.desk, problem.n, problem.columns, 1)},
          search_kernel, problem, repeats);
 }
 

@@ -10,7 +10,6 @@
 #include "kernels/cuda/lap/paths.cuh"
 #include "kernels/cuda/lap/problem.cuh"
 #include "kernels/cuda/lap/resident.cuh"
-#include "kernels/cuda/lap/twins.cuh"
 #include "kernels/lap_arguments.h"
 #include "kernels/lap_auction.h"
 
@@ -18,7 +17,7 @@ namespace nat::gpu {
 namespace {
 
 constexpr int kThreads = 512;  // more have too few registers to keep several loads under way
-constexpr unsigned kClusterBlocks = 8;  // the largest cluster that every device with clusters takes
+constexpr unsigned kPortableClusterBlocks = 8;  // every device with clusters takes these
 
 // ---- before and after the auction ---------------------------------------------------------------
 
@@ -140,16 +139,11 @@ __device__ void report_identity(const Crew& crew, const LapProblem& problem, boo
   if (lane() == 0) *problem.report = report;
 }
 
-// A problem that is done after the trial never pays for packed scores.
 template <class Crew>
 __device__ void assign(const Crew& crew, const lap::Schedule& schedule, const LapProblem& problem,
                        const LapProblem& desk) {
-  const bool done = hold(crew, schedule.trial(), problem, desk);
-  if (!done && take_scores_to_desk(crew, problem)) {
-    if (crew.has_first_block()) solve_at_desk(schedule, problem);
-    return;
-  }
-  if (!done) {
+  if (solve_at_desks(crew, schedule, problem)) return;
+  if (!hold(crew, schedule.trial(), problem, desk)) {
     hold_phases(schedule, [&](const lap::Phase& phase) { hold(crew, phase, problem, desk); });
   }
   if (crew.has_first_block()) place_free_rows(problem, desk);
@@ -197,15 +191,6 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 // ---- launches -----------------------------------------------------------------------------------
 
-// The crew that is fastest for one problem. On an H100 (bench/results/h100.md) a cluster meets in
-// 0.7 us and a grid in 1.1 us, which counts where rounds are short; a grid passes over all scores
-// sooner. Both were timed at n = 256 and 1024; the border lies between.
-LapCrew automatic_crew(bool has_clusters, std::int64_t n) {
-  constexpr std::int64_t kClusterRows = 512, kBlockRowsWithoutClusters = 128;
-  if (has_clusters) return n <= kClusterRows ? LapCrew::cluster : LapCrew::grid;
-  return n <= kBlockRowsWithoutClusters ? LapCrew::block : LapCrew::grid;
-}
-
 // Problems, one below the other.
 struct LapTask {
   std::int64_t count, n;
@@ -237,8 +222,7 @@ LapProblem borrow(Scratch::Frame& frame, const LapTask& task) {
   problems.closed_at = vector(columns);
   problems.from = vector(columns);
   problems.lowest_twin = vector(columns);
-  problems.twin_slots = twin_slots(n);
-  problems.twin_table = vector(problems.twin_slots);
+  problems.twin_table = vector(2 * columns);
   return problems;
 }
 
@@ -257,12 +241,18 @@ std::size_t shared_bytes_for(const Context& ctx, const LapOptions& options) {
              : std::min(most, std::size_t{1024} * static_cast<unsigned>(options.shared_kib));
 }
 
+// Of crews of `blocks` that share the scores; 0 for those that do not.
+LapDesk desk_of(const Context& ctx, const LapOptions& options, std::int64_t n, unsigned blocks) {
+  return desk_for(n, lap::padded(n), blocks, shared_bytes_for(ctx, options));
+}
+
 template <class Crew>
 void launch_crew(Context& ctx, const LapOptions& options, LaunchShape shape, const LapTask& task) {
+  const unsigned sharing = Crew::kSharesMemory ? shape.cluster : 0;
   Scratch::Frame frame(ctx.scratch);
   LapProblem problems = borrow(frame, task);
-  problems.desk = desk_for(problems.n, problems.columns, shared_bytes_for(ctx, options));
-  shape.shared_bytes = desk_bytes(problems.desk, problems.n, problems.columns);
+  problems.desk = desk_of(ctx, options, task.n, sharing);
+  shape.shared_bytes = desk_bytes(problems.desk, problems.n, problems.columns, sharing);
   const lap::Schedule schedule(task.n, lap::resolved(Device::cuda, task.n, options));
   launch(ctx, shape, lap_kernel<Crew>, schedule, problems);
 }
@@ -273,7 +263,7 @@ void launch_blocks(Context& ctx, const LapOptions& options, const LapTask& task)
   launch_crew<BlockCrew>(ctx, options, {.grid = grid, .block = dim3(threads_for(task.n))}, task);
 }
 
-// Of crews of several blocks: the first block works alone most of the time, with several warps a
+// Of crews of several blocks: the first block works alone much of the time, with several warps a
 // row.
 unsigned threads_of_crew(std::int64_t n) { return threads_for(blocks_for(n, 4)); }
 
@@ -287,11 +277,33 @@ bool has_clusters(const Context& ctx) {
   return code.ptxVersion >= 90;
 }
 
+// Whether sixteen blocks with all the shared memory they can have may be one cluster, which few
+// devices promise and parts of one (MIG) may not have the room for.
+bool takes_largest_cluster(const Context& ctx) {
+  return most_clusters(lap_kernel<ClusterCrew>,
+                       {.grid = dim3(kMostClusterBlocks),
+                        .block = dim3(kThreads),
+                        .shared_bytes = ctx.cuda->shared_bytes_block - kStaticSharedBytes,
+                        .cluster = kMostClusterBlocks}) > 0;
+}
+
+// The smallest cluster whose blocks have room for the scores; 0 where there is none.
+unsigned cluster_with_scores(const Context& ctx, const LapOptions& options, std::int64_t n) {
+  for (const unsigned blocks : {kPortableClusterBlocks, kMostClusterBlocks}) {
+    if (desk_of(ctx, options, n, blocks) != LapDesk::scores) continue;
+    const bool is_taken = blocks <= kPortableClusterBlocks || takes_largest_cluster(ctx);
+    return is_taken ? blocks : 0;
+  }
+  return 0;
+}
+
 void launch_clusters(Context& ctx, const LapOptions& options, const LapTask& task) {
-  const dim3 grid(static_cast<unsigned>(task.count) * kClusterBlocks);
+  const unsigned with_scores = cluster_with_scores(ctx, options, task.n);
+  const unsigned blocks = with_scores == 0 ? kPortableClusterBlocks : with_scores;
+  const dim3 grid(static_cast<unsigned>(task.count) * blocks);
   launch_crew<ClusterCrew>(
-      ctx, options,
-      {.grid = grid, .block = dim3(threads_of_crew(task.n)), .cluster = kClusterBlocks}, task);
+      ctx, options, {.grid = grid, .block = dim3(threads_of_crew(task.n)), .cluster = blocks},
+      task);
 }
 
 // As far as multiprocessors go: every block must be resident, and one a multiprocessor always is.
@@ -301,6 +313,13 @@ void launch_grid(Context& ctx, const LapOptions& options, const LapTask& task) {
   launch_crew<GridCrew>(
       ctx, options,
       {.grid = dim3(blocks), .block = dim3(threads_of_crew(task.n)), .cooperative = true}, task);
+}
+
+// The crew that is fastest for one problem: one that has the scores in shared memory, the larger
+// the better; otherwise a grid, which passes over all scores soonest.
+LapCrew automatic_crew(const Context& ctx, const LapOptions& options, std::int64_t n) {
+  if (has_clusters(ctx) && cluster_with_scores(ctx, options, n) != 0) return LapCrew::cluster;
+  return desk_of(ctx, options, n, 1) == LapDesk::scores ? LapCrew::block : LapCrew::grid;
 }
 
 void check_options(const Context& ctx, const LapOptions& options) {
@@ -321,7 +340,7 @@ void lap_solve(Context& ctx, const LapOptions& options, ConstView scores, View c
   check_options(ctx, options);
   const LapTask task{1, scores.shape[0], scores, column_of_row, prices, report};
   const LapCrew crew =
-      options.crew == LapCrew::automatic ? automatic_crew(has_clusters(ctx), task.n) : options.crew;
+      options.crew == LapCrew::automatic ? automatic_crew(ctx, options, task.n) : options.crew;
   if (crew == LapCrew::grid) {
     launch_grid(ctx, options, task);
   } else if (crew == LapCrew::cluster) {

@@ -22,7 +22,54 @@ struct LaunchShape {
   std::size_t shared_bytes = 0;  // dynamic shared memory, see dynamic_shared()
   bool cooperative = false;      // every block resident, so that grid.sync() may be used
   unsigned cluster = 1;          // blocks, neighbours in x, that are resident together and may use
-                                 // cluster.sync(); up to 8 where CudaState::clusters says so
+                                 // cluster.sync(); up to 8 where CudaState::clusters says so, more
+                                 // where most_clusters() does
+};
+
+// The launch of a shape, and the permissions that its kernel needs for it.
+class PreparedLaunch {
+ public:
+  PreparedLaunch(const void* kernel, const LaunchShape& shape) {
+    // Without asking, a block gets 48 KiB together with its static arrays, unknown here.
+    constexpr std::size_t kSurelyGranted = 32 << 10;
+    constexpr unsigned kPortableCluster = 8;
+    if (shape.shared_bytes > kSurelyGranted) {
+      permit(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+             static_cast<int>(shape.shared_bytes));
+    }
+    if (shape.cluster > kPortableCluster) {
+      permit(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+    }
+    if (shape.cooperative) {
+      cudaLaunchAttribute& attribute = attributes_[config_.numAttrs++];
+      attribute.id = cudaLaunchAttributeCooperative;
+      attribute.val.cooperative = 1;
+    }
+    if (shape.cluster > 1) {
+      cudaLaunchAttribute& attribute = attributes_[config_.numAttrs++];
+      attribute.id = cudaLaunchAttributeClusterDimension;
+      attribute.val.clusterDim = {shape.cluster, 1, 1};
+    }
+    config_.gridDim = shape.grid;
+    config_.blockDim = shape.block;
+    config_.dynamicSmemBytes = shape.shared_bytes;
+    config_.attrs = attributes_;
+  }
+  PreparedLaunch(const PreparedLaunch&) = delete;
+  PreparedLaunch& operator=(const PreparedLaunch&) = delete;
+
+  const cudaLaunchConfig_t& on(cudaStream_t stream) {
+    config_.stream = stream;
+    return config_;
+  }
+
+ private:
+  static void permit(const void* kernel, cudaFuncAttribute what, int value) {
+    check_cuda(cudaFuncSetAttribute(kernel, what, value), "permissions of a kernel");
+  }
+
+  cudaLaunchAttribute attributes_[2]{};
+  cudaLaunchConfig_t config_{};
 };
 
 // Throws Error(device) when the kernel cannot start. An empty grid launches nothing.
@@ -30,36 +77,25 @@ template <class... Parameters, class... Arguments>
 void launch(Context& ctx, const LaunchShape& shape, void (*kernel)(Parameters...),
             Arguments&&... arguments) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
-  // Without asking, a block gets 48 KiB together with its static arrays, unknown here.
-  constexpr std::size_t kSurelyGranted = 32 << 10;
-  if (shape.shared_bytes > kSurelyGranted) {
-    check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shape.shared_bytes)),
-               "shared memory of a kernel");
-  }
-  cudaLaunchAttribute attributes[2]{};
-  unsigned attribute_count = 0;
-  if (shape.cooperative) {
-    cudaLaunchAttribute& attribute = attributes[attribute_count++];
-    attribute.id = cudaLaunchAttributeCooperative;
-    attribute.val.cooperative = 1;
-  }
-  if (shape.cluster > 1) {
-    cudaLaunchAttribute& attribute = attributes[attribute_count++];
-    attribute.id = cudaLaunchAttributeClusterDimension;
-    attribute.val.clusterDim = {shape.cluster, 1, 1};
-  }
-  cudaLaunchConfig_t config{};
-  config.gridDim = shape.grid;
-  config.blockDim = shape.block;
-  config.dynamicSmemBytes = shape.shared_bytes;
-  config.stream = stream_of(ctx);
-  config.attrs = attributes;
-  config.numAttrs = attribute_count;
-  check_cuda(cudaLaunchKernelEx(&config, kernel,
+  PreparedLaunch prepared(reinterpret_cast<const void*>(kernel), shape);
+  check_cuda(cudaLaunchKernelEx(&prepared.on(stream_of(ctx)), kernel,
                                 static_cast<Parameters>(std::forward<Arguments>(arguments))...),
              "kernel launch");
+}
+
+// How many clusters of this shape the device can hold at once; 0 where it takes none of this size.
+template <class... Parameters>
+int most_clusters(void (*kernel)(Parameters...), const LaunchShape& shape) {
+  const void* const code = reinterpret_cast<const void*>(kernel);
+  PreparedLaunch prepared(code, shape);
+  int clusters = 0;
+  const cudaError_t error = cudaOccupancyMaxActiveClusters(&clusters, code, &prepared.on(nullptr));
+  if (error == cudaErrorInvalidClusterSize) {
+    cudaGetLastError();
+    return 0;
+  }
+  check_cuda(error, "asking for room for clusters");
+  return clusters;
 }
 
 // Blocks of a grid that covers `count` elements, `per_block` each.

@@ -87,6 +87,8 @@ BlockRunner& BlockRunner::of_this_thread() {
   thread_local const std::unique_ptr<BlockRunner> runner = std::make_unique<BlockRunner>();
   return *runner;
 }
+unsigned char* dynamic_shared_of_this_thread() { return nat_dynamic_shared; }
+
 BlockRunner& running_block() { return *running; }
 
 void yield_sometimes() {
@@ -294,6 +296,22 @@ void BlockRunner::release_barrier() {
     threads_[thread].result = result;
     return true;
   });
+}
+
+// Static and dynamic shared memory are variables of an operating-system thread, which lie equally
+// far apart in every one.
+void* BlockRunner::in_block(void* own, unsigned rank, const Where& where) {
+  if (rank >= launch_->cluster) {
+    blame(current_, join("there is no block ", rank, " in the cluster, at ", to_string(where)));
+    give_up();
+  }
+  unsigned char* const there = gate_->shared_of(rank);
+  if (there == nullptr) {
+    blame(current_, join("block ", rank, " of the cluster may not have begun, at ",
+                         to_string(where), ": cluster.sync must come first"));
+    give_up();
+  }
+  return there + (static_cast<unsigned char*>(own) - nat_dynamic_shared);
 }
 
 // ---- warps --------------------------------------------------------------------------------------

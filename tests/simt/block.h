@@ -23,7 +23,8 @@ bool same_line(const Where& a, const Where& b);
 inline constexpr unsigned kWarpSize = 32;
 inline constexpr unsigned kMaxBlockThreads = 1024;
 inline constexpr std::size_t kMaxDynamicShared = 227 << 10;
-inline constexpr unsigned kMaxClusterBlocks = 8;  // more are not portable
+inline constexpr unsigned kPortableClusterBlocks = 8;
+inline constexpr unsigned kMaxClusterBlocks = 16;  // with permission
 
 struct Launch {
   dim3 grid, block;
@@ -59,6 +60,8 @@ class GroupGate {
   // From the line `where`, the same for all. False: the launch has failed in another block.
   virtual bool arrive_and_wait(const Where& where) = 0;
   virtual void* sync_object() = 0;  // of this generation, for happens_before and happens_after
+  // Where the dynamic shared memory of another block of the cluster lies; null before it has begun.
+  virtual unsigned char* shared_of(unsigned rank) const = 0;
 };
 
 class BlockRunner {
@@ -81,6 +84,8 @@ class BlockRunner {
   void yield();  // every other thread that is ready goes first
   unsigned lane() const { return current_ % kWarpSize; }
   unsigned cluster_blocks() const { return launch_->cluster; }
+  // Where a variable in the shared memory of this block lies in that of another of the cluster.
+  void* in_block(void* own, unsigned rank, const Where& where);
 
  private:
   enum class State : std::uint8_t { ready, at_barrier, in_warp, done };
@@ -146,6 +151,7 @@ class BlockRunner {
   std::array<char, 2> block_sync_{};
 };
 
+unsigned char* dynamic_shared_of_this_thread();
 BlockRunner& running_block();  // whose thread is running on this operating-system thread
 
 // For ThreadSanitizer: every thread of a launch sees what the host did before it, and the host sees

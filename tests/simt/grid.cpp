@@ -81,7 +81,15 @@ class Baton {
  public:
   // grid.sync() also waits for blocks that have ended, hence for ever; cluster.sync() does not.
   Baton(std::size_t blocks, bool waits_for_ended)
-      : waits_for_ended_(waits_for_ended), arrived_(blocks, false), ended_(blocks, false) {}
+      : waits_for_ended_(waits_for_ended),
+        arrived_(blocks, false),
+        ended_(blocks, false),
+        shared_(blocks, nullptr) {}
+
+  // By the thread that is about to run the block of this rank, in its turn.
+  void begin(std::size_t rank) { shared_[rank] = dynamic_shared_of_this_thread(); }
+  // In the turn of any block.
+  unsigned char* shared_of(std::size_t rank) const { return shared_[rank]; }
 
   bool wait_turn(std::size_t block) {
     std::unique_lock lock(mutex_);
@@ -148,6 +156,7 @@ class Baton {
   std::mutex mutex_;
   std::condition_variable turn_;
   std::vector<bool> arrived_, ended_;
+  std::vector<unsigned char*> shared_;
   Where where_;  // of the first that arrived
   std::size_t turn_of_ = 0;
   std::uint64_t generation_ = 0;
@@ -163,6 +172,7 @@ class BatonGate final : public GroupGate {
     return baton_.arrive_and_wait(block_, where);
   }
   void* sync_object() override { return baton_.sync_object(); }
+  unsigned char* shared_of(unsigned rank) const override { return baton_.shared_of(rank); }
 
  private:
   Baton& baton_;
@@ -230,6 +240,7 @@ void run_in_group(const Launch& launch, std::size_t block, Baton& baton, std::si
   BatonGate gate(baton, place);
   if (!baton.wait_turn(place)) return;
   if (!fault.failed()) {
+    if (launch.cluster > 1) baton.begin(block % launch.cluster);
     fault.add(BlockRunner::of_this_thread().run(launch, block_index(launch.grid, block), &gate,
                                                 options().seed + block));
   }

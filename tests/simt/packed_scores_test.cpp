@@ -1,11 +1,11 @@
-// Scores of small assignments in three bytes each (kernels/cuda/lap/packed_scores.cuh): which
+// Scores of assignments in three bytes each (kernels/cuda/lap/packed_scores.cuh): which
 // problems fit, and that what is read is what was written.
 #include <doctest/doctest.h>
 
 #include <climits>
 #include <vector>
 
-#include "kernels/cuda/lap/desk.cuh"
+#include "kernels/cuda/lap/resident.cuh"
 #include "tests/opcases/device.h"
 #include "tests/opcases/lap_check.h"
 #include "tests/opcases/lap_hazards.h"
@@ -13,22 +13,43 @@
 namespace nat::test {
 namespace {
 
-// Packs a problem and unpacks it again, both by one warp.
-__global__ void pack_and_unpack(gpu::LapProblem problem, std::int32_t* unpacked, int* fit) {
-  const gpu::PackedScores packed = gpu::scores_on_desk(problem);
-  const bool all_fit = gpu::pack_rows(problem, packed, 0, 1);
-  __syncwarp();
-  for (std::int32_t row = 0; row < problem.n; ++row) {
+// Packs a problem by a cluster of blocks of one warp each; then every block unpacks what lies in
+// the one behind it.
+template <int kChunks>
+__global__ void pack_and_unpack(gpu::LapProblem problem, std::int32_t* unpacked, int* unfit) {
+  const gpu::ClusterCrew crew;
+  const gpu::LapShare share = gpu::LapShare::of(crew);
+  if (!gpu::pack_rows<kChunks>(share, problem, gpu::scores_on_desk(problem, share)) &&
+      threadIdx.x == 0) {
+    atomicAdd(unfit, 1);
+  }
+  crew.sync();
+  const gpu::SharedRows rows(crew, problem);
+  const auto n = static_cast<std::int32_t>(problem.n);
+  const auto neighbour = static_cast<std::int32_t>((crew.block() + 1) % crew.blocks());
+  for (std::int32_t row = neighbour; row < n; row += static_cast<std::int32_t>(crew.blocks())) {
     for (auto first = static_cast<std::int32_t>(8 * gpu::lane()); first < problem.columns;
          first += 8 * static_cast<std::int32_t>(gpu::kWarp)) {
-      const gpu::LaneNumbers scores = packed.eight(row, first);
+      const gpu::LaneNumbers scores = rows.eight(row, first);
       for (std::int32_t k = 0; k < 8; ++k) {
-        const bool is_same = scores.of[k] == packed.one(row, first + k);
+        const bool is_same = scores.of[k] == rows.row(row)[first + k];
         unpacked[row * problem.columns + first + k] = is_same ? scores.of[k] : INT_MIN;
       }
     }
   }
-  if (threadIdx.x == 0) *fit = all_fit ? 1 : 0;
+  crew.sync();
+}
+
+template <int kChunks>
+void launch_packing(Context& ctx, const gpu::LapProblem& problem, std::int32_t* unpacked,
+                    int* unfit) {
+  constexpr unsigned kBlocks = 4;
+  gpu::launch(ctx,
+              {.grid = dim3(kBlocks),
+               .block = dim3(gpu::kWarp),
+               .shared_bytes = gpu::desk_bytes(problem.desk, problem.n, problem.columns, kBlocks),
+               .cluster = kBlocks},
+              pack_and_unpack<kChunks>, problem, unpacked, unfit);
 }
 
 // Of scores that are levels; returns whether they fit into three bytes.
@@ -43,20 +64,21 @@ bool check_packed(Context& ctx, std::size_t n, const Scores& scores) {
   }
   const Buffer given(ctx.device, doubled.size() * sizeof(std::int32_t), "doubled scores");
   const Buffer found(ctx.device, given.bytes(), "unpacked scores");
-  const Buffer flag(ctx.device, sizeof(int), "flag");
+  const Buffer unfit(ctx.device, sizeof(int), "blocks");
   const Shape all(rows * columns);
   upload(ctx, doubled, View(given.data(), DType::i32, all));
   gpu::LapProblem problem{};
   problem.n = rows;
   problem.columns = columns;
   problem.scores = given.as<std::int32_t>();
-  gpu::launch(ctx,
-              {.grid = dim3(1),
-               .block = dim3(gpu::kWarp),
-               .shared_bytes = gpu::desk_bytes(gpu::LapDesk::scores, rows, columns)},
-              pack_and_unpack, problem, found.as<std::int32_t>(), flag.as<int>());
+  problem.desk = gpu::LapDesk::scores;
+  upload(ctx, std::vector<std::int32_t>{0}, View(unfit.data(), DType::i32, Shape(1)));
+  const auto pack = columns <= gpu::kChunkColumns       ? launch_packing<1>
+                    : columns <= 2 * gpu::kChunkColumns ? launch_packing<2>
+                                                        : launch_packing<4>;
+  pack(ctx, problem, found.as<std::int32_t>(), unfit.as<int>());
   const auto unpacked = host_copy<std::int32_t>(ctx, View(found.data(), DType::i32, all));
-  if (host_copy<std::int32_t>(ctx, View(flag.data(), DType::i32, Shape(1)))[0] == 0) return false;
+  if (host_copy<std::int32_t>(ctx, View(unfit.data(), DType::i32, Shape(1)))[0] != 0) return false;
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t begin = i * static_cast<std::size_t>(columns);
     const std::int32_t constant = doubled[begin] - unpacked[begin];
@@ -71,7 +93,7 @@ bool check_packed(Context& ctx, std::size_t n, const Scores& scores) {
 TEST_CASE(
     "scores in three bytes are what they were, unless a row holds the lowest and the highest") {
   Context ctx(kDevice);
-  for (const std::size_t n : {2, 7, 8, 9, 33, 255, 256}) {
+  for (const std::size_t n : {2, 7, 8, 9, 33, 255, 256, 257, 511, 513}) {
     CAPTURE(n);
     Scores scores = random_scores(n, n, kLapLevels);
     scores[0] = kLapLevels;

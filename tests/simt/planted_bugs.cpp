@@ -145,6 +145,28 @@ void missing_cluster_sync() {
   expect(out.download() == std::vector<int>{0, 0, 0, 0, 4, 4, 4, 4});
 }
 
+enum class Told { after_meeting, without_meeting, before_the_other_began, by_a_stranger };
+
+// Each block of a cluster of two reads what the other has written into its shared memory.
+template <Told kTold>
+__global__ void from_shared_of_other(int* out) {
+  __shared__ int number;
+  const auto cluster = cooperative_groups::this_cluster();
+  const unsigned other = kTold == Told::by_a_stranger ? 2 : 1 - cluster.block_rank();
+  if constexpr (kTold != Told::before_the_other_began) cluster.sync();
+  if (threadIdx.x == 0) *cluster.map_shared_rank(&number, other) = static_cast<int>(other);
+  if constexpr (kTold != Told::without_meeting) cluster.sync();
+  if (threadIdx.x == 0) out[blockIdx.x] = number;
+  cluster.sync();
+}
+
+template <Told kTold>
+void shared_of_other() {
+  const DeviceArray<int> out(2);
+  expect_success(launch(clusters_of(2, 2), from_shared_of_other<kTold>, out.data()));
+  expect(kTold == Told::without_meeting || out.download() == std::vector<int>{0, 1});
+}
+
 // Reads the other half of a grid of four blocks.
 template <bool kFixed>
 __global__ void from_other_cluster(int* values, int* out) {
@@ -485,6 +507,12 @@ std::map<std::string, std::function<void()>> programs() {
        }},
       {"missing cluster.sync", missing_cluster_sync<kFixed>},
       {"cluster.sync between clusters", sync_between_clusters<kFixed>},
+      {"shared memory of another block without cluster.sync",
+       shared_of_other < kFixed ? Told::after_meeting : Told::without_meeting > },
+      {"shared memory of a block that has not begun",
+       shared_of_other < kFixed ? Told::after_meeting : Told::before_the_other_began > },
+      {"shared memory of a block that does not exist",
+       shared_of_other < kFixed ? Told::after_meeting : Told::by_a_stranger > },
       {"grid.sync in two places",
        [] {
          expect_success(launch({4, 32, 0, true}, two_places<kFixed, false>));

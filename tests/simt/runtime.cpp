@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <set>
 #include <sstream>
 #include <utility>
 
@@ -40,6 +41,10 @@ std::string reports;
 std::map<const void*, std::size_t>& shared_limits() {
   static std::map<const void*, std::size_t> limits;  // by kernel
   return limits;
+}
+std::set<const void*>& allowed_large_clusters() {
+  static std::set<const void*> kernels;
+  return kernels;
 }
 std::map<const void*, std::size_t>& page_locked() {
   static std::map<const void*, std::size_t> ranges;
@@ -96,13 +101,16 @@ const char* fault_of_shape(const Launch& launch, std::size_t shared_limit) {
 }
 
 // Why it refuses the clusters of a launch.
-const char* fault_of_clusters(const Launch& launch, const dim3& cluster) {
+const char* fault_of_clusters(const Launch& launch, const dim3& cluster, const void* function) {
   if (!options().clusters) return "the device has no clusters";
   if (options().compiled_for < 90) return "the code is for devices without clusters";
   if (cluster.y != 1 || cluster.z != 1) return "clusters in y or z are not modelled";
   if (launch.cooperative) return "a cooperative launch of clusters is not modelled";
   if (cluster.x == 0) return "the cluster is empty";
-  if (cluster.x > kMaxClusterBlocks) return "the cluster has more than 8 blocks";
+  if (cluster.x > kMaxClusterBlocks) return "the cluster has more than 16 blocks";
+  if (cluster.x > kPortableClusterBlocks && allowed_large_clusters().count(function) == 0) {
+    return "the cluster has more than 8 blocks, without cudaFuncSetAttribute";
+  }
   if (launch.grid.x % cluster.x != 0) return "the cluster does not divide the grid";
   return nullptr;
 }
@@ -215,7 +223,7 @@ cudaError_t submit_launch(const cudaLaunchConfig_t& config, const void* function
   if (fault != nullptr) return refuse(launch, fault, cudaErrorInvalidConfiguration);
   if (cluster.x != 1 || cluster.y != 1 || cluster.z != 1) {
     launch.cluster = cluster.x;
-    fault = fault_of_clusters(launch, cluster);
+    fault = fault_of_clusters(launch, cluster, function);
     if (fault != nullptr) return refuse(launch, fault, cudaErrorInvalidClusterSize);
   }
   if (launch.cooperative && !fits_at_once(launch)) {
@@ -334,7 +342,25 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
   return cudaSuccess;
 }
 
+// All multiprocessors are taken for one group, in which any of them may form a cluster.
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void*,
+                                           const cudaLaunchConfig_t* config) {
+  unsigned size = 1;
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    const cudaLaunchAttribute& attribute = config->attrs[i];
+    if (attribute.id == cudaLaunchAttributeClusterDimension) size = attribute.val.clusterDim.x;
+  }
+  const auto threads = std::size_t{config->blockDim.x} * config->blockDim.y * config->blockDim.z;
+  const int blocks = simt::resident_blocks(threads, config->dynamicSmemBytes);
+  *clusters = simt::kMultiprocessors * blocks / static_cast<int>(size);
+  return cudaSuccess;
+}
+
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
+  if (attribute == cudaFuncAttributeNonPortableClusterSizeAllowed && value == 1) {
+    simt::allowed_large_clusters().insert(function);
+    return cudaSuccess;
+  }
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
       static_cast<std::size_t>(value) > simt::kMaxDynamicShared) {
     return remember(cudaErrorInvalidValue);

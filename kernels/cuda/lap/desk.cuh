@@ -1,10 +1,12 @@
-// What a block that works on a problem alone keeps in its shared memory, as far as it fits: a value
-// that threads tell each other there is read in 30 cycles, not in the 360 of the cache that all
-// blocks share, and chains of such reads are what the end of a phase and the paths consist of.
-// With 227 KiB the scores fit up to 256 columns, all vectors up to 7,000, those of a search up to
-// 28,000; with 163 KiB (A100) the scores up to 224, with 99 KiB (8.6, 8.9, 12.0) up to 168.
+// What a block keeps of a problem in its shared memory, as far as it fits: a value that threads
+// tell each other there is read in 30 cycles, not in the 360 of the cache that all blocks share,
+// and chains of such reads are what the end of a phase and the paths consist of. With 227 KiB, the
+// scores of up to 260 rows fit into one block, of 732 into eight and of 1,024 into sixteen; all
+// vectors up to 7,000 columns, those of a search up to 28,000. With 163 KiB (A100) a block has room
+// for the scores of 224 rows, with 99 KiB (8.6, 8.9, 12.0) of 168.
 #pragma once
 
+#include <algorithm>
 #include <initializer_list>
 
 #include "kernels/cuda/lap/packed_scores.cuh"
@@ -32,45 +34,61 @@ __device__ inline std::int32_t* desk_vector(DeskVector which, std::int64_t colum
 
 NAT_HOST_DEVICE constexpr bool has_all_vectors(LapDesk desk) { return desk >= LapDesk::all; }
 
-// Of dynamic shared memory.
-constexpr std::size_t desk_bytes(LapDesk desk, std::int64_t rows, std::int64_t columns) {
-  const std::size_t vectors = has_all_vectors(desk) ? static_cast<std::size_t>(DeskVector::count)
-                              : desk == LapDesk::search ? 2
-                                                        : 0;
-  return vectors * static_cast<std::size_t>(columns) * sizeof(std::int32_t) +
-         (desk == LapDesk::scores ? packed_bytes(rows, columns) : 0);
+// The lists of rounds with few bidders; these always fit.
+constexpr int kFewBidders = 128;
+struct LapLists {
+  lap::Bid bids[kFewBidders];
+  std::int32_t bidders[2 * kFewBidders];
+  int counts[3];
+};
+
+NAT_HOST_DEVICE constexpr std::int64_t vector_bytes(LapDesk desk, std::int64_t columns) {
+  const std::int64_t vectors = has_all_vectors(desk) ? static_cast<std::int64_t>(DeskVector::count)
+                               : desk == LapDesk::search ? 2
+                                                         : 0;
+  return vectors * columns * static_cast<std::int64_t>(sizeof(std::int32_t));
 }
 
-// The largest desk that a block can have.
-constexpr LapDesk desk_for(std::int64_t rows, std::int64_t columns,
+// Of dynamic shared memory, in each of `blocks` that share the scores. Behind the vectors lie the
+// scores, or the lists, which nobody needs who has the scores.
+constexpr std::size_t desk_bytes(LapDesk desk, std::int64_t rows, std::int64_t columns,
+                                 std::int64_t blocks) {
+  const std::size_t behind =
+      desk == LapDesk::scores
+          ? std::max(sizeof(LapLists), packed_bytes((rows + blocks - 1) / blocks, columns))
+          : sizeof(LapLists);
+  return static_cast<std::size_t>(vector_bytes(desk, columns)) + behind;
+}
+
+inline constexpr std::size_t kStaticSharedBytes = 3 << 10;  // of the kernel itself, at most
+
+// The largest desk that a block can have; no scores where 0 blocks share them.
+constexpr LapDesk desk_for(std::int64_t rows, std::int64_t columns, std::int64_t blocks,
                            std::size_t shared_bytes_block) {
-  constexpr std::size_t kStatic = 8 << 10;  // of the kernel itself, at most
   for (const LapDesk desk : {LapDesk::scores, LapDesk::all, LapDesk::search}) {
-    if (desk == LapDesk::scores && columns > kMostPackedColumns) continue;
-    if (desk_bytes(desk, rows, columns) + kStatic <= shared_bytes_block) return desk;
+    if (desk == LapDesk::scores && (blocks == 0 || columns > kMostPackedColumns)) continue;
+    if (desk_bytes(desk, rows, columns, blocks) + kStaticSharedBytes <= shared_bytes_block)
+      return desk;
   }
   return LapDesk::none;
 }
 
-// The lists of rounds with few bidders, or of all rounds where the scores lie at the desk; these
-// always fit.
-constexpr int kFewBidders = 128;
-struct LapLists {
-  static constexpr int kListed = kMostPackedColumns;
-  static_assert(kFewBidders <= kListed);
-  lap::Bid bids[kListed];
-  std::int32_t bidders[2 * kListed];
-  int counts[3];
-};
+__device__ inline unsigned char* behind_vectors(const LapProblem& problem) {
+  return dynamic_shared<unsigned char>() + vector_bytes(problem.desk, problem.columns);
+}
 
-// The problem with its lists and its vectors in shared memory, uninitialised. The compiler knows
-// where they lie wherever it sees this call.
+__device__ inline LapProblem with_lists(LapProblem problem, void* memory) {
+  auto* const lists = static_cast<LapLists*>(memory);
+  problem.bids = lists->bids;
+  problem.bidders = lists->bidders;
+  problem.listed = kFewBidders;
+  problem.bidder_counts = lists->counts;
+  return problem;
+}
+
+// The problem with all its vectors in shared memory, uninitialised. The compiler knows where they
+// lie wherever it sees this call.
 __device__ inline LapProblem all_on_desk(LapProblem problem) {
-  __shared__ LapLists lists;
-  problem.bids = lists.bids;
-  problem.bidders = lists.bidders;
-  problem.listed = LapLists::kListed;
-  problem.bidder_counts = lists.counts;
   const auto vector = [&](DeskVector which) { return desk_vector(which, problem.columns); };
   problem.open_ask = vector(DeskVector::open_ask);
   problem.distance = vector(DeskVector::distance);
@@ -84,23 +102,15 @@ __device__ inline LapProblem all_on_desk(LapProblem problem) {
   return problem;
 }
 
-// The same with those vectors that the desk has.
+// With those vectors that the desk has, and with the lists, which lie where packed scores would.
 __device__ inline LapProblem on_desk(const LapProblem& problem) {
-  const LapProblem all = all_on_desk(problem);
+  const LapProblem all = with_lists(all_on_desk(problem), behind_vectors(problem));
   if (has_all_vectors(problem.desk)) return all;
-  LapProblem desk = problem;
-  desk.bids = all.bids;
-  desk.bidders = all.bidders;
-  desk.listed = all.listed;
-  desk.bidder_counts = all.bidder_counts;
+  LapProblem desk = with_lists(problem, behind_vectors(problem));
   if (problem.desk == LapDesk::none) return desk;
   desk.open_ask = all.open_ask;
   desk.distance = all.distance;
   return desk;
-}
-
-__device__ inline PackedScores scores_on_desk(const LapProblem& desk) {
-  return {desk.n, desk.columns, desk_vector(DeskVector::count, desk.columns)};
 }
 
 __device__ inline void copy_seats(const LapProblem& from, const LapProblem& to) {

@@ -1,8 +1,10 @@
-// The scores of a problem of up to 256 rows in three bytes each, in the shared memory of one block:
-// 192 KiB at n = 256.
+// The scores of a problem in three bytes each, in the shared memory of the blocks of a crew: of C
+// blocks, block b has the rows b, b + C, b + 2C, ...; 192 KiB each with 256 rows in one block, or
+// 1,024 in sixteen.
 //
-// A lane of a warp owns eight neighbouring columns. What it reads of a row are 16 bytes of lower
-// and 8 bytes of upper parts, from two planes, next to those of the lanes beside it.
+// A lane of a warp reads eight neighbouring columns: 16 bytes of lower and 8 bytes of upper parts,
+// from two planes, next to those of the lanes beside it. A warp takes a row in chunks of 256
+// columns.
 //
 // A score is held less a constant of its row, which nobody sees (kernels/lap_auction.h): level q as
 // q - 2^23, one less in a row that holds the highest level. So 24 bits with sign are enough, unless
@@ -15,7 +17,8 @@ namespace nat::gpu {
 
 inline constexpr int kLaneColumns = 8;
 static_assert(kLaneColumns == lap::kRowMultiple);
-inline constexpr std::int64_t kMostPackedColumns = kWarp * kLaneColumns;
+inline constexpr std::int64_t kChunkColumns = kWarp * kLaneColumns;
+inline constexpr std::int64_t kMostPackedColumns = 4 * kChunkColumns;
 
 constexpr std::size_t packed_bytes(std::int64_t rows, std::int64_t columns) {
   return 3 * static_cast<std::size_t>(rows * columns);
@@ -43,6 +46,17 @@ struct alignas(16) LaneNumbers {
   }
 };
 
+// Of one row; doubled like all scores, less the constant of the row.
+struct PackedRow {
+  const std::uint16_t* low;
+  const std::int8_t* high;
+
+  __device__ std::int32_t operator[](std::int32_t column) const {
+    return 2 * (high[column] * (1 << 16) + low[column]);
+  }
+};
+
+// The rows that lie in one block, by their order there.
 class PackedScores {
  public:
   // `memory` is aligned to 16 bytes.
@@ -61,9 +75,16 @@ class PackedScores {
              from_bytes<0>(low.z, high.y), from_bytes<1>(low.z, high.y),
              from_bytes<2>(low.w, high.y), from_bytes<3>(low.w, high.y)}};
   }
-  __device__ std::int32_t one(std::int32_t row, std::int32_t column) const {
-    const std::int32_t at = row * columns_ + column;
-    return 2 * (high_[at] * (1 << 16) + low_[at]);
+  __device__ PackedRow row(std::int32_t row) const {
+    return {low_ + row * columns_, high_ + row * columns_};
+  }
+  // Those that lie at the same place in another block.
+  template <class Crew>
+  __device__ PackedScores in_block(const Crew& crew, std::uint32_t block) const {
+    PackedScores there = *this;
+    there.low_ = crew.in_block(low_, block);
+    there.high_ = crew.in_block(high_, block);
+    return there;
   }
   // Levels less the constant of the row.
   __device__ void write_eight(std::int32_t row, std::int32_t first_column,
@@ -98,47 +119,77 @@ class PackedScores {
   std::int8_t* high_;
 };
 
-// By a warp, from the doubled levels that each lane has of the row. Returns whether the row fits
-// into 24 bits; every lane knows.
-__device__ inline bool pack_row(const PackedScores& packed, std::int32_t row,
-                                std::int32_t first_column, const LapProblem& problem,
-                                LaneNumbers number) {
+// The rows of a block: first, first + step, ...
+struct LapShare {
+  std::int32_t first, step;
+
+  template <class Crew>
+  __device__ static LapShare of(const Crew& crew) {
+    return {static_cast<std::int32_t>(crew.block()), static_cast<std::int32_t>(crew.blocks())};
+  }
+  __device__ std::int32_t row(std::int32_t place) const { return first + place * step; }
+  __device__ std::int32_t size(std::int64_t rows) const {
+    return (static_cast<std::int32_t>(rows) - first + step - 1) / step;
+  }
+};
+
+// By a warp, from the doubled levels that each lane has of a row. Returns whether the row fits into
+// 24 bits; every lane knows.
+template <int kChunks>
+__device__ bool pack_row(const PackedScores& packed, std::int32_t place, const LapProblem& problem,
+                         LaneNumbers (&chunk)[kChunks]) {
+  const auto first = static_cast<std::int32_t>(lane()) * kLaneColumns;
   bool has_lowest = false, has_highest = false;
 #pragma unroll
-  for (int k = 0; k < kLaneColumns; ++k) {
-    has_lowest = has_lowest || (number.of[k] == 0 && first_column + k < problem.n);
-    has_highest = has_highest || number.of[k] == lap::kLargest;
+  for (int c = 0; c < kChunks; ++c) {
+#pragma unroll
+    for (int k = 0; k < kLaneColumns; ++k) {
+      const std::int64_t column = first + c * kChunkColumns + k;
+      has_lowest = has_lowest || (chunk[c].of[k] == 0 && column < problem.n);
+      has_highest = has_highest || chunk[c].of[k] == lap::kLargest;
+    }
   }
   has_lowest = __any_sync(kFullWarp, has_lowest ? 1 : 0) != 0;
   has_highest = __any_sync(kFullWarp, has_highest ? 1 : 0) != 0;
   const std::int32_t constant = kLapLevels / 2 + (has_highest ? 1 : 0);
 #pragma unroll
-  for (std::int32_t& each : number.of) each = each / 2 - constant;
-  if (first_column < problem.columns) packed.write_eight(row, first_column, number);
+  for (int c = 0; c < kChunks; ++c) {
+    const auto column = static_cast<std::int32_t>(first + c * kChunkColumns);
+#pragma unroll
+    for (std::int32_t& each : chunk[c].of) each = each / 2 - constant;
+    if (column < problem.columns) packed.write_eight(place, column, chunk[c]);
+  }
   return !(has_lowest && has_highest);
 }
 
-// By a warp, the rows from `first_row` on that are `stride` apart; several are under way together.
-__device__ inline bool pack_rows(const LapProblem& problem, const PackedScores& packed,
-                                 std::int32_t first_row, std::int32_t stride) {
-  constexpr int kAtOnce = 4;
-  const auto n = static_cast<std::int32_t>(problem.n);
-  const auto first_column = static_cast<std::int32_t>(lane()) * kLaneColumns;
+// By the block, its rows; each warp knows whether those that it has taken fit.
+template <int kChunks>
+__device__ bool pack_rows(const LapShare& share, const LapProblem& problem,
+                          const PackedScores& packed) {
+  constexpr int kAtOnce = 4 / kChunks;  // rows of a warp that are under way together
+  const auto warps = static_cast<std::int32_t>(blockDim.x / kWarp);
+  const std::int32_t places = share.size(problem.n);
+  const auto column = static_cast<std::int32_t>(lane()) * kLaneColumns;
   bool all_fit = true;
-  for (; first_row < n; first_row += kAtOnce * stride) {
-    LaneNumbers doubled[kAtOnce];
+  for (auto first = static_cast<std::int32_t>(threadIdx.x / kWarp); first < places;
+       first += kAtOnce * warps) {
+    LaneNumbers doubled[kAtOnce][kChunks];
 #pragma unroll
     for (int k = 0; k < kAtOnce; ++k) {
-      const std::int32_t row = first_row + k * stride;
-      doubled[k] = row < n && first_column < problem.columns
-                       ? LaneNumbers::at(problem.row(row) + first_column)
-                       : LaneNumbers::all(0);
+      const std::int32_t place = first + k * warps;
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c) {
+        const std::int64_t j = column + c * kChunkColumns;
+        doubled[k][c] = place < places && j < problem.columns
+                            ? LaneNumbers::at(problem.row(share.row(place)) + j)
+                            : LaneNumbers::all(0);
+      }
     }
 #pragma unroll
     for (int k = 0; k < kAtOnce; ++k) {
-      const std::int32_t row = first_row + k * stride;
-      if (row >= n) break;
-      const bool fits = pack_row(packed, row, first_column, problem, doubled[k]);
+      const std::int32_t place = first + k * warps;
+      if (place >= places) break;
+      const bool fits = pack_row(packed, place, problem, doubled[k]);
       all_fit = all_fit && fits;
     }
   }

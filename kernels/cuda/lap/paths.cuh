@@ -28,15 +28,26 @@ __device__ inline LapNearest block_nearest(const LapNearest& own, LapNearest* sc
   return warp_nearest(exists ? scratch[lane()] : LapNearest{INT_MAX, INT_MAX});
 }
 
-// The search for a free column from one row. A thread keeps the columns that it alone reads and
-// writes: threadIdx.x, + blockDim.x, ... Addresses are members, so that no step has to read them
-// from the problem first.
+// The rows of scores in global memory.
+struct GlobalRows {
+  const std::int32_t* scores;
+  std::int64_t columns;
+
+  __device__ explicit GlobalRows(const LapProblem& problem)
+      : scores(problem.scores), columns(problem.columns) {}
+  __device__ const std::int32_t* row(std::int32_t i) const { return scores + i * columns; }
+};
+
+// The search for a free column from one row. `Rows` tells the scores of row(i). A thread keeps the
+// columns that it alone reads and writes: threadIdx.x, + blockDim.x, ... Addresses are members, so
+// that no step has to read them from the problem first.
+template <class Rows>
 class LapSearch {
  public:
-  __device__ explicit LapSearch(const LapProblem& problem)
-      : columns_(static_cast<std::int32_t>(problem.columns)),
+  __device__ LapSearch(const Rows& rows, const LapProblem& problem)
+      : rows_(rows),
+        columns_(static_cast<std::int32_t>(problem.columns)),
         threads_(static_cast<std::int32_t>(blockDim.x)),
-        scores_(problem.scores),
         ask_(problem.ask),
         row_of_column_(problem.row_of_column),
         lowest_twin_(problem.lowest_twin),
@@ -64,15 +75,12 @@ class LapSearch {
       nearest.distance = lap::price_of(nearest.distance);
       if (own.column == nearest.column) close(own.column, nearest.distance);
       row = row_of_column_[nearest.column];
-      base = nearest.distance + row_of(row)[nearest.column] - lap::price_of(ask_[nearest.column]);
+      base =
+          nearest.distance + rows_.row(row)[nearest.column] - lap::price_of(ask_[nearest.column]);
     }
   }
 
  private:
-  __device__ const std::int32_t* row_of(std::int32_t row) const {
-    return scores_ + std::int64_t{row} * columns_;
-  }
-
   __device__ void close(std::int32_t column, std::int32_t distance) const {
     distance_[column] = lap::kFar;
     open_ask_[column] = lap::kClosed;
@@ -87,7 +95,7 @@ class LapSearch {
       const std::int32_t holder = row_of_column_[j];
       if (holder == lap::kNone || lowest_twin_[holder] != lowest) continue;
       if (open_ask_[j] == lap::kClosed) continue;  // the seat of the row itself
-      const std::int32_t offer = base + ask_[j] - row_of(row)[j];
+      const std::int32_t offer = base + ask_[j] - rows_.row(row)[j];
       if (offer < distance_[j]) from_[j] = row;
       close(j, lap::price_of(offer));
     }
@@ -97,7 +105,7 @@ class LapSearch {
   // them. The scores of several columns are under way together.
   __device__ LapNearest relax(std::int32_t row, std::int32_t base) const {
     constexpr int kAtOnce = 8;
-    const std::int32_t* const score_of_column = row_of(row);
+    const auto score_of_column = rows_.row(row);
     LapNearest nearest{INT_MAX, INT_MAX};
     for (auto first = static_cast<std::int32_t>(threadIdx.x); first < columns_;
          first += kAtOnce * threads_) {
@@ -123,8 +131,9 @@ class LapSearch {
     return nearest;
   }
 
+  const Rows& rows_;
   const std::int32_t columns_, threads_;
-  const std::int32_t *const scores_, *const ask_, *const row_of_column_, *const lowest_twin_;
+  const std::int32_t *const ask_, *const row_of_column_, *const lowest_twin_;
   std::int32_t *const open_ask_, *const distance_, *const closed_at_, *const from_;
 };
 
@@ -138,8 +147,10 @@ __device__ inline void exchange_along_path(const LapProblem& problem, std::int32
   }
 }
 
-__device__ inline void place(const LapProblem& problem, std::int32_t start, std::int64_t& steps) {
-  const LapNearest end = LapSearch(problem).run(start, steps);
+template <class Rows>
+__device__ void place(const Rows& rows, const LapProblem& problem, std::int32_t start,
+                      std::int64_t& steps) {
+  const LapNearest end = LapSearch(rows, problem).run(start, steps);
   for (std::int64_t j = threadIdx.x; j < problem.n; j += blockDim.x) {
     if (problem.open_ask[j] == lap::kClosed) problem.ask[j] += end.distance - problem.closed_at[j];
   }
@@ -191,7 +202,9 @@ __device__ inline void place_free_rows(const LapProblem& problem, const LapProbl
   take_to_desk(problem, desk);
   prepare_paths(desk);
   std::int64_t steps = 0;
-  const std::int64_t paths = place_each(desk, [&](std::int32_t row) { place(desk, row, steps); });
+  const GlobalRows rows(desk);
+  const std::int64_t paths =
+      place_each(desk, [&](std::int32_t row) { place(rows, desk, row, steps); });
   bring_back(desk, problem);
   if (threadIdx.x == 0) {
     problem.control->counts.paths = paths;

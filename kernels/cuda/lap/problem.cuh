@@ -14,17 +14,28 @@ namespace nat::gpu {
 // Who solves one problem together: a block, a thread-block cluster, or all blocks of a cooperative
 // launch. Sizes are multiples of a warp.
 //
-// Everything that threads of a crew tell each other lies in global memory. Crew::sync() is a
-// release and an acquire for the whole crew (PTX: bar.sync within the block, barrier.cluster within
-// the cluster, a fence and an atomic within the grid), so what any thread wrote before it every
-// thread reads after it, also what the first block did alone, between barriers of its own. All
-// blocks pass the same calls of sync(): a grid would wait for ever for one that has left early.
+// What threads of different blocks tell each other lies in global memory, unless mail.cuh says
+// otherwise. Crew::sync() is a release and an acquire for the whole crew (PTX: bar.sync within the
+// block, barrier.cluster within the cluster, a fence and an atomic within the grid), so what any
+// thread wrote before it every thread reads after it, also what the first block did alone, between
+// barriers of its own. All blocks pass the same calls of sync(): a grid would wait for ever for one
+// that has left early.
+//
+// A crew that `shares_memory` has a power of two of blocks, and in_block() tells where a variable
+// of shared memory lies in another of them; sync() lies between its being written and being read.
 struct BlockCrew {
+  static constexpr bool kSharesMemory = true;
   __device__ unsigned rank() const { return threadIdx.x; }
   __device__ unsigned size() const { return blockDim.x; }
   __device__ void sync() const { __syncthreads(); }
   __device__ bool has_first_block() const { return true; }
   __device__ unsigned problem() const { return blockIdx.x; }
+  __device__ unsigned block() const { return 0; }
+  __device__ unsigned blocks() const { return 1; }
+  template <class T>
+  __device__ T* in_block(T* own, unsigned) const {
+    return own;
+  }
 };
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 struct ClusterCrew : BlockCrew {  // there are none: never launched (has_clusters in lap.cu)
@@ -35,15 +46,23 @@ struct ClusterCrew : BlockCrew {  // there are none: never launched (has_cluster
 };
 #else
 struct ClusterCrew {
+  static constexpr bool kSharesMemory = true;
   __device__ static auto group() { return cooperative_groups::this_cluster(); }
   __device__ unsigned rank() const { return group().block_rank() * blockDim.x + threadIdx.x; }
   __device__ unsigned size() const { return group().num_blocks() * blockDim.x; }
   __device__ void sync() const { group().sync(); }
   __device__ bool has_first_block() const { return group().block_rank() == 0; }
   __device__ unsigned problem() const { return blockIdx.x / group().num_blocks(); }
+  __device__ unsigned block() const { return group().block_rank(); }
+  __device__ unsigned blocks() const { return group().num_blocks(); }
+  template <class T>
+  __device__ T* in_block(T* own, unsigned block) const {
+    return group().map_shared_rank(own, block);
+  }
 };
 #endif
 struct GridCrew {
+  static constexpr bool kSharesMemory = false;
   __device__ unsigned rank() const { return blockIdx.x * blockDim.x + threadIdx.x; }
   __device__ unsigned size() const { return gridDim.x * blockDim.x; }
   __device__ void sync() const { cooperative_groups::this_grid().sync(); }
@@ -75,14 +94,14 @@ struct LapControl {
   int bidder_counts[3];
   int free_rows;  // at the end of a phase, beside those that wait
   int waiting;
-  int packed;  // whether the scores lie at the desk, all of which fit into 24 bits
+  int too_wide;  // scores of a row that do not fit into 24 bits (packed_scores.cuh)
   LapSum value, identity, bound;  // doubled quanta
   double float_value, float_identity;
   LapCounts counts;
 };
 
-// What fits into shared memory (desk.cuh): no vector of the problem, the two that every step of a
-// search reads and writes, all that change, or those and the scores.
+// What fits into the shared memory of a block (desk.cuh): no vector of the problem, the two that
+// every step of a search reads and writes, all that change, or those and its share of the scores.
 enum class LapDesk { none, search, all, scores };
 
 struct LapProblem {
@@ -105,9 +124,8 @@ struct LapProblem {
   std::int32_t* closed_at;      // (columns) distance at which a column was passed
   std::int32_t* from;           // (columns) row from which the distance was reached
   std::int32_t* lowest_twin;    // (n) lowest of the rows equal to this one; kNone if there is none
-  std::int32_t* twin_table;     // (twin_slots) rows by key, while twins are looked for
-  std::int64_t twin_slots;      // a power of two
-  LapDesk desk;                 // what a block that works alone keeps in its shared memory
+  std::int32_t* twin_table;     // (2, columns) rows by key, while twins are looked for
+  LapDesk desk;                 // what blocks keep in their shared memory
 
   // The k-th of several problems, one below the other.
   __device__ LapProblem at(std::int64_t k) const {
@@ -131,8 +149,7 @@ struct LapProblem {
             closed_at + k * columns,
             from + k * columns,
             lowest_twin + k * columns,
-            twin_table + k * twin_slots,
-            twin_slots,
+            twin_table + k * 2 * columns,
             desk};
   }
   __device__ const std::int32_t* row(std::int64_t i) const { return scores + i * columns; }

@@ -1,22 +1,28 @@
-// The auction behind the trial and the paths, by one block that has the scores at its desk
-// (packed_scores.cuh): the same steps as in auction.cuh and paths.cuh. A warp for each bidder,
-// whose lanes know what their eight columns ask for the whole round; one warp for the paths, whose
-// lanes keep in registers what a search knows of their columns, so that a step has no barrier.
+// The auction and the paths by a crew whose blocks have the scores in their shared memory
+// (packed_scores.cuh): the same steps as in auction.cuh and paths.cuh. Every block holds all prices
+// and seats. In a round each block bids for its own rows and tells all bids to all blocks
+// (mail.cuh), and every block accepts them for itself: they all come to the same seats, and nothing
+// else is told. The paths are searched by the first block, which reads the scores of the others.
 #pragma once
+
+#include <type_traits>
 
 #include "kernels/cuda/lap/auction.cuh"
 #include "kernels/cuda/lap/desk.cuh"
+#include "kernels/cuda/lap/mail.cuh"
 #include "kernels/cuda/lap/paths.cuh"
 
 namespace nat::gpu {
 
-// Of a lane. One without columns stands at those of the first lane, which are not for sale to it.
+// Of a lane in a chunk of a row. One without columns stands at the first ones of the row, which are
+// not for sale to it.
 struct LaneColumns {
   std::int32_t first;
   bool owned;
 
-  __device__ explicit LaneColumns(std::int64_t columns)
-      : first(static_cast<std::int32_t>(lane()) * kLaneColumns), owned(first < columns) {
+  __device__ explicit LaneColumns(std::int64_t columns, int chunk = 0)
+      : first(static_cast<std::int32_t>(chunk * kChunkColumns + lane() * kLaneColumns)),
+        owned(first < columns) {
     if (!owned) first = 0;
   }
   __device__ LaneNumbers asks(const std::int32_t* ask) const {
@@ -24,110 +30,288 @@ struct LaneColumns {
   }
 };
 
-// Whether the first block now has the scores and the seats at its desk. By the whole crew.
-template <class Crew>
-__device__ bool take_scores_to_desk(const Crew& crew, const LapProblem& problem) {
-  if (problem.desk != LapDesk::scores) return false;
-  if (crew.has_first_block()) {
-    const bool fit =
-        pack_rows(problem, scores_on_desk(problem), static_cast<std::int32_t>(threadIdx.x / kWarp),
-                  static_cast<std::int32_t>(blockDim.x / kWarp));
-    const int all_fit = __syncthreads_and(fit ? 1 : 0);
-    if (threadIdx.x == 0) problem.control->packed = all_fit;
-    take_to_desk(problem, all_on_desk(problem));
+// With room for the largest share, so that the planes lie at the same place in every block.
+__device__ inline PackedScores scores_on_desk(const LapProblem& problem, const LapShare& share) {
+  return {(problem.n + share.step - 1) / share.step, problem.columns, behind_vectors(problem)};
+}
+
+// ---- bids ---------------------------------------------------------------------------------------
+
+// The row waits for the end of the phase: it could only bid for nothing. In place of its column.
+inline constexpr std::int32_t kWaits = -2;
+static_assert(kWaits != lap::kNone);
+
+// The bids of rounds by turns, by row; they lie where paths will keep what they know of columns.
+__device__ inline lap::Bid* bids_of_turn(const LapProblem& desk, unsigned turn) {
+  return reinterpret_cast<lap::Bid*>(desk.open_ask) + turn % 2 * desk.columns;
+}
+
+__device__ inline lap::TopTwo top_of_eight(const LaneNumbers& score, const LaneNumbers& ask,
+                                           std::int32_t first) {
+  std::int32_t profit[kLaneColumns];
+  lap::TopTwo top{INT_MIN, INT_MIN, first};
+#pragma unroll
+  for (int k = 0; k < kLaneColumns; k += 2) {
+    const std::int32_t a = profit[k] = score.of[k] - ask.of[k];
+    const std::int32_t b = profit[k + 1] = score.of[k + 1] - ask.of[k + 1];
+    top.second = max(max(top.second, min(a, b)), min(top.best, max(a, b)));
+    top.best = max(top.best, max(a, b));
   }
-  crew.sync();
-  return problem.control->packed != 0;
+#pragma unroll
+  for (int k = kLaneColumns - 1; k >= 0; --k) {
+    if (profit[k] == top.best) top.column = first + k;
+  }
+  return top;
+}
+
+// The same of more columns, all of them higher.
+__device__ inline void add_higher(const lap::TopTwo& more, lap::TopTwo& top) {
+  top.second = max(max(top.second, more.second), min(top.best, more.best));
+  if (more.best <= top.best) return;
+  top.best = more.best;
+  top.column = more.column;
+}
+
+// Over all columns of a row, by a warp.
+template <int kChunks>
+__device__ lap::TopTwo packed_top_two(const PackedScores& scores, std::int32_t place,
+                                      const LapProblem& desk) {
+  lap::TopTwo top = none_seen();
+#pragma unroll 2
+  for (int c = 0; c < kChunks; ++c) {
+    const LaneColumns own(desk.columns, c);
+    add_higher(top_of_eight(scores.eight(place, own.first), own.asks(desk.ask), own.first), top);
+  }
+  return warp_top_two(top);
+}
+
+// By a warp, which knows it whole afterwards.
+template <int kChunks>
+__device__ lap::Bid bid_of(const PackedScores& scores, std::int32_t place, std::int32_t row,
+                           const LapProblem& desk, std::int32_t raise) {
+  const std::int32_t own_score = scores.row(place)[row], own_ask = desk.ask[row];
+  const lap::TopTwo top = packed_top_two<kChunks>(scores, place, desk);
+  const std::int32_t column = lap::preferred_column(top, row, own_score, own_ask);
+  return lap::bid_for(top, column, top.best + desk.ask[column], raise);
+}
+
+// Calls bid(place) for those rows of the block that bid in this round, shared out among its warps.
+template <class BidOfPlace>
+__device__ void for_each_bidder(const LapShare& share, const LapProblem& desk, BidOfPlace bid) {
+  const std::int32_t places = share.size(desk.n);
+  const unsigned warps = blockDim.x / kWarp, warp = threadIdx.x / kWarp;  // powers of two
+  unsigned before = 0;
+  for (std::int32_t first = 0; first < places; first += static_cast<std::int32_t>(kWarp)) {
+    const std::int32_t place = first + static_cast<std::int32_t>(lane());
+    const bool bids = place < places && desk.column_of_row[share.row(place)] == lap::kNone;
+    const unsigned bidders = __ballot_sync(kFullWarp, bids ? 1 : 0);
+    const unsigned order = before + static_cast<unsigned>(__popc(bidders & ((1u << lane()) - 1)));
+    before += static_cast<unsigned>(__popc(bidders));
+    const bool is_mine = bids && (order & (warps - 1)) == warp;
+    for (unsigned own = __ballot_sync(kFullWarp, is_mine ? 1 : 0); own != 0; own &= own - 1) {
+      bid(first + __ffs(static_cast<int>(own)) - 1);
+    }
+  }
 }
 
 // ---- rounds -------------------------------------------------------------------------------------
 
-// What a warp has seen of a row. `second` is that of lanes other than the best one where there is
-// one best lane.
-struct PackedTop {
-  std::int32_t best, second;
-  unsigned best_lanes;
+// What a block does with the bids of a round: those of up to kRows rows are a thread's. A column
+// has one winner; before any other thread reads what that one has written, the block meets.
+class BidAcceptance {
+ public:
+  // `winners` is scratch, (columns). `stopped` counts rows that need not bid again, by turns.
+  __device__ BidAcceptance(const LapProblem& desk, std::int32_t* winners, int* stopped)
+      : desk_(desk), winners_(winners), stopped_(stopped) {}
+
+  // Returns how many rows need not bid again.
+  __device__ int accept(const lap::Bid* bids, unsigned turn) {
+    raise_prices(bids);
+    __syncthreads();
+    compare_winners();
+    __syncthreads();
+    take_seats();
+    if (leaving_ != 0) atomicAdd(&stopped_[turn % 2], leaving_);
+    if (threadIdx.x == 0) stopped_[(turn + 1) % 2] = 0;
+    __syncthreads();
+    return stopped_[turn % 2];
+  }
+
+ private:
+  static constexpr int kRows = 2;
+
+  __device__ std::int32_t index(int k) const {
+    return static_cast<std::int32_t>(threadIdx.x + static_cast<unsigned>(k) * blockDim.x);
+  }
+
+  // A bid for a column is more than what it asks, taken or free.
+  __device__ void raise_prices(const lap::Bid* bids) {
+    leaving_ = 0;
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      const std::int32_t i = index(k);
+      bid_[k] = {lap::kNone, 0};
+      if (i < desk_.columns) winners_[i] = INT_MAX;
+      if (i >= desk_.n || desk_.column_of_row[i] != lap::kNone) continue;
+      bid_[k] = bids[i];
+      if (bid_[k].column == lap::kNone) {
+        desk_.column_of_row[i] = kWaits;
+        ++leaving_;
+      } else {
+        atomicMax(&desk_.ask[bid_[k].column], bid_[k].price | 1);
+      }
+    }
+  }
+
+  __device__ void compare_winners() const {
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      if (bid_[k].column == lap::kNone || desk_.ask[bid_[k].column] != (bid_[k].price | 1))
+        continue;
+      atomicMin(&winners_[bid_[k].column], index(k));
+    }
+  }
+
+  __device__ void take_seats() {
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      const std::int32_t column = bid_[k].column;
+      if (column == lap::kNone || winners_[column] != index(k)) continue;
+      const std::int32_t loser = desk_.row_of_column[column];
+      if (loser == lap::kNone) {
+        ++leaving_;
+      } else {
+        desk_.column_of_row[loser] = lap::kNone;
+      }
+      desk_.column_of_row[index(k)] = column;
+      desk_.row_of_column[column] = index(k);
+    }
+  }
+
+  const LapProblem& desk_;
+  std::int32_t* winners_;
+  int* stopped_;
+  lap::Bid bid_[kRows];
+  int leaving_ = 0;
 };
 
-__device__ inline PackedTop packed_top(const PackedScores& scores, std::int32_t row,
-                                       const LaneColumns& columns, const LaneNumbers& ask) {
-  const LaneNumbers score = scores.eight(row, columns.first);
-  std::int32_t best = INT_MIN, second = INT_MIN;
-#pragma unroll
-  for (int k = 0; k < kLaneColumns; k += 2) {
-    const std::int32_t a = score.of[k] - ask.of[k], b = score.of[k + 1] - ask.of[k + 1];
-    const std::int32_t higher = max(a, b), lower = min(a, b);
-    second = max(max(second, lower), min(best, higher));
-    best = max(best, higher);
-  }
-  PackedTop top;
-  top.best = __reduce_max_sync(kFullWarp, best);
-  top.best_lanes = __ballot_sync(kFullWarp, best == top.best ? 1 : 0);
-  top.second = __reduce_max_sync(kFullWarp, best == top.best ? second : best);
-  return top;
-}
+// The phases by a crew; every thread of it knows how far they are.
+template <class Crew, int kChunks>
+class ResidentAuction {
+ public:
+  __device__ ResidentAuction(const Crew& crew, const LapProblem& desk, RoundMail<Crew>& mail)
+      : crew_(crew),
+        desk_(desk),
+        mail_(mail),
+        share_(LapShare::of(crew)),
+        scores_(scores_on_desk(desk, share_)) {}
 
-// By one thread, which looks for the column that the lanes have not told each other.
-__device__ inline lap::TopTwo with_column(const PackedTop& top, const PackedScores& scores,
-                                          std::int32_t row, const std::int32_t* ask) {
-  const std::int32_t first = (__ffs(static_cast<int>(top.best_lanes)) - 1) * kLaneColumns;
-  const LaneNumbers score = scores.eight(row, first), asked = LaneNumbers::at(ask + first);
-  std::int32_t column = 0;
-#pragma unroll
-  for (int k = kLaneColumns - 1; k >= 0; --k) {
-    if (score.of[k] - asked.of[k] == top.best) column = first + k;
-  }
-  const bool is_shared = (top.best_lanes & (top.best_lanes - 1)) != 0;
-  return {top.best, is_shared ? top.best : top.second, column};
-}
-
-// A warp scans the rows of its bidders, one after the other, and leaves each to a lane of its own,
-// which bids. There are at most 16 bidders a warp: 256 rows and 16 warps, or a warp for four rows.
-__device__ inline void place_packed_bids(const LapProblem& desk, const LapProgress& progress,
-                                         std::int32_t raise) {
-  const PackedScores scores = scores_on_desk(desk);
-  const std::int32_t* const bidders = desk.bidders_of(progress.round);
-  const LaneColumns columns(desk.columns);
-  const LaneNumbers asks = columns.asks(desk.ask);
-  const auto warps = static_cast<int>(blockDim.x / kWarp);
-  const auto warp = static_cast<int>(threadIdx.x / kWarp);
-  PackedTop seen{};
-  for (int l = 0; warp + l * warps < progress.count; ++l) {
-    const PackedTop top = packed_top(scores, bidders[warp + l * warps], columns, asks);
-    if (static_cast<int>(lane()) == l) seen = top;
-  }
-  const int k = warp + static_cast<int>(lane()) * warps;
-  if (k >= progress.count) return;
-  const std::int32_t row = bidders[k];
-  const LapBidder bidder(desk, row, scores.one(row, row));
-  bidder.place(desk, with_column(seen, scores, row, desk.ask), raise, desk.bids[k]);
-}
-
-__device__ inline void hold_packed(const lap::Phase& phase, const LapProblem& desk) {
-  const BlockCrew block;
-  clear_seats(block, desk);
-  __syncthreads();
-  LapProgress progress{.count = static_cast<int>(desk.n)};
-  while (progress.goes_on(phase)) {
-    place_packed_bids(desk, progress, phase.raise);
+  // Returns whether the phase ended with no more free rows than it wants.
+  __device__ bool hold(const lap::Phase& phase) {
+    __shared__ int stopped[2];
+    if (threadIdx.x < 2) stopped[threadIdx.x] = 0;
+    clear_seats();
     __syncthreads();
-    accept_bids(block, desk, progress.round, progress.count);
-    __syncthreads();
-    progress.end_round(desk);
+    BidAcceptance acceptance(desk_, desk_.lowest_twin, stopped);
+    int count = static_cast<int>(desk_.n);
+    for (int round = 0; round < phase.round_cap && count > phase.free_rows; ++round) {
+      place_bids(count, phase.raise);
+      mail_.wait(crew_);
+      counts_.bids += count;
+      count -= acceptance.accept(bids_of_turn(desk_, turn_), turn_);
+      ++counts_.rounds;
+      ++turn_;
+    }
+    ++counts_.phases;
+    free_rows_ = free_rows();
+    return free_rows_ <= phase.free_rows;
   }
-  if (threadIdx.x == 0) progress.end_phase(*desk.control);
-  __syncthreads();
-}
+
+  __device__ int free_rows_at_end() const { return free_rows_; }
+  __device__ const LapCounts& counts() const { return counts_; }
+
+ private:
+  __device__ void clear_seats() const {
+    for (std::int64_t j = threadIdx.x; j < desk_.columns; j += blockDim.x) {
+      if (j < desk_.n) {
+        desk_.ask[j] = lap::price_of(desk_.ask[j]);
+        desk_.column_of_row[j] = lap::kNone;
+      }
+      desk_.row_of_column[j] = lap::kNone;
+    }
+  }
+
+  __device__ void place_bids(int count, std::int32_t raise) const {
+    lap::Bid* const bids = bids_of_turn(desk_, turn_);
+    mail_.begin_round(crew_, count);
+    for_each_bidder(share_, desk_, [&](std::int32_t place) {
+      const std::int32_t row = share_.row(place);
+      mail_.send(crew_, &bids[row], bid_of<kChunks>(scores_, place, row, desk_, raise));
+    });
+  }
+
+  // Those that wait too, who are free like the others from now on.
+  __device__ int free_rows() const {
+    int count = 0;
+    for (std::int64_t first = 0; first < desk_.n; first += blockDim.x) {
+      const std::int64_t i = first + threadIdx.x;
+      const bool is_free = i < desk_.n && desk_.column_of_row[i] < 0;
+      if (is_free) desk_.column_of_row[i] = lap::kNone;
+      count += __syncthreads_count(is_free ? 1 : 0);
+    }
+    return count;
+  }
+
+  const Crew& crew_;
+  const LapProblem& desk_;
+  RoundMail<Crew>& mail_;
+  const LapShare share_;
+  const PackedScores scores_;
+  unsigned turn_ = 0;
+  int free_rows_ = 0;
+  LapCounts counts_{};
+};
 
 // ---- paths --------------------------------------------------------------------------------------
 
-// The search of LapSearch by one warp. Loops over the columns of a lane are unrolled, so that the
-// arrays are registers.
+__device__ inline int bits_below(unsigned power_of_two) {
+  return __ffs(static_cast<int>(power_of_two)) - 1;
+}
+
+// Rows of all blocks, by any block.
+template <class Crew>
+class SharedRows {
+ public:
+  __device__ SharedRows(const Crew& crew, const LapProblem& desk)
+      : crew_(crew),
+        own_(scores_on_desk(desk, LapShare::of(crew))),
+        last_block_(crew.blocks() - 1),
+        shift_(bits_below(crew.blocks())) {}
+
+  __device__ PackedRow row(std::int32_t row) const { return rows_of(row).row(row >> shift_); }
+  __device__ LaneNumbers eight(std::int32_t row, std::int32_t first_column) const {
+    return rows_of(row).eight(row >> shift_, first_column);
+  }
+
+ private:
+  __device__ PackedScores rows_of(std::int32_t row) const {
+    return own_.in_block(crew_, static_cast<unsigned>(row) & last_block_);
+  }
+
+  const Crew& crew_;
+  const PackedScores own_;
+  const unsigned last_block_;
+  const int shift_;
+};
+
+// The search of LapSearch by one warp, of up to 256 columns. Loops over the columns of a lane are
+// unrolled, so that the arrays are registers.
+template <class Crew>
 class PackedSearch {
  public:
-  __device__ explicit PackedSearch(const LapProblem& desk)
+  __device__ PackedSearch(const SharedRows<Crew>& rows, const LapProblem& desk)
       : n_(static_cast<std::int32_t>(desk.n)),
-        scores_(scores_on_desk(desk)),
+        scores_(rows),
         ask_(desk.ask),
         row_of_column_(desk.row_of_column),
         lowest_twin_(desk.lowest_twin),
@@ -157,7 +341,7 @@ class PackedSearch {
       }
       row = row_of_column_[nearest.column];
       base =
-          nearest.distance + scores_.one(row, nearest.column) - lap::price_of(ask_[nearest.column]);
+          nearest.distance + scores_.row(row)[nearest.column] - lap::price_of(ask_[nearest.column]);
     }
   }
 
@@ -221,7 +405,7 @@ class PackedSearch {
   }
 
   std::int32_t n_;
-  PackedScores scores_;
+  const SharedRows<Crew>& scores_;
   std::int32_t* ask_;
   const std::int32_t *row_of_column_, *lowest_twin_;
   std::int32_t* from_of_column_;
@@ -229,9 +413,10 @@ class PackedSearch {
   LaneNumbers open_ask_, distance_, closed_at_, from_;
 };
 
-__device__ inline void place_by_warp(const LapProblem& desk, std::int32_t start,
-                                     std::int64_t& steps) {
-  PackedSearch search(desk);
+template <class Crew>
+__device__ void place_by_warp(const SharedRows<Crew>& rows, const LapProblem& desk,
+                              std::int32_t start, std::int64_t& steps) {
+  PackedSearch search(rows, desk);
   const LapNearest end = search.run(start, steps);
   __syncwarp();  // lanes have read prices that others are about to change
   search.tell(end.distance);
@@ -240,25 +425,71 @@ __device__ inline void place_by_warp(const LapProblem& desk, std::int32_t start,
   __syncwarp();
 }
 
-// All threads of the block begin and end together.
-__device__ inline void place_free_rows_packed(const LapProblem& desk) {
+// By all threads of the first block, which begin and end together. Their results lie in control.
+template <class Crew>
+__device__ void place_free_rows_resident(const Crew& crew, const LapProblem& desk) {
+  const SharedRows<Crew> rows(crew, desk);
+  std::int64_t paths = 0, steps = 0;
   prepare_paths(desk);
-  if (threadIdx.x >= kWarp) return;
-  std::int64_t steps = 0;
-  const std::int64_t paths =
-      place_each(desk, [&](std::int32_t row) { place_by_warp(desk, row, steps); });
-  if (lane() == 0) {
+  if (desk.columns > kChunkColumns) {
+    paths = place_each(desk, [&](std::int32_t row) { place(rows, desk, row, steps); });
+  } else if (threadIdx.x < kWarp) {
+    paths = place_each(desk, [&](std::int32_t row) { place_by_warp(rows, desk, row, steps); });
+  }
+  if (threadIdx.x == 0) {
     desk.control->counts.paths = paths;
     desk.control->counts.steps = steps;
   }
 }
 
-// By the block that has taken scores and seats to its desk.
-__device__ inline void solve_at_desk(const lap::Schedule& schedule, const LapProblem& problem) {
+// ---- all of it ----------------------------------------------------------------------------------
+
+// By the whole crew. Returns false where the scores of a row do not fit into 24 bits: then nothing
+// has happened.
+template <class Crew, int kChunks>
+__device__ bool solve_resident(const Crew& crew, const lap::Schedule& schedule,
+                               const LapProblem& problem) {
   const LapProblem desk = all_on_desk(problem);
-  hold_phases(schedule, [&](const lap::Phase& phase) { hold_packed(phase, desk); });
-  place_free_rows_packed(desk);
+  RoundMail<Crew> mail;
+  ResidentAuction<Crew, kChunks> auction(crew, desk, mail);
+  const LapShare share = LapShare::of(crew);
+  const bool fits = pack_rows<kChunks>(share, problem, scores_on_desk(problem, share));
+  if (!fits && lane() == 0) atomicMax(&problem.control->too_wide, 1);
+  mail.open(crew);
+  crew.sync();
+  if (problem.control->too_wide != 0) return false;
+  for (std::int64_t j = threadIdx.x; j < desk.columns; j += blockDim.x)
+    desk.ask[j] = problem.ask[j];
+  __syncthreads();
+  if (!auction.hold(schedule.trial())) {
+    hold_phases(schedule, [&](const lap::Phase& phase) { auction.hold(phase); });
+  }
+  if (!crew.has_first_block()) return true;
+  if (threadIdx.x == 0) {
+    problem.control->counts = auction.counts();
+    problem.control->free_rows = auction.free_rows_at_end();
+  }
+  __syncthreads();
+  place_free_rows_resident(crew, desk);
   bring_back(desk, problem);
+  return true;
+}
+
+// The same, if the crew has the scores.
+template <class Crew>
+__device__ bool solve_at_desks(const Crew& crew, const lap::Schedule& schedule,
+                               const LapProblem& problem) {
+  if constexpr (Crew::kSharesMemory) {
+    if (problem.desk != LapDesk::scores) return false;
+    if (problem.columns <= kChunkColumns) return solve_resident<Crew, 1>(crew, schedule, problem);
+    // More than 512 columns need several blocks.
+    if (std::is_base_of_v<BlockCrew, Crew> || problem.columns <= 2 * kChunkColumns) {
+      return solve_resident<Crew, 2>(crew, schedule, problem);
+    }
+    return solve_resident < Crew,
+           std::is_base_of_v<BlockCrew, Crew> ? 2 : 4 > (crew, schedule, problem);
+  }
+  return false;
 }
 
 }  // namespace nat::gpu

@@ -3,6 +3,8 @@
 
 #include <cuda_runtime.h>
 
+#include <type_traits>
+
 namespace cooperative_groups {
 
 class grid_group {
@@ -32,6 +34,11 @@ class cluster_group {
   }
   static unsigned num_blocks() { return simt::running_block().cluster_blocks(); }
   static unsigned block_rank() { return blockIdx.x % num_blocks(); }
+  template <class T>
+  static T* map_shared_rank(T* own, unsigned rank, simt::Where where = simt::Where::current()) {
+    void* const address = const_cast<std::remove_const_t<T>*>(own);
+    return static_cast<T*>(simt::running_block().in_block(address, rank, where));
+  }
   static unsigned num_threads() { return num_blocks() * blockDim.x * blockDim.y * blockDim.z; }
   static unsigned thread_rank() {
     return block_rank() * (blockDim.x * blockDim.y * blockDim.z) +
