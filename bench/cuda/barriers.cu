@@ -116,13 +116,13 @@ __global__ void __launch_bounds__(kBlockThreads, 1) search_kernel(LapProblem giv
   __syncthreads();
   const BlockCrew crew;
   const LapShare share = LapShare::of(crew);
-  const bool packed = problem.desk == LapDesk::scores;
+  const bool packed = problem.desk >= LapDesk::scores;
   if (packed) pack_rows<1>(share, problem, scores_on_desk(problem, share));
   for (int i = 0; i < repeats; ++i) {
     seat_all_but_one(problem);
     if (packed) {
       take_to_desk(problem, desk);
-      place_free_rows_resident(crew, desk);
+      place_free_rows_resident<BlockCrew, 1>(crew, desk);
       bring_back(desk, problem);
     } else {
       place_free_rows(problem, desk);
@@ -211,7 +211,7 @@ void ReadChain::run(int repeats) {
 }
 
 bool PathSearch::scores_fit(const Context& ctx, std::int64_t n) {
-  return desk_for(n, lap::padded(n), 1, ctx.cuda->shared_bytes_block) == LapDesk::scores;
+  return desk_for(n, lap::padded(n), 1, ctx.cuda->shared_bytes_block) >= LapDesk::scores;
 }
 
 PathSearch::PathSearch(Context& ctx, std::int64_t n, Scores scores)

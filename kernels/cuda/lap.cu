@@ -287,14 +287,17 @@ bool takes_largest_cluster(const Context& ctx) {
                         .cluster = kMostClusterBlocks}) > 0;
 }
 
-// The smallest cluster whose blocks have room for the scores; 0 where there is none.
+// The cluster for a problem, whose blocks have room for its scores; 0 where there is none. More
+// blocks scan the rows sooner, and eight are enough for few.
 unsigned cluster_with_scores(const Context& ctx, const LapOptions& options, std::int64_t n) {
-  for (const unsigned blocks : {kPortableClusterBlocks, kMostClusterBlocks}) {
-    if (desk_of(ctx, options, n, blocks) != LapDesk::scores) continue;
-    const bool is_taken = blocks <= kPortableClusterBlocks || takes_largest_cluster(ctx);
-    return is_taken ? blocks : 0;
-  }
-  return 0;
+  constexpr std::int64_t kFewRows = 256;
+  const auto has_room = [&](unsigned blocks) {
+    return desk_of(ctx, options, n, blocks) >= LapDesk::scores;
+  };
+  const bool portable = has_room(kPortableClusterBlocks);
+  if (portable && n <= kFewRows) return kPortableClusterBlocks;
+  if (has_room(kMostClusterBlocks) && takes_largest_cluster(ctx)) return kMostClusterBlocks;
+  return portable ? kPortableClusterBlocks : 0;
 }
 
 void launch_clusters(Context& ctx, const LapOptions& options, const LapTask& task) {
@@ -319,7 +322,7 @@ void launch_grid(Context& ctx, const LapOptions& options, const LapTask& task) {
 // the better; otherwise a grid, which passes over all scores soonest.
 LapCrew automatic_crew(const Context& ctx, const LapOptions& options, std::int64_t n) {
   if (has_clusters(ctx) && cluster_with_scores(ctx, options, n) != 0) return LapCrew::cluster;
-  return desk_of(ctx, options, n, 1) == LapDesk::scores ? LapCrew::block : LapCrew::grid;
+  return desk_of(ctx, options, n, 1) >= LapDesk::scores ? LapCrew::block : LapCrew::grid;
 }
 
 void check_options(const Context& ctx, const LapOptions& options) {

@@ -49,15 +49,24 @@ NAT_HOST_DEVICE constexpr std::int64_t vector_bytes(LapDesk desk, std::int64_t c
   return vectors * columns * static_cast<std::int64_t>(sizeof(std::int32_t));
 }
 
+// Of the share of a block.
+NAT_HOST_DEVICE constexpr std::int64_t section_bytes(std::int64_t rows, std::int64_t columns,
+                                                     std::int64_t blocks) {
+  constexpr std::int64_t kVector = 16;
+  const auto bytes = static_cast<std::int64_t>(packed_bytes((rows + blocks - 1) / blocks, columns));
+  return (bytes + kVector - 1) / kVector * kVector;
+}
+
 // Of dynamic shared memory, in each of `blocks` that share the scores. Behind the vectors lie the
 // scores, or the lists, which nobody needs who has the scores.
 constexpr std::size_t desk_bytes(LapDesk desk, std::int64_t rows, std::int64_t columns,
                                  std::int64_t blocks) {
-  const std::size_t behind =
-      desk == LapDesk::scores
-          ? std::max(sizeof(LapLists), packed_bytes((rows + blocks - 1) / blocks, columns))
-          : sizeof(LapLists);
-  return static_cast<std::size_t>(vector_bytes(desk, columns)) + behind;
+  const std::int64_t sections = desk == LapDesk::all_scores ? blocks
+                                : desk == LapDesk::scores   ? 1
+                                                            : 0;
+  const std::int64_t scores = sections == 0 ? 0 : sections * section_bytes(rows, columns, blocks);
+  return static_cast<std::size_t>(vector_bytes(desk, columns)) +
+         std::max(sizeof(LapLists), static_cast<std::size_t>(scores));
 }
 
 inline constexpr std::size_t kStaticSharedBytes = 3 << 10;  // of the kernel itself, at most
@@ -65,8 +74,8 @@ inline constexpr std::size_t kStaticSharedBytes = 3 << 10;  // of the kernel its
 // The largest desk that a block can have; no scores where 0 blocks share them.
 constexpr LapDesk desk_for(std::int64_t rows, std::int64_t columns, std::int64_t blocks,
                            std::size_t shared_bytes_block) {
-  for (const LapDesk desk : {LapDesk::scores, LapDesk::all, LapDesk::search}) {
-    if (desk == LapDesk::scores && (blocks == 0 || columns > kMostPackedColumns)) continue;
+  for (const LapDesk desk : {LapDesk::all_scores, LapDesk::scores, LapDesk::all, LapDesk::search}) {
+    if (desk >= LapDesk::scores && (blocks == 0 || columns > kMostPackedColumns)) continue;
     if (desk_bytes(desk, rows, columns, blocks) + kStaticSharedBytes <= shared_bytes_block)
       return desk;
   }

@@ -20,7 +20,7 @@ static_assert(kLaneColumns == lap::kRowMultiple);
 inline constexpr std::int64_t kChunkColumns = kWarp * kLaneColumns;
 inline constexpr std::int64_t kMostPackedColumns = 4 * kChunkColumns;
 
-constexpr std::size_t packed_bytes(std::int64_t rows, std::int64_t columns) {
+NAT_HOST_DEVICE constexpr std::size_t packed_bytes(std::int64_t rows, std::int64_t columns) {
   return 3 * static_cast<std::size_t>(rows * columns);
 }
 
@@ -77,6 +77,13 @@ class PackedScores {
   }
   __device__ PackedRow row(std::int32_t row) const {
     return {low_ + row * columns_, high_ + row * columns_};
+  }
+  // Those that lie so many bytes behind.
+  __device__ PackedScores behind(unsigned bytes) const {
+    PackedScores there = *this;
+    there.low_ += bytes / sizeof *low_;
+    there.high_ += bytes;
+    return there;
   }
   // Those that lie at the same place in another block.
   template <class Crew>

@@ -101,8 +101,9 @@ struct LapControl {
 };
 
 // What fits into the shared memory of a block (desk.cuh): no vector of the problem, the two that
-// every step of a search reads and writes, all that change, or those and its share of the scores.
-enum class LapDesk { none, search, all, scores };
+// every step of a search reads and writes, all that change, those and its share of the scores, or
+// the shares of all blocks one day.
+enum class LapDesk { none, search, all, scores, all_scores };
 
 struct LapProblem {
   std::int64_t n, columns;      // columns: n rounded up; the padding is never for sale
@@ -208,10 +209,12 @@ __device__ inline lap::TopTwo scan_share(const std::int32_t* score, const std::i
 // Of what all lanes have seen; every lane gets it.
 __device__ inline lap::TopTwo warp_top_two(const lap::TopTwo& top) {
   const std::int32_t best = __reduce_max_sync(kFullWarp, top.best);
-  const std::int32_t column = __reduce_min_sync(kFullWarp, top.best == best ? top.column : INT_MAX);
-  const std::int32_t second =
-      __reduce_max_sync(kFullWarp, top.column == column ? top.second : top.best);
-  return {best, second, column};
+  const bool has_best = top.best == best;
+  const unsigned best_lanes = __ballot_sync(kFullWarp, has_best ? 1 : 0);
+  const std::int32_t column = __reduce_min_sync(kFullWarp, has_best ? top.column : INT_MAX);
+  const std::int32_t second = __reduce_max_sync(kFullWarp, has_best ? top.second : top.best);
+  const bool is_shared = (best_lanes & (best_lanes - 1)) != 0;
+  return {best, is_shared ? best : second, column};
 }
 
 // Over all columns of a row, by a warp.

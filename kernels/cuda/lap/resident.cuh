@@ -116,47 +116,46 @@ __device__ void for_each_bidder(const LapShare& share, const LapProblem& desk, B
 
 // ---- rounds -------------------------------------------------------------------------------------
 
-// What a block does with the bids of a round: those of up to kRows rows are a thread's. A column
-// has one winner; before any other thread reads what that one has written, the block meets.
+// What a block does with the bids of a round: those of kRows rows are a thread's. A column has one
+// winner; before any other thread reads what that one has written, the block meets.
+template <int kRows>
 class BidAcceptance {
  public:
-  // `winners` is scratch, (columns). `stopped` counts rows that need not bid again, by turns.
-  __device__ BidAcceptance(const LapProblem& desk, std::int32_t* winners, int* stopped)
-      : desk_(desk), winners_(winners), stopped_(stopped) {}
+  // `winners` is scratch, (columns).
+  __device__ BidAcceptance(const LapProblem& desk, std::int32_t* winners)
+      : desk_(desk), winners_(winners) {}
 
   // Returns how many rows need not bid again.
-  __device__ int accept(const lap::Bid* bids, unsigned turn) {
+  __device__ int accept(const lap::Bid* bids) {
     raise_prices(bids);
     __syncthreads();
     compare_winners();
     __syncthreads();
     take_seats();
-    if (leaving_ != 0) atomicAdd(&stopped_[turn % 2], leaving_);
-    if (threadIdx.x == 0) stopped_[(turn + 1) % 2] = 0;
-    __syncthreads();
-    return stopped_[turn % 2];
+    int leaving = 0;
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) leaving += __syncthreads_count(leaves_[k] ? 1 : 0);
+    return leaving;
   }
 
  private:
-  static constexpr int kRows = 2;
-
   __device__ std::int32_t index(int k) const {
     return static_cast<std::int32_t>(threadIdx.x + static_cast<unsigned>(k) * blockDim.x);
   }
 
   // A bid for a column is more than what it asks, taken or free.
   __device__ void raise_prices(const lap::Bid* bids) {
-    leaving_ = 0;
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
       const std::int32_t i = index(k);
       bid_[k] = {lap::kNone, 0};
+      leaves_[k] = false;
       if (i < desk_.columns) winners_[i] = INT_MAX;
       if (i >= desk_.n || desk_.column_of_row[i] != lap::kNone) continue;
       bid_[k] = bids[i];
-      if (bid_[k].column == lap::kNone) {
+      leaves_[k] = bid_[k].column == lap::kNone;
+      if (leaves_[k]) {
         desk_.column_of_row[i] = kWaits;
-        ++leaving_;
       } else {
         atomicMax(&desk_.ask[bid_[k].column], bid_[k].price | 1);
       }
@@ -166,9 +165,9 @@ class BidAcceptance {
   __device__ void compare_winners() const {
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
-      if (bid_[k].column == lap::kNone || desk_.ask[bid_[k].column] != (bid_[k].price | 1))
-        continue;
-      atomicMin(&winners_[bid_[k].column], index(k));
+      const std::int32_t column = bid_[k].column;
+      if (column == lap::kNone || desk_.ask[column] != (bid_[k].price | 1)) continue;
+      atomicMin(&winners_[column], index(k));
     }
   }
 
@@ -178,11 +177,8 @@ class BidAcceptance {
       const std::int32_t column = bid_[k].column;
       if (column == lap::kNone || winners_[column] != index(k)) continue;
       const std::int32_t loser = desk_.row_of_column[column];
-      if (loser == lap::kNone) {
-        ++leaving_;
-      } else {
-        desk_.column_of_row[loser] = lap::kNone;
-      }
+      leaves_[k] = loser == lap::kNone;
+      if (!leaves_[k]) desk_.column_of_row[loser] = lap::kNone;
       desk_.column_of_row[index(k)] = column;
       desk_.row_of_column[column] = index(k);
     }
@@ -190,9 +186,8 @@ class BidAcceptance {
 
   const LapProblem& desk_;
   std::int32_t* winners_;
-  int* stopped_;
   lap::Bid bid_[kRows];
-  int leaving_ = 0;
+  bool leaves_[kRows];
 };
 
 // The phases by a crew; every thread of it knows how far they are.
@@ -208,17 +203,15 @@ class ResidentAuction {
 
   // Returns whether the phase ended with no more free rows than it wants.
   __device__ bool hold(const lap::Phase& phase) {
-    __shared__ int stopped[2];
-    if (threadIdx.x < 2) stopped[threadIdx.x] = 0;
     clear_seats();
     __syncthreads();
-    BidAcceptance acceptance(desk_, desk_.lowest_twin, stopped);
+    BidAcceptance<kRowsOfThread> acceptance(desk_, desk_.lowest_twin);
     int count = static_cast<int>(desk_.n);
     for (int round = 0; round < phase.round_cap && count > phase.free_rows; ++round) {
       place_bids(count, phase.raise);
       mail_.wait(crew_);
       counts_.bids += count;
-      count -= acceptance.accept(bids_of_turn(desk_, turn_), turn_);
+      count -= acceptance.accept(bids_of_turn(desk_, turn_));
       ++counts_.rounds;
       ++turn_;
     }
@@ -231,6 +224,9 @@ class ResidentAuction {
   __device__ const LapCounts& counts() const { return counts_; }
 
  private:
+  // Up to 512 rows there are as many threads (threads_for in lap.cu).
+  static constexpr int kRowsOfThread = kChunks <= 2 ? 1 : 2;
+
   __device__ void clear_seats() const {
     for (std::int64_t j = threadIdx.x; j < desk_.columns; j += blockDim.x) {
       if (j < desk_.n) {
@@ -278,7 +274,8 @@ __device__ inline int bits_below(unsigned power_of_two) {
   return __ffs(static_cast<int>(power_of_two)) - 1;
 }
 
-// Rows of all blocks, by any block.
+// Rows of all blocks, by the first block. They stay in the other blocks, or have been gathered:
+// then the share of block b lies b sections behind its own.
 template <class Crew>
 class SharedRows {
  public:
@@ -288,6 +285,21 @@ class SharedRows {
         last_block_(crew.blocks() - 1),
         shift_(bits_below(crew.blocks())) {}
 
+  // By all threads of the block, which has room for all scores (LapDesk::all_scores).
+  __device__ void gather(const LapProblem& desk) {
+    const auto vectors =
+        static_cast<unsigned>(section_bytes(desk.n, desk.columns, crew_.blocks()) / sizeof(int4));
+    auto* const own = reinterpret_cast<int4*>(behind_vectors(desk));
+    for (unsigned block = 1; block < crew_.blocks(); ++block) {
+      const int4* const from = crew_.in_block(own, block);
+      int4* const to = own + block * vectors;
+#pragma unroll 4
+      for (unsigned i = threadIdx.x; i < vectors; i += blockDim.x) to[i] = from[i];
+    }
+    section_ = vectors * static_cast<unsigned>(sizeof(int4));
+    __syncthreads();
+  }
+
   __device__ PackedRow row(std::int32_t row) const { return rows_of(row).row(row >> shift_); }
   __device__ LaneNumbers eight(std::int32_t row, std::int32_t first_column) const {
     return rows_of(row).eight(row >> shift_, first_column);
@@ -295,18 +307,21 @@ class SharedRows {
 
  private:
   __device__ PackedScores rows_of(std::int32_t row) const {
-    return own_.in_block(crew_, static_cast<unsigned>(row) & last_block_);
+    const unsigned block = static_cast<unsigned>(row) & last_block_;
+    return section_ != 0 ? own_.behind(block * section_) : own_.in_block(crew_, block);
   }
 
   const Crew& crew_;
   const PackedScores own_;
   const unsigned last_block_;
   const int shift_;
+  unsigned section_ = 0;  // bytes; 0 where the rows have not been gathered
 };
 
-// The search of LapSearch by one warp, of up to 256 columns. Loops over the columns of a lane are
-// unrolled, so that the arrays are registers.
-template <class Crew>
+// The search of LapSearch by kWarps warps, each with a chunk of the columns. Loops over the columns
+// of a lane are unrolled, so that the arrays are registers. All threads that find() synchronises
+// call every function; the warps beyond kWarps only follow.
+template <class Crew, int kWarps>
 class PackedSearch {
  public:
   __device__ PackedSearch(const SharedRows<Crew>& rows, const LapProblem& desk)
@@ -316,7 +331,8 @@ class PackedSearch {
         row_of_column_(desk.row_of_column),
         lowest_twin_(desk.lowest_twin),
         from_of_column_(desk.from),
-        columns_(desk.columns),
+        searches_(threadIdx.x < static_cast<unsigned>(kWarps) * kWarp),
+        columns_(desk.columns, static_cast<int>(threadIdx.x / kWarp)),
         open_ask_(columns_.asks(ask_)),
         distance_(LaneNumbers::all(lap::kFar)),
         closed_at_(LaneNumbers::all(0)),
@@ -326,10 +342,9 @@ class PackedSearch {
   __device__ LapNearest run(std::int32_t start, std::int64_t& steps) {
     std::int32_t row = start, base = 0;
     for (;; ++steps) {
-      const LaneNumbers score = scores_.eight(row, columns_.first);
-      close_twins(row, base, score);
-      relax(row, base, score);
-      LapNearest nearest = warp_nearest(nearest_of_lane());
+      LapNearest nearest{INT_MAX, INT_MAX};
+      if (searches_) nearest = reach(row, base);
+      nearest = nearest_of_warps(nearest, steps);
       if (!lap::taken(nearest.distance)) {
         ++steps;
         return nearest;
@@ -347,7 +362,7 @@ class PackedSearch {
 
   // Prices of the columns passed, and the way back, to the desk.
   __device__ void tell(std::int32_t end_distance) const {
-    if (!columns_.owned) return;
+    if (!searches_ || !columns_.owned) return;
     LaneNumbers ask = LaneNumbers::at(ask_ + columns_.first);
 #pragma unroll
     for (int k = 0; k < kLaneColumns; ++k) {
@@ -358,7 +373,41 @@ class PackedSearch {
     from_.store(from_of_column_ + columns_.first);
   }
 
+  // Of the threads that search.
+  __device__ static void sync() {
+    if constexpr (kWarps == 1) {
+      __syncwarp();
+    } else {
+      __syncthreads();
+    }
+  }
+
  private:
+  // Offers of a row to the columns of this warp; the nearest of them.
+  __device__ LapNearest reach(std::int32_t row, std::int32_t base) {
+    const LaneNumbers score = scores_.eight(row, columns_.first);
+    close_twins(row, base, score);
+    relax(row, base, score);
+    return warp_nearest(nearest_of_lane());
+  }
+
+  // Every thread gets it.
+  __device__ static LapNearest nearest_of_warps(LapNearest nearest, std::int64_t step) {
+    if constexpr (kWarps > 1) {
+      __shared__ LapNearest found[2][kWarps];  // the next step writes while this one may be read
+      LapNearest* const here = found[step % 2];
+      const unsigned warp = threadIdx.x / kWarp;
+      if (warp < kWarps && lane() == 0) here[warp] = nearest;
+      __syncthreads();
+      nearest = here[0];
+#pragma unroll
+      for (int w = 1; w < kWarps; ++w) {
+        if (here[w].distance < nearest.distance) nearest = here[w];  // columns rise with warps
+      }
+    }
+    return nearest;
+  }
+
   __device__ bool is_mine(int k, std::int32_t column) const {
     return columns_.owned && columns_.first + k == column;
   }
@@ -409,32 +458,39 @@ class PackedSearch {
   std::int32_t* ask_;
   const std::int32_t *row_of_column_, *lowest_twin_;
   std::int32_t* from_of_column_;
-  LaneColumns columns_;
+  const bool searches_;
+  const LaneColumns columns_;
   LaneNumbers open_ask_, distance_, closed_at_, from_;
 };
 
-template <class Crew>
-__device__ void place_by_warp(const SharedRows<Crew>& rows, const LapProblem& desk,
-                              std::int32_t start, std::int64_t& steps) {
-  PackedSearch search(rows, desk);
-  const LapNearest end = search.run(start, steps);
-  __syncwarp();  // lanes have read prices that others are about to change
-  search.tell(end.distance);
-  __syncwarp();
-  if (lane() == 0) exchange_along_path(desk, start, end.column);
-  __syncwarp();
+// place_each() by those threads that search together.
+template <class Crew, int kWarps>
+__device__ std::int64_t place_by_warps(const SharedRows<Crew>& rows, const LapProblem& desk,
+                                       std::int64_t& steps) {
+  using Search = PackedSearch<Crew, kWarps>;
+  return place_each(desk, [&](std::int32_t start) {
+    Search search(rows, desk);
+    const LapNearest end = search.run(start, steps);
+    Search::sync();  // prices have been read that others are about to change
+    search.tell(end.distance);
+    Search::sync();
+    if (threadIdx.x == 0) exchange_along_path(desk, start, end.column);
+    Search::sync();
+  });
 }
 
-// By all threads of the first block, which begin and end together. Their results lie in control.
-template <class Crew>
+// By all threads of the first block, which begin and end together. Results lie in control.
+template <class Crew, int kChunks>
 __device__ void place_free_rows_resident(const Crew& crew, const LapProblem& desk) {
-  const SharedRows<Crew> rows(crew, desk);
+  constexpr int kWorthGathering = 3;  // free rows; it takes as long as about ten steps
+  SharedRows<Crew> rows(crew, desk);
   std::int64_t paths = 0, steps = 0;
   prepare_paths(desk);
-  if (desk.columns > kChunkColumns) {
-    paths = place_each(desk, [&](std::int32_t row) { place(rows, desk, row, steps); });
-  } else if (threadIdx.x < kWarp) {
-    paths = place_each(desk, [&](std::int32_t row) { place_by_warp(rows, desk, row, steps); });
+  if (desk.desk == LapDesk::all_scores && desk.control->free_rows >= kWorthGathering) {
+    rows.gather(desk);
+  }
+  if (kChunks > 1 || threadIdx.x < kWarp) {
+    paths = place_by_warps<Crew, kChunks>(rows, desk, steps);
   }
   if (threadIdx.x == 0) {
     desk.control->counts.paths = paths;
@@ -470,7 +526,7 @@ __device__ bool solve_resident(const Crew& crew, const lap::Schedule& schedule,
     problem.control->free_rows = auction.free_rows_at_end();
   }
   __syncthreads();
-  place_free_rows_resident(crew, desk);
+  place_free_rows_resident<Crew, kChunks>(crew, desk);
   bring_back(desk, problem);
   return true;
 }
@@ -480,7 +536,7 @@ template <class Crew>
 __device__ bool solve_at_desks(const Crew& crew, const lap::Schedule& schedule,
                                const LapProblem& problem) {
   if constexpr (Crew::kSharesMemory) {
-    if (problem.desk != LapDesk::scores) return false;
+    if (problem.desk < LapDesk::scores) return false;
     if (problem.columns <= kChunkColumns) return solve_resident<Crew, 1>(crew, schedule, problem);
     // More than 512 columns need several blocks.
     if (std::is_base_of_v<BlockCrew, Crew> || problem.columns <= 2 * kChunkColumns) {
