@@ -7,7 +7,7 @@
 #include <bit>
 
 #include "kernels/cuda/lap/auction.cuh"
-#include "kernels/cuda/lap/paths.cuh"
+#include "kernels/cuda/lap/block_search.cuh"
 #include "kernels/cuda/lap/problem.cuh"
 #include "kernels/cuda/lap/resident.cuh"
 #include "kernels/lap_arguments.h"
@@ -40,36 +40,53 @@ __device__ double ordered_sum(std::int64_t n, Element element) {
 }
 static_assert(lap::kPartialSums == kWarp);
 
-// The scores of the solution and of the identity, side by side where the sums find them.
-struct LapValues {
-  float *solution, *identity;
+// The scores of the solution and of the identity, by row.
+struct SolutionScores {
+  const LapProblem& problem;
 
-  __device__ explicit LapValues(const LapProblem& problem)
-      : solution(reinterpret_cast<float*>(problem.distance)),
-        identity(reinterpret_cast<float*>(problem.from)) {}
+  __device__ float solution(std::int64_t i) const {
+    return problem.input[i * problem.n + problem.column_of_row[i]];
+  }
+  __device__ float identity(std::int64_t i) const { return problem.input[i * problem.n + i]; }
+};
+
+// The same, side by side where sums over many rows find them sooner.
+struct GatheredScores {
+  float *of_solution, *of_identity;
+
+  __device__ explicit GatheredScores(const LapProblem& problem)
+      : of_solution(reinterpret_cast<float*>(problem.distance)),
+        of_identity(reinterpret_cast<float*>(problem.from)) {}
+
+  __device__ float solution(std::int64_t i) const { return of_solution[i]; }
+  __device__ float identity(std::int64_t i) const { return of_identity[i]; }
 };
 
 template <class Crew>
 __device__ void gather_values(const Crew& crew, const LapProblem& problem) {
-  const LapValues values(problem);
+  const SolutionScores scattered{problem};
+  const GatheredScores values(problem);
   for (std::int64_t i = crew.rank(); i < problem.n; i += crew.size()) {
-    values.solution[i] = problem.input[i * problem.n + problem.column_of_row[i]];
-    values.identity[i] = problem.input[i * problem.n + i];
+    values.of_solution[i] = scattered.solution(i);
+    values.of_identity[i] = scattered.identity(i);
   }
 }
 
 // Of floats, into control, by a warp each.
-template <class Crew>
-__device__ void sum_floats(const Crew& crew, const LapProblem& problem) {
-  const LapValues values(problem);
-  const auto sum = [&](unsigned warp, const float* addends, double* to) {
-    if (warp_of(crew) != warp % warps_of(crew)) return;
-    const double total =
-        ordered_sum(problem.n, [&](std::int64_t i) { return static_cast<double>(addends[i]); });
-    if (lane() == 0) *to = total;
-  };
-  sum(0, values.solution, &problem.control->float_value);
-  sum(1, values.identity, &problem.control->float_identity);
+template <class Crew, class Scores>
+__device__ void sum_floats(const Crew& crew, const LapProblem& problem, const Scores& scores) {
+  const unsigned last = warps_of(crew) - 1;  // far from the first, which has more to do than others
+  const unsigned warp = last - warp_of(crew);
+  if (warp == 0) {
+    const double sum =
+        ordered_sum(problem.n, [&](std::int64_t i) { return double{scores.solution(i)}; });
+    if (lane() == 0) problem.control->float_value = sum;
+  }
+  if (warp == 1 % warps_of(crew)) {
+    const double sum =
+        ordered_sum(problem.n, [&](std::int64_t i) { return double{scores.identity(i)}; });
+    if (lane() == 0) problem.control->float_identity = sum;
+  }
 }
 
 __device__ inline void add_for_warp(LapSum part, LapSum* sum) {
@@ -93,6 +110,23 @@ __device__ void sum_quanta(const Crew& crew, const LapProblem& problem) {
   add_for_warp(value, &problem.control->value);
   add_for_warp(identity, &problem.control->identity);
   add_for_warp(bound, &problem.control->bound);
+}
+
+// All sums, into control. What few rows hold is read where it lies, which saves a meeting.
+template <class Crew>
+__device__ void sum_up(const Crew& crew, const LapProblem& problem) {
+  constexpr std::int64_t kFewRows = 1024;
+  const bool are_few = problem.n <= kFewRows;
+  if (are_few) {
+    sum_floats(crew, problem, SolutionScores{problem});
+  } else {
+    gather_values(crew, problem);
+  }
+  sum_quanta(crew, problem);
+  crew.sync();
+  if (are_few) return;
+  sum_floats(crew, problem, GatheredScores(problem));
+  crew.sync();
 }
 
 // The result from what control holds; keeps the identity when nothing is better.
@@ -167,11 +201,7 @@ __device__ void solve(const Crew& crew, const lap::Schedule& schedule, const Lap
   start_prices(crew, problem);
   assign(crew, schedule, problem, desk);
   crew.sync();
-  gather_values(crew, problem);
-  sum_quanta(crew, problem);
-  crew.sync();
-  sum_floats(crew, problem);
-  crew.sync();
+  sum_up(crew, problem);
   report_solution(crew, problem);
 }
 

@@ -155,7 +155,7 @@ __device__ void hold_round(const Crew& crew, const LapProblem& problem, std::int
 
 // So few that one block alone is done with a round before a crew of several has met twice.
 __device__ inline int few_bidders(std::int64_t columns) {
-  constexpr std::int64_t kScores = 1 << 16;
+  constexpr std::int64_t kScores = 1 << 15;
   const std::int64_t fitting = kScores / columns;
   return fitting < kFewBidders ? static_cast<int>(fitting) : kFewBidders;
 }

@@ -173,7 +173,7 @@ __device__ bool pack_row(const PackedScores& packed, std::int32_t place, const L
 template <int kChunks>
 __device__ bool pack_rows(const LapShare& share, const LapProblem& problem,
                           const PackedScores& packed) {
-  constexpr int kAtOnce = 4 / kChunks;  // rows of a warp that are under way together
+  constexpr int kAtOnce = kChunks == 1 ? 4 : 1;  // rows of a warp that are under way together
   const auto warps = static_cast<std::int32_t>(blockDim.x / kWarp);
   const std::int32_t places = share.size(problem.n);
   const auto column = static_cast<std::int32_t>(lane()) * kLaneColumns;

@@ -234,31 +234,53 @@ __device__ inline float from_ordered(unsigned bits) {
   return __uint_as_float(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits);
 }
 
+// What of the scores may be read four at a time.
+__device__ inline bool is_aligned(const float* scores) {
+  return reinterpret_cast<std::uintptr_t>(scores) % sizeof(float4) == 0;
+}
+
+struct ScoreRange {
+  unsigned low = UINT_MAX, high = 0;  // as ordered()
+  bool finite = true;
+
+  __device__ void add(float score) {
+    const unsigned key = ordered(score);
+    low = key < low ? key : low;
+    high = key > high ? key : high;
+    finite = finite && (__float_as_uint(score) & 0x7fffffffu) < 0x7f800000u;
+  }
+};
+
 // Into control->low, high and not_finite.
 template <class Crew>
 __device__ void find_range(const Crew& crew, const LapProblem& problem) {
-  constexpr int kAtOnce = 8;
+  constexpr int kAtOnce = 4;
   const std::int64_t scores = problem.n * problem.n, stride = crew.size();
-  unsigned low = UINT_MAX, high = 0;
-  bool finite = true;
-  for (std::int64_t first = crew.rank(); first < scores; first += kAtOnce * stride) {
-    float score[kAtOnce];
+  const std::int64_t packs = is_aligned(problem.input) ? scores / 4 : 0;
+  const auto* const pack = reinterpret_cast<const float4*>(problem.input);
+  ScoreRange range;
+  for (std::int64_t first = crew.rank(); first < packs; first += kAtOnce * stride) {
+    float4 four[kAtOnce];
 #pragma unroll
     for (int k = 0; k < kAtOnce; ++k) {
-      const std::int64_t e = first + k * stride;
-      score[k] = problem.input[e < scores ? e : first];
+      const std::int64_t p = first + k * stride;
+      four[k] = pack[p < packs ? p : first];
     }
 #pragma unroll
-    for (int k = 0; k < kAtOnce; ++k) {
-      const unsigned key = ordered(score[k]);
-      low = key < low ? key : low;
-      high = key > high ? key : high;
-      finite = finite && (__float_as_uint(score[k]) & 0x7fffffffu) < 0x7f800000u;
+    for (const float4& each : four) {
+      range.add(each.x);
+      range.add(each.y);
+      range.add(each.z);
+      range.add(each.w);
     }
   }
-  low = __reduce_min_sync(kFullWarp, low);
-  high = __reduce_max_sync(kFullWarp, high);
-  finite = __all_sync(kFullWarp, finite) != 0;
+#pragma unroll 4
+  for (std::int64_t e = 4 * packs + crew.rank(); e < scores; e += stride) {
+    range.add(problem.input[e]);
+  }
+  const unsigned low = __reduce_min_sync(kFullWarp, range.low);
+  const unsigned high = __reduce_max_sync(kFullWarp, range.high);
+  const bool finite = __all_sync(kFullWarp, range.finite ? 1 : 0) != 0;
   if (lane() == 0) {
     atomicMin(&problem.control->low, low);
     atomicMax(&problem.control->high, high);
@@ -266,38 +288,74 @@ __device__ void find_range(const Crew& crew, const LapProblem& problem) {
   }
 }
 
-// Scores to doubled quanta, and their column sums to `offers`. A warp takes tiles of 32 columns and
-// up to 32 rows, of which sums of doubled scores fit into 31 bits; low ones where there are fewer
-// tiles than warps.
-template <class Crew>
-__device__ void quantise(const Crew& crew, const lap::Quantiser& quantiser,
-                         const LapProblem& problem) {
-  constexpr int kAtOnce = 8;
+// kPack scores next to each other, 1 or 4 that are aligned.
+template <int kPack>
+__device__ void load_scores(const float* from, float (&to)[kPack]) {
+  if constexpr (kPack == 4) {
+    const float4 four = *reinterpret_cast<const float4*>(from);
+    to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
+  } else {
+    to[0] = *from;
+  }
+}
+template <int kPack>
+__device__ void store_quanta(const std::int32_t (&from)[kPack], std::int32_t* to) {
+  if constexpr (kPack == 4) {
+    *reinterpret_cast<int4*>(to) = {from[0], from[1], from[2], from[3]};
+  } else {
+    *to = from[0];
+  }
+}
+
+// Scores to doubled quanta, and their column sums to `offers`. A warp takes tiles of 32 kPack
+// columns and up to 32 rows, of which sums of doubled scores fit into 31 bits; low ones where there
+// are fewer tiles than warps. Packs lie within the columns or beyond them.
+template <int kPack, class Crew>
+__device__ void quantise_tiles(const Crew& crew, const lap::Quantiser& quantiser,
+                               const LapProblem& problem) {
+  constexpr int kAtOnce = 8 / kPack;
   const std::int64_t n = problem.n, columns = problem.columns;
-  const std::int64_t tiles_across = (columns + kWarp - 1) / kWarp;
-  const std::int64_t height = n < 1024 ? kAtOnce : 32;
+  const std::int64_t tiles_across = (columns + kWarp * kPack - 1) / (kWarp * kPack);
+  const std::int64_t height = n < 1024 ? 8 / kPack : 32;
   const std::int64_t tiles = (n + height - 1) / height * tiles_across;
   for (std::int64_t tile = warp_of(crew); tile < tiles; tile += warps_of(crew)) {
-    const std::int64_t j = tile % tiles_across * kWarp + lane();
+    const std::int64_t j = (tile % tiles_across * kWarp + lane()) * kPack;
     const std::int64_t begin = tile / tiles_across * height;
     const std::int64_t end = begin + height < n ? begin + height : n;
     if (j >= columns) continue;
-    std::int32_t sum = 0;
+    std::int32_t sum[kPack] = {};
     for (std::int64_t first = begin; first < end; first += kAtOnce) {
-      float score[kAtOnce];
+      float score[kAtOnce][kPack] = {};
 #pragma unroll
       for (int k = 0; k < kAtOnce; ++k) {
-        score[k] = first + k < end && j < n ? problem.input[(first + k) * n + j] : 0.0f;
+        if (first + k < end && j < n) load_scores(problem.input + (first + k) * n + j, score[k]);
       }
 #pragma unroll
       for (int k = 0; k < kAtOnce; ++k) {
         if (first + k >= end) break;
-        const std::int32_t quanta = j < n ? quantiser(score[k]) : 0;
-        problem.scores[(first + k) * columns + j] = quanta;
-        sum += quanta;
+        std::int32_t quanta[kPack];
+#pragma unroll
+        for (int c = 0; c < kPack; ++c) {
+          quanta[c] = j < n ? quantiser(score[k][c]) : 0;
+          sum[c] += quanta[c];
+        }
+        store_quanta(quanta, problem.scores + (first + k) * columns + j);
       }
     }
-    atomicAdd(&problem.offers[j], static_cast<LapSum>(sum));
+#pragma unroll
+    for (int c = 0; c < kPack; ++c) {
+      atomicAdd(&problem.offers[j + c], static_cast<LapSum>(sum[c]));
+    }
+  }
+}
+
+template <class Crew>
+__device__ void quantise(const Crew& crew, const lap::Quantiser& quantiser,
+                         const LapProblem& problem) {
+  if (problem.n % 4 == 0 && is_aligned(problem.input)) {
+    quantise_tiles<4>(crew, quantiser, problem);
+  } else {
+    quantise_tiles<1>(crew, quantiser, problem);
   }
 }
 

@@ -8,27 +8,10 @@
 #include <type_traits>
 
 #include "kernels/cuda/lap/auction.cuh"
-#include "kernels/cuda/lap/desk.cuh"
+#include "kernels/cuda/lap/block_search.cuh"
 #include "kernels/cuda/lap/mail.cuh"
-#include "kernels/cuda/lap/paths.cuh"
 
 namespace nat::gpu {
-
-// Of a lane in a chunk of a row. One without columns stands at the first ones of the row, which are
-// not for sale to it.
-struct LaneColumns {
-  std::int32_t first;
-  bool owned;
-
-  __device__ explicit LaneColumns(std::int64_t columns, int chunk = 0)
-      : first(static_cast<std::int32_t>(chunk * kChunkColumns + lane() * kLaneColumns)),
-        owned(first < columns) {
-    if (!owned) first = 0;
-  }
-  __device__ LaneNumbers asks(const std::int32_t* ask) const {
-    return owned ? LaneNumbers::at(ask + first) : LaneNumbers::all(lap::kClosed);
-  }
-};
 
 // With room for the largest share, so that the planes lie at the same place in every block.
 __device__ inline PackedScores scores_on_desk(const LapProblem& problem, const LapShare& share) {
@@ -210,18 +193,22 @@ class ResidentAuction {
     for (int round = 0; round < phase.round_cap && count > phase.free_rows; ++round) {
       place_bids(count, phase.raise);
       mail_.wait(crew_);
-      counts_.bids += count;
+      bids_ += count;
       count -= acceptance.accept(bids_of_turn(desk_, turn_));
-      ++counts_.rounds;
       ++turn_;
     }
-    ++counts_.phases;
+    ++phases_;
     free_rows_ = free_rows();
     return free_rows_ <= phase.free_rows;
   }
 
-  __device__ int free_rows_at_end() const { return free_rows_; }
-  __device__ const LapCounts& counts() const { return counts_; }
+  // By one thread.
+  __device__ void tell_counts(LapControl& control) const {
+    control.free_rows = free_rows_;
+    control.counts.phases = phases_;
+    control.counts.rounds = turn_;
+    control.counts.bids = bids_;
+  }
 
  private:
   // Up to 512 rows there are as many threads (threads_for in lap.cu).
@@ -263,9 +250,9 @@ class ResidentAuction {
   RoundMail<Crew>& mail_;
   const LapShare share_;
   const PackedScores scores_;
-  unsigned turn_ = 0;
-  int free_rows_ = 0;
-  LapCounts counts_{};
+  unsigned turn_ = 0;  // rounds of all phases
+  int phases_ = 0, free_rows_ = 0;
+  std::int64_t bids_ = 0;
 };
 
 // ---- paths --------------------------------------------------------------------------------------
@@ -318,180 +305,17 @@ class SharedRows {
   unsigned section_ = 0;  // bytes; 0 where the rows have not been gathered
 };
 
-// The search of LapSearch by kWarps warps, each with a chunk of the columns. Loops over the columns
-// of a lane are unrolled, so that the arrays are registers. All threads that find() synchronises
-// call every function; the warps beyond kWarps only follow.
-template <class Crew, int kWarps>
-class PackedSearch {
- public:
-  __device__ PackedSearch(const SharedRows<Crew>& rows, const LapProblem& desk)
-      : n_(static_cast<std::int32_t>(desk.n)),
-        scores_(rows),
-        ask_(desk.ask),
-        row_of_column_(desk.row_of_column),
-        lowest_twin_(desk.lowest_twin),
-        from_of_column_(desk.from),
-        searches_(threadIdx.x < static_cast<unsigned>(kWarps) * kWarp),
-        columns_(desk.columns, static_cast<int>(threadIdx.x / kWarp)),
-        open_ask_(columns_.asks(ask_)),
-        distance_(LaneNumbers::all(lap::kFar)),
-        closed_at_(LaneNumbers::all(0)),
-        from_(LaneNumbers::all(lap::kNone)) {}
-
-  // The free column at the end of the path, and how far it is. Counts steps.
-  __device__ LapNearest run(std::int32_t start, std::int64_t& steps) {
-    std::int32_t row = start, base = 0;
-    for (;; ++steps) {
-      LapNearest nearest{INT_MAX, INT_MAX};
-      if (searches_) nearest = reach(row, base);
-      nearest = nearest_of_warps(nearest, steps);
-      if (!lap::taken(nearest.distance)) {
-        ++steps;
-        return nearest;
-      }
-      nearest.distance = lap::price_of(nearest.distance);
-#pragma unroll
-      for (int k = 0; k < kLaneColumns; ++k) {
-        if (is_mine(k, nearest.column)) close(k, nearest.distance);
-      }
-      row = row_of_column_[nearest.column];
-      base =
-          nearest.distance + scores_.row(row)[nearest.column] - lap::price_of(ask_[nearest.column]);
-    }
-  }
-
-  // Prices of the columns passed, and the way back, to the desk.
-  __device__ void tell(std::int32_t end_distance) const {
-    if (!searches_ || !columns_.owned) return;
-    LaneNumbers ask = LaneNumbers::at(ask_ + columns_.first);
-#pragma unroll
-    for (int k = 0; k < kLaneColumns; ++k) {
-      const bool passed = open_ask_.of[k] == lap::kClosed && columns_.first + k < n_;
-      if (passed) ask.of[k] += end_distance - closed_at_.of[k];
-    }
-    ask.store(ask_ + columns_.first);
-    from_.store(from_of_column_ + columns_.first);
-  }
-
-  // Of the threads that search.
-  __device__ static void sync() {
-    if constexpr (kWarps == 1) {
-      __syncwarp();
-    } else {
-      __syncthreads();
-    }
-  }
-
- private:
-  // Offers of a row to the columns of this warp; the nearest of them.
-  __device__ LapNearest reach(std::int32_t row, std::int32_t base) {
-    const LaneNumbers score = scores_.eight(row, columns_.first);
-    close_twins(row, base, score);
-    relax(row, base, score);
-    return warp_nearest(nearest_of_lane());
-  }
-
-  // Every thread gets it.
-  __device__ static LapNearest nearest_of_warps(LapNearest nearest, std::int64_t step) {
-    if constexpr (kWarps > 1) {
-      __shared__ LapNearest found[2][kWarps];  // the next step writes while this one may be read
-      LapNearest* const here = found[step % 2];
-      const unsigned warp = threadIdx.x / kWarp;
-      if (warp < kWarps && lane() == 0) here[warp] = nearest;
-      __syncthreads();
-      nearest = here[0];
-#pragma unroll
-      for (int w = 1; w < kWarps; ++w) {
-        if (here[w].distance < nearest.distance) nearest = here[w];  // columns rise with warps
-      }
-    }
-    return nearest;
-  }
-
-  __device__ bool is_mine(int k, std::int32_t column) const {
-    return columns_.owned && columns_.first + k == column;
-  }
-
-  __device__ void close(int k, std::int32_t distance) {
-    distance_.of[k] = lap::kFar;
-    open_ask_.of[k] = lap::kClosed;
-    closed_at_.of[k] = distance;
-  }
-
-  __device__ void close_twins(std::int32_t row, std::int32_t base, const LaneNumbers& score) {
-    const std::int32_t lowest = lowest_twin_[row];
-    if (lowest == lap::kNone) return;
-    const LaneNumbers holder = LaneNumbers::at(row_of_column_ + columns_.first);
-#pragma unroll
-    for (int k = 0; k < kLaneColumns; ++k) {
-      if (holder.of[k] == lap::kNone || lowest_twin_[holder.of[k]] != lowest) continue;
-      if (open_ask_.of[k] == lap::kClosed) continue;  // the seat of the row itself
-      const std::int32_t offer = base + open_ask_.of[k] - score.of[k];
-      if (offer < distance_.of[k]) from_.of[k] = row;
-      close(k, lap::price_of(offer));
-    }
-  }
-
-  __device__ void relax(std::int32_t row, std::int32_t base, const LaneNumbers& score) {
-#pragma unroll
-    for (int k = 0; k < kLaneColumns; ++k) {
-      const std::int32_t offer = base + (open_ask_.of[k] - score.of[k]);
-      if (offer < distance_.of[k]) from_.of[k] = row;
-      distance_.of[k] = min(distance_.of[k], offer);
-    }
-  }
-
-  __device__ LapNearest nearest_of_lane() const {
-    std::int32_t least = distance_.of[0];
-#pragma unroll
-    for (int k = 1; k < kLaneColumns; ++k) least = min(least, distance_.of[k]);
-    std::int32_t column = 0;
-#pragma unroll
-    for (int k = kLaneColumns - 1; k >= 0; --k) {
-      if (distance_.of[k] == least) column = columns_.first + k;
-    }
-    return {least, column};
-  }
-
-  std::int32_t n_;
-  const SharedRows<Crew>& scores_;
-  std::int32_t* ask_;
-  const std::int32_t *row_of_column_, *lowest_twin_;
-  std::int32_t* from_of_column_;
-  const bool searches_;
-  const LaneColumns columns_;
-  LaneNumbers open_ask_, distance_, closed_at_, from_;
-};
-
-// place_each() by those threads that search together.
-template <class Crew, int kWarps>
-__device__ std::int64_t place_by_warps(const SharedRows<Crew>& rows, const LapProblem& desk,
-                                       std::int64_t& steps) {
-  using Search = PackedSearch<Crew, kWarps>;
-  return place_each(desk, [&](std::int32_t start) {
-    Search search(rows, desk);
-    const LapNearest end = search.run(start, steps);
-    Search::sync();  // prices have been read that others are about to change
-    search.tell(end.distance);
-    Search::sync();
-    if (threadIdx.x == 0) exchange_along_path(desk, start, end.column);
-    Search::sync();
-  });
-}
-
 // By all threads of the first block, which begin and end together. Results lie in control.
 template <class Crew, int kChunks>
 __device__ void place_free_rows_resident(const Crew& crew, const LapProblem& desk) {
   constexpr int kWorthGathering = 3;  // free rows; it takes as long as about ten steps
   SharedRows<Crew> rows(crew, desk);
-  std::int64_t paths = 0, steps = 0;
+  std::int64_t steps = 0;
   prepare_paths(desk);
   if (desk.desk == LapDesk::all_scores && desk.control->free_rows >= kWorthGathering) {
     rows.gather(desk);
   }
-  if (kChunks > 1 || threadIdx.x < kWarp) {
-    paths = place_by_warps<Crew, kChunks>(rows, desk, steps);
-  }
+  const std::int64_t paths = place_by_warps<kChunks>(rows, desk, steps);
   if (threadIdx.x == 0) {
     desk.control->counts.paths = paths;
     desk.control->counts.steps = steps;
@@ -521,10 +345,7 @@ __device__ bool solve_resident(const Crew& crew, const lap::Schedule& schedule,
     hold_phases(schedule, [&](const lap::Phase& phase) { auction.hold(phase); });
   }
   if (!crew.has_first_block()) return true;
-  if (threadIdx.x == 0) {
-    problem.control->counts = auction.counts();
-    problem.control->free_rows = auction.free_rows_at_end();
-  }
+  if (threadIdx.x == 0) auction.tell_counts(*problem.control);
   __syncthreads();
   place_free_rows_resident<Crew, kChunks>(crew, desk);
   bring_back(desk, problem);
