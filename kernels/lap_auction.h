@@ -164,17 +164,17 @@ constexpr LapOptions resolved(Device device, std::int64_t n, LapOptions options)
     return value;
   };
   constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
-  if (options.alpha == 0) options.alpha = 8;
+  if (options.alpha == 0) options.alpha = cuda ? by_size({{8192, 3}, {kAny, 8}}) : 8;
   if (options.round_cap == 0) {
     options.round_cap = static_cast<int>(cuda ? std::max<std::int64_t>(256, n)
                                               : std::max<std::int64_t>(64, n / 16));
   }
   if (options.finest_div == 0) {
-    options.finest_div = cuda ? by_size({{1024, 1 << 15}, {kAny, 1 << 18}})
+    options.finest_div = cuda ? by_size({{256, 1 << 15}, {1024, 1 << 16}, {kAny, 1 << 18}})
                               : by_size({{2048, 1 << 12}, {kAny, 1 << 15}});
   }
   if (options.cut_div == 0) {
-    options.cut_div = cuda ? by_size({{256, 16}, {512, 64}, {1024, 128}, {8192, 512}, {kAny, 2048}})
+    options.cut_div = cuda ? by_size({{256, 16}, {512, 64}, {8192, 128}, {kAny, 2048}})
                            : by_size({{512, 16}, {2048, 32}, {kAny, 128}});
   }
   return options;

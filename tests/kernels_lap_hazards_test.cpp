@@ -253,8 +253,9 @@ TEST_CASE("the auction is the same bit for bit on every device, by every crew an
       check_every_crew(n, hazard_scores(hazard(k), n, 100 * n + k));
     }
   }
-  // At 1030 a block has more columns than threads.
-  for (const std::size_t n : {0, 1, 70, 257, 1030}) {
+  // Where a cluster has the scores: one, two or four chunks of columns to a row, eight or sixteen
+  // blocks; at 1030 it does not, and a block has more columns than threads.
+  for (const std::size_t n : {0, 1, 70, 257, 512, 740, 1024, 1030}) {
     if (n > 1 && kSlowKernels) continue;
     check_every_crew(n, random_scores(n, n, 1u << 24));
   }
