@@ -234,11 +234,6 @@ __device__ inline float from_ordered(unsigned bits) {
   return __uint_as_float(bits & 0x80000000u ? bits & 0x7fffffffu : ~bits);
 }
 
-// What of the scores may be read four at a time.
-__device__ inline bool is_aligned(const float* scores) {
-  return reinterpret_cast<std::uintptr_t>(scores) % sizeof(float4) == 0;
-}
-
 struct ScoreRange {
   unsigned low = UINT_MAX, high = 0;  // as ordered()
   bool finite = true;
@@ -256,8 +251,9 @@ template <class Crew>
 __device__ void find_range(const Crew& crew, const LapProblem& problem) {
   constexpr int kAtOnce = 4;
   const std::int64_t scores = problem.n * problem.n, stride = crew.size();
-  const std::int64_t packs = is_aligned(problem.input) ? scores / 4 : 0;
   const auto* const pack = reinterpret_cast<const float4*>(problem.input);
+  const bool is_aligned = reinterpret_cast<std::uintptr_t>(pack) % sizeof(float4) == 0;
+  const std::int64_t packs = is_aligned ? scores / 4 : 0;
   ScoreRange range;
   for (std::int64_t first = crew.rank(); first < packs; first += kAtOnce * stride) {
     float4 four[kAtOnce];
@@ -288,74 +284,38 @@ __device__ void find_range(const Crew& crew, const LapProblem& problem) {
   }
 }
 
-// kPack scores next to each other, 1 or 4 that are aligned.
-template <int kPack>
-__device__ void load_scores(const float* from, float (&to)[kPack]) {
-  if constexpr (kPack == 4) {
-    const float4 four = *reinterpret_cast<const float4*>(from);
-    to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
-  } else {
-    to[0] = *from;
-  }
-}
-template <int kPack>
-__device__ void store_quanta(const std::int32_t (&from)[kPack], std::int32_t* to) {
-  if constexpr (kPack == 4) {
-    *reinterpret_cast<int4*>(to) = {from[0], from[1], from[2], from[3]};
-  } else {
-    *to = from[0];
-  }
-}
-
-// Scores to doubled quanta, and their column sums to `offers`. A warp takes tiles of 32 kPack
-// columns and up to 32 rows, of which sums of doubled scores fit into 31 bits; low ones where there
-// are fewer tiles than warps. Packs lie within the columns or beyond them.
-template <int kPack, class Crew>
-__device__ void quantise_tiles(const Crew& crew, const lap::Quantiser& quantiser,
-                               const LapProblem& problem) {
-  constexpr int kAtOnce = 8 / kPack;
+// Scores to doubled quanta, and their column sums to `offers`. A warp takes tiles of 32 columns and
+// up to 32 rows, of which sums of doubled scores fit into 31 bits; low ones where there are fewer
+// tiles than warps, but not lower, since every tile adds to the sums.
+template <class Crew>
+__device__ void quantise(const Crew& crew, const lap::Quantiser& quantiser,
+                         const LapProblem& problem) {
+  constexpr int kAtOnce = 8;
   const std::int64_t n = problem.n, columns = problem.columns;
-  const std::int64_t tiles_across = (columns + kWarp * kPack - 1) / (kWarp * kPack);
-  const std::int64_t height = n < 1024 ? 8 / kPack : 32;
+  const std::int64_t tiles_across = (columns + kWarp - 1) / kWarp;
+  const std::int64_t height = n < 1024 ? kAtOnce : 32;
   const std::int64_t tiles = (n + height - 1) / height * tiles_across;
   for (std::int64_t tile = warp_of(crew); tile < tiles; tile += warps_of(crew)) {
-    const std::int64_t j = (tile % tiles_across * kWarp + lane()) * kPack;
+    const std::int64_t j = tile % tiles_across * kWarp + lane();
     const std::int64_t begin = tile / tiles_across * height;
     const std::int64_t end = begin + height < n ? begin + height : n;
     if (j >= columns) continue;
-    std::int32_t sum[kPack] = {};
+    std::int32_t sum = 0;
     for (std::int64_t first = begin; first < end; first += kAtOnce) {
-      float score[kAtOnce][kPack] = {};
+      float score[kAtOnce];
 #pragma unroll
       for (int k = 0; k < kAtOnce; ++k) {
-        if (first + k < end && j < n) load_scores(problem.input + (first + k) * n + j, score[k]);
+        score[k] = first + k < end && j < n ? problem.input[(first + k) * n + j] : 0.0f;
       }
 #pragma unroll
       for (int k = 0; k < kAtOnce; ++k) {
         if (first + k >= end) break;
-        std::int32_t quanta[kPack];
-#pragma unroll
-        for (int c = 0; c < kPack; ++c) {
-          quanta[c] = j < n ? quantiser(score[k][c]) : 0;
-          sum[c] += quanta[c];
-        }
-        store_quanta(quanta, problem.scores + (first + k) * columns + j);
+        const std::int32_t quanta = j < n ? quantiser(score[k]) : 0;
+        problem.scores[(first + k) * columns + j] = quanta;
+        sum += quanta;
       }
     }
-#pragma unroll
-    for (int c = 0; c < kPack; ++c) {
-      atomicAdd(&problem.offers[j + c], static_cast<LapSum>(sum[c]));
-    }
-  }
-}
-
-template <class Crew>
-__device__ void quantise(const Crew& crew, const lap::Quantiser& quantiser,
-                         const LapProblem& problem) {
-  if (problem.n % 4 == 0 && is_aligned(problem.input)) {
-    quantise_tiles<4>(crew, quantiser, problem);
-  } else {
-    quantise_tiles<1>(crew, quantiser, problem);
+    atomicAdd(&problem.offers[j], static_cast<LapSum>(sum));
   }
 }
 
