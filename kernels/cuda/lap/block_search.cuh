@@ -16,9 +16,9 @@ __device__ inline LapNearest block_nearest(const LapNearest& own, LapNearest* sc
   return warp_nearest(exists ? scratch[lane()] : LapNearest{INT_MAX, INT_MAX});
 }
 
-// The search for a free column from one row. A thread keeps the
-// columns that it alone reads and writes: threadIdx.x, + blockDim.x, ... Addresses are members, so
-// that no step has to read them from the problem first.
+// The search for a free column from one row. A thread keeps the columns that it alone reads and
+// writes: threadIdx.x, + blockDim.x, ... Addresses are members, so that no step has to read them
+// from the problem first.
 class BlockSearch {
  public:
   __device__ explicit BlockSearch(const LapProblem& problem)

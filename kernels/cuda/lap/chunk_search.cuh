@@ -22,15 +22,16 @@ struct LaneColumns {
   }
 };
 
-// The search of LapSearch by kWarps warps, each with a chunk of the columns. Loops over the columns
-// of a lane are unrolled, so that the arrays are registers. All threads that find() synchronises
-// call every function; the warps beyond kWarps only follow.
+// The search of a path from one row by kWarps warps, each with a chunk of the columns. `Rows` tells
+// the scores of row(i), and of eight() columns of it. Loops over the columns of a lane are
+// unrolled, so that the arrays are registers. With more than one warp, all threads of the block
+// call every function, and the warps beyond kWarps only follow.
 template <class Rows, int kWarps>
 class ChunkSearch {
  public:
   __device__ ChunkSearch(const Rows& rows, const LapProblem& desk)
       : n_(static_cast<std::int32_t>(desk.n)),
-        scores_(rows),
+        rows_(rows),
         ask_(desk.ask),
         row_of_column_(desk.row_of_column),
         lowest_twin_(desk.lowest_twin),
@@ -60,7 +61,7 @@ class ChunkSearch {
       }
       row = row_of_column_[nearest.column];
       base =
-          nearest.distance + scores_.row(row)[nearest.column] - lap::price_of(ask_[nearest.column]);
+          nearest.distance + rows_.row(row)[nearest.column] - lap::price_of(ask_[nearest.column]);
     }
   }
 
@@ -89,7 +90,7 @@ class ChunkSearch {
  private:
   // Offers of a row to the columns of this warp; the nearest of them.
   __device__ LapNearest reach(std::int32_t row, std::int32_t base) {
-    const LaneNumbers score = scores_.eight(row, columns_.first);
+    const LaneNumbers score = rows_.eight(row, columns_.first);
     close_twins(row, base, score);
     relax(row, base, score);
     return warp_nearest(nearest_of_lane());
@@ -167,7 +168,7 @@ class ChunkSearch {
   }
 
   std::int32_t n_;
-  const Rows& scores_;
+  const Rows& rows_;
   std::int32_t* ask_;
   const std::int32_t *row_of_column_, *lowest_twin_;
   std::int32_t* from_of_column_;
