@@ -32,8 +32,8 @@ class ReadChain {
 };
 
 // The search of a shortest path in a problem made so that it passes all columns: n steps a search.
-// By one block that reads scores from the L2 (kernels/cuda/lap/paths.cuh), or by one warp of a
-// block that has them in its shared memory (resident.cuh), where they fit.
+// By one block that reads scores from the L2 (kernels/cuda/lap/block_search.cuh), or by one warp of
+// a block that has them in its shared memory (chunk_search.cuh), where they fit.
 class PathSearch {
  public:
   enum class Scores { in_l2, in_shared_memory };

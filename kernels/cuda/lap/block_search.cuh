@@ -125,11 +125,12 @@ __device__ inline void place_by_block(const LapProblem& problem, std::int32_t st
   __syncthreads();
 }
 
-// Returns how many there were.
+// By whichever search is faster with scores in the L2
+// (docs/decisions/0014-scores-over-a-cluster.md). Returns how many there were.
 __device__ inline std::int64_t place_free_rows_of(const LapProblem& desk, std::int64_t& steps) {
   constexpr int kWarps = 16;
-  const bool is_full = blockDim.x >= kWarps * kWarp;
-  if (has_all_vectors(desk.desk) && is_full && desk.columns <= kWarps * kChunkColumns) {
+  const bool are_many = desk.columns > kMostPackedColumns && blockDim.x >= kWarps * kWarp;
+  if (has_all_vectors(desk.desk) && are_many && desk.columns <= kWarps * kChunkColumns) {
     return place_by_warps<kWarps>(GlobalRows(desk), desk, steps);
   }
   return place_each(desk, [&](std::int32_t row) { place_by_block(desk, row, steps); });

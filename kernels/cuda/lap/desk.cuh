@@ -1,9 +1,9 @@
 // What a block keeps of a problem in its shared memory, as far as it fits: a value that threads
 // tell each other there is read in 30 cycles, not in the 360 of the cache that all blocks share,
 // and chains of such reads are what the end of a phase and the paths consist of. With 227 KiB, the
-// scores of up to 260 rows fit into one block, of 732 into eight and of 1,024 into sixteen; all
+// scores of up to 270 rows fit into one block, of 736 into eight and of 1,024 into sixteen; all
 // vectors up to 7,000 columns, those of a search up to 28,000. With 163 KiB (A100) a block has room
-// for the scores of 224 rows, with 99 KiB (8.6, 8.9, 12.0) of 168.
+// for the scores of 224 rows, with 99 KiB (8.6, 8.9, 12.0) of 175.
 #pragma once
 
 #include <algorithm>
