@@ -253,9 +253,8 @@ TEST_CASE("the auction is the same bit for bit on every device, by every crew an
       check_every_crew(n, hazard_scores(hazard(k), n, 100 * n + k));
     }
   }
-  // Where a cluster has the scores: one, two or four chunks of columns to a row, eight or sixteen
-  // blocks; at 1030 it does not, and a block has more columns than threads.
-  for (const std::size_t n : {0, 1, 70, 257, 512, 740, 1024, 1030}) {
+  // At 1030 a block has more columns than threads.
+  for (const std::size_t n : {0, 1, 70, 257, 1030}) {
     if (n > 1 && kSlowKernels) continue;
     check_every_crew(n, random_scores(n, n, 1u << 24));
   }
@@ -263,8 +262,10 @@ TEST_CASE("the auction is the same bit for bit on every device, by every crew an
 
 TEST_CASE("the crew that a size gets by itself finds the same") {
   Context ctx(kDevice);
-  for (const std::size_t n : {256, 257, 1024, 1030, 2048, 2049}) {
-    if (samples_only() && (kSlowKernels || n != 257)) continue;
+  // Of a cluster that has the scores: one, two and four chunks of columns to a row, eight and
+  // sixteen blocks.
+  for (const std::size_t n : {256, 257, 600, 1024, 1030, 2048, 2049}) {
+    if (samples_only() && (kSlowKernels || (n != 257 && n != 600))) continue;
     CAPTURE(n);
     const Scores scores = random_scores(n, n, 1u << 24);
     check_same(solve(ctx, n, scores, kAuction), solve_on_one_cpu_thread(n, scores));
@@ -272,6 +273,18 @@ TEST_CASE("the crew that a size gets by itself finds the same") {
 }
 
 #if defined(NAT_TEST_SIMT)
+TEST_CASE("a device without room for sixteen blocks takes eight as far as they go, then a grid") {
+  if (kSlowKernels) return;
+  const simt::Options before = simt::options();
+  simt::options().largest_cluster = 8;
+  Context ctx(kDevice);
+  for (const std::size_t n : {300, 600, 740}) {
+    const Scores scores = random_scores(n, n, 1u << 24);
+    check_same(solve(ctx, n, scores, kAuction), solve_on_one_cpu_thread(n, scores));
+  }
+  simt::options() = before;
+}
+
 TEST_CASE("without clusters, in the device or in its code, that crew is refused and not chosen") {
   const simt::Options before = simt::options();
   const std::size_t n = 40;
@@ -292,7 +305,7 @@ TEST_CASE("without clusters, in the device or in its code, that crew is refused 
 // Scores lie in the shared memory of a block in three bytes each where a row does not hold both the
 // lowest and the highest of 2^24 + 1 levels (docs/decisions/0011-scores-in-shared-memory.md).
 TEST_CASE("the lowest and the highest score in one row or in two are solved alike by every crew") {
-  for (const std::size_t n : {2, 3, 7, 8, 9, 17, 33, 255, 256}) {
+  for (const std::size_t n : {2, 3, 7, 8, 9, 17, 33, 255, 256, 300}) {
     if (kSlowKernels && n > 33) continue;
     for (const bool in_one_row : {false, true}) {
       CAPTURE(in_one_row);
@@ -309,9 +322,8 @@ TEST_CASE("the lowest and the highest score in one row or in two are solved alik
 // Without the option the vectors of 16,384 rows do not fit on any device, and of 32,768 rows not
 // even two of them.
 TEST_CASE("what fits into shared memory changes nothing") {
-  for (const int kib : {9, 11, 12}) {  // 8 are set aside
-    // At 30 rows the vectors fit, with 12 KiB the scores too. At 40 with 9 KiB, and at 300, only
-    // two vectors do.
+  // What lies there: tests/simt/packed_scores_test.cpp.
+  for (const int kib : {5, 6, 7, 9}) {
     for (const std::size_t n : {30, 40, 300}) {
       if (n == 300 && kSlowKernels) continue;
       CAPTURE(kib);

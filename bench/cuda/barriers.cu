@@ -2,6 +2,7 @@
 
 #include <cooperative_groups.h>
 
+#include "kernels/cuda/lap/free_rows.cuh"
 #include "kernels/cuda/lap/resident.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/state.h"
@@ -211,7 +212,8 @@ void ReadChain::run(int repeats) {
 }
 
 bool PathSearch::scores_fit(const Context& ctx, std::int64_t n) {
-  return desk_for(n, lap::padded(n), 1, ctx.cuda->shared_bytes_block) >= LapDesk::scores;
+  return lap::padded(n) <= kChunkColumns &&
+         desk_for(n, lap::padded(n), 1, ctx.cuda->shared_bytes_block) >= LapDesk::scores;
 }
 
 PathSearch::PathSearch(Context& ctx, std::int64_t n, Scores scores)

@@ -5,9 +5,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 #include "kernels/cuda/lap/auction.cuh"
-#include "kernels/cuda/lap/block_search.cuh"
+#include "kernels/cuda/lap/free_rows.cuh"
 #include "kernels/cuda/lap/problem.cuh"
 #include "kernels/cuda/lap/resident.cuh"
 #include "kernels/lap_arguments.h"
@@ -298,35 +299,44 @@ void launch_blocks(Context& ctx, const LapOptions& options, const LapTask& task)
 unsigned threads_of_crew(std::int64_t n) { return threads_for(blocks_for(n, 4)); }
 
 // A device with clusters may run code for one without, where the build has nothing nearer to it
-// (CMAKE_CUDA_ARCHITECTURES): blocks of a cluster would not know of each other there.
-bool has_clusters(const Context& ctx) {
-  if (!ctx.cuda->clusters) return false;
+// (CMAKE_CUDA_ARCHITECTURES): blocks of a cluster would not know of each other there. Sixteen
+// blocks with all the shared memory they can have are more than every device promises, and than
+// parts of one (MIG) may have room for.
+unsigned ask_largest_cluster(const CudaState& cuda) {
+  if (!cuda.clusters) return 0;
   cudaFuncAttributes code{};
   check_cuda(cudaFuncGetAttributes(&code, reinterpret_cast<const void*>(lap_kernel<ClusterCrew>)),
              "asking for the code of the assignment");
-  return code.ptxVersion >= 90;
+  if (code.ptxVersion < 90) return 0;
+  NAT_CHECK(code.sharedSizeBytes <= kStaticSharedBytes, ErrorKind::device, "the assignment has ",
+            code.sharedSizeBytes, " bytes of static shared memory, and ", kStaticSharedBytes,
+            " are set aside: raise kStaticSharedBytes in desk.cuh");
+  const bool takes_most = takes_cluster(
+      lap_kernel<ClusterCrew>, {.grid = dim3(kMostClusterBlocks),
+                                .block = dim3(kThreads),
+                                .shared_bytes = cuda.shared_bytes_block - kStaticSharedBytes,
+                                .cluster = kMostClusterBlocks});
+  return takes_most ? kMostClusterBlocks : kPortableClusterBlocks;
 }
 
-// Whether sixteen blocks with all the shared memory they can have may be one cluster, which few
-// devices promise and parts of one (MIG) may not have the room for.
-bool takes_largest_cluster(const Context& ctx) {
-  return most_clusters(lap_kernel<ClusterCrew>,
-                       {.grid = dim3(kMostClusterBlocks),
-                        .block = dim3(kThreads),
-                        .shared_bytes = ctx.cuda->shared_bytes_block - kStaticSharedBytes,
-                        .cluster = kMostClusterBlocks}) > 0;
+// Blocks of the largest cluster that the device and this build take; 0 where they have none.
+unsigned largest_cluster(const Context& ctx) {
+  std::optional<unsigned>& known = ctx.cuda->lap_cluster_blocks;
+  if (!known) known = ask_largest_cluster(*ctx.cuda);
+  return *known;
 }
 
 // The cluster for a problem, whose blocks have room for its scores; 0 where there is none. More
 // blocks scan the rows sooner, and eight are enough for few.
 unsigned cluster_with_scores(const Context& ctx, const LapOptions& options, std::int64_t n) {
   constexpr std::int64_t kFewRows = 256;
+  const unsigned largest = largest_cluster(ctx);
   const auto has_room = [&](unsigned blocks) {
-    return desk_of(ctx, options, n, blocks) >= LapDesk::scores;
+    return blocks <= largest && desk_of(ctx, options, n, blocks) >= LapDesk::scores;
   };
   const bool portable = has_room(kPortableClusterBlocks);
   if (portable && n <= kFewRows) return kPortableClusterBlocks;
-  if (has_room(kMostClusterBlocks) && takes_largest_cluster(ctx)) return kMostClusterBlocks;
+  if (has_room(kMostClusterBlocks)) return kMostClusterBlocks;
   return portable ? kPortableClusterBlocks : 0;
 }
 
@@ -351,14 +361,14 @@ void launch_grid(Context& ctx, const LapOptions& options, const LapTask& task) {
 // The crew that is fastest for one problem: one that has the scores in shared memory, the larger
 // the better; otherwise a grid, which passes over all scores soonest.
 LapCrew automatic_crew(const Context& ctx, const LapOptions& options, std::int64_t n) {
-  if (has_clusters(ctx) && cluster_with_scores(ctx, options, n) != 0) return LapCrew::cluster;
+  if (cluster_with_scores(ctx, options, n) != 0) return LapCrew::cluster;
   return desk_of(ctx, options, n, 1) >= LapDesk::scores ? LapCrew::block : LapCrew::grid;
 }
 
 void check_options(const Context& ctx, const LapOptions& options) {
   NAT_CHECK(options.solver != LapSolver::jv, ErrorKind::usage,
             "lap_solve: the solver jv is serial and runs on the CPU only; choose auction");
-  NAT_CHECK(options.crew != LapCrew::cluster || has_clusters(ctx), ErrorKind::usage,
+  NAT_CHECK(options.crew != LapCrew::cluster || largest_cluster(ctx) > 0, ErrorKind::usage,
             "lap_solve: the crew cluster needs a device of compute capability 9.0 (this one has ",
             ctx.cuda->compute_capability / 10, ".", ctx.cuda->compute_capability % 10,
             ") and a build for it; choose block, grid or automatic");

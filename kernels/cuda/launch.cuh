@@ -23,7 +23,7 @@ struct LaunchShape {
   bool cooperative = false;      // every block resident, so that grid.sync() may be used
   unsigned cluster = 1;          // blocks, neighbours in x, that are resident together and may use
                                  // cluster.sync(); up to 8 where CudaState::clusters says so, more
-                                 // where most_clusters() does
+                                 // where takes_cluster() does
 };
 
 // The launch of a shape, and the permissions that its kernel needs for it.
@@ -58,16 +58,19 @@ class PreparedLaunch {
   PreparedLaunch(const PreparedLaunch&) = delete;
   PreparedLaunch& operator=(const PreparedLaunch&) = delete;
 
+  cudaError_t error() const { return error_; }  // of the permissions
   const cudaLaunchConfig_t& on(cudaStream_t stream) {
     config_.stream = stream;
     return config_;
   }
 
  private:
-  static void permit(const void* kernel, cudaFuncAttribute what, int value) {
-    check_cuda(cudaFuncSetAttribute(kernel, what, value), "permissions of a kernel");
+  void permit(const void* kernel, cudaFuncAttribute what, int value) {
+    const cudaError_t error = cudaFuncSetAttribute(kernel, what, value);
+    if (error_ == cudaSuccess) error_ = error;
   }
 
+  cudaError_t error_ = cudaSuccess;
   cudaLaunchAttribute attributes_[2]{};
   cudaLaunchConfig_t config_{};
 };
@@ -78,24 +81,24 @@ void launch(Context& ctx, const LaunchShape& shape, void (*kernel)(Parameters...
             Arguments&&... arguments) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
   PreparedLaunch prepared(reinterpret_cast<const void*>(kernel), shape);
+  check_cuda(prepared.error(), "permissions of a kernel");
   check_cuda(cudaLaunchKernelEx(&prepared.on(stream_of(ctx)), kernel,
                                 static_cast<Parameters>(std::forward<Arguments>(arguments))...),
              "kernel launch");
 }
 
-// How many clusters of this shape the device can hold at once; 0 where it takes none of this size.
+// Whether the device has room for a cluster of this shape. Whatever is wrong with it means no.
 template <class... Parameters>
-int most_clusters(void (*kernel)(Parameters...), const LaunchShape& shape) {
+bool takes_cluster(void (*kernel)(Parameters...), const LaunchShape& shape) {
   const void* const code = reinterpret_cast<const void*>(kernel);
   PreparedLaunch prepared(code, shape);
   int clusters = 0;
-  const cudaError_t error = cudaOccupancyMaxActiveClusters(&clusters, code, &prepared.on(nullptr));
-  if (error == cudaErrorInvalidClusterSize) {
-    cudaGetLastError();
-    return 0;
+  cudaError_t error = prepared.error();
+  if (error == cudaSuccess) {
+    error = cudaOccupancyMaxActiveClusters(&clusters, code, &prepared.on(nullptr));
   }
-  check_cuda(error, "asking for room for clusters");
-  return clusters;
+  if (error != cudaSuccess) cudaGetLastError();  // so that no later call is blamed for it
+  return error == cudaSuccess && clusters > 0;
 }
 
 // Blocks of a grid that covers `count` elements, `per_block` each.

@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include <memory>
+#include <optional>
 
 #include "kernels/context.h"
 
@@ -27,6 +28,7 @@ struct CudaState {
   int compute_capability = 0;          // 90 for 9.0
   bool clusters = false;               // the device launches thread-block clusters, from 9.0 on
   std::size_t shared_bytes_block = 0;  // most dynamic shared memory of one block
+  std::optional<unsigned> lap_cluster_blocks;  // what the assignment has found out about clusters
   cudaStream_t stream = nullptr;
   // Started by the first product that needs them.
   std::unique_ptr<gpu::Libraries, void (*)(gpu::Libraries*)> libraries{nullptr,

@@ -307,8 +307,9 @@ void* BlockRunner::in_block(void* own, unsigned rank, const Where& where) {
   }
   unsigned char* const there = gate_->shared_of(rank);
   if (there == nullptr) {
-    blame(current_, join("block ", rank, " of the cluster may not have begun, at ",
-                         to_string(where), ": cluster.sync must come first"));
+    blame(current_,
+          join("block ", rank, " of the cluster may not have begun, or may have ended, at ",
+               to_string(where), ": cluster.sync must lie between"));
     give_up();
   }
   return there + (static_cast<unsigned char*>(own) - nat_dynamic_shared);

@@ -60,7 +60,8 @@ class GroupGate {
   // From the line `where`, the same for all. False: the launch has failed in another block.
   virtual bool arrive_and_wait(const Where& where) = 0;
   virtual void* sync_object() = 0;  // of this generation, for happens_before and happens_after
-  // Where the dynamic shared memory of another block of the cluster lies; null before it has begun.
+  // Where the dynamic shared memory of another block of the cluster lies; null before it has begun
+  // and after it has ended.
   virtual unsigned char* shared_of(unsigned rank) const = 0;
 };
 

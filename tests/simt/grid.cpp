@@ -88,7 +88,7 @@ class Baton {
 
   // By the thread that is about to run the block of this rank, in its turn.
   void begin(std::size_t rank) { shared_[rank] = dynamic_shared_of_this_thread(); }
-  // In the turn of any block.
+  // In the turn of any block; null before that block has begun and after it has ended.
   unsigned char* shared_of(std::size_t rank) const { return shared_[rank]; }
 
   bool wait_turn(std::size_t block) {
@@ -112,9 +112,10 @@ class Baton {
     turn_.notify_all();
     return wait_turn(block);
   }
-  void end(std::size_t block) {
+  void end(std::size_t block, std::size_t rank) {
     {
       const std::lock_guard lock(mutex_);
+      shared_[rank] = nullptr;
       ended_[block] = true;
       pass(block);
     }
@@ -247,7 +248,7 @@ void run_in_group(const Launch& launch, std::size_t block, Baton& baton, std::si
   if (fault.failed()) {
     baton.stop();
   } else {
-    baton.end(place);
+    baton.end(place, block % launch.cluster);
   }
 }
 

@@ -15,7 +15,8 @@ struct Options {
   int workers = 1;         // operating-system threads that run the blocks of an ordinary launch
   bool protect = true;     // device memory cannot be touched by host code
   bool clusters = true;    // the device has thread-block clusters
-  int compiled_for = 90;   // compute capability of the code that the device runs, 90 for 9.0
+  unsigned largest_cluster = 16;  // for which it has room, in blocks
+  int compiled_for = 90;          // compute capability of the code that the device runs, 90 for 9.0
 };
 
 // Read from NAT_SIMT_ORDER=forward|reverse|shuffle:SEED and NAT_SIMT_WORKERS=N at first use; tests

@@ -106,5 +106,41 @@ TEST_CASE(
   }
 }
 
+gpu::LapDesk desk_of(std::int64_t n, std::int64_t blocks, std::size_t kib) {
+  return gpu::desk_for(n, lap::padded(n), blocks, kib << 10);
+}
+
+// The largest problem whose scores `blocks` have room for.
+std::int64_t most_rows(std::int64_t blocks, std::size_t kib) {
+  std::int64_t n = 1;
+  while (desk_of(n + 1, blocks, kib) >= gpu::LapDesk::scores) ++n;
+  return n;
+}
+
+TEST_CASE("what fits into shared memory is what the documents say") {
+  constexpr std::size_t kHopper = 227, kA100 = 163, kSmaller = 99;
+  CHECK(most_rows(1, kHopper) == 270);
+  CHECK(most_rows(8, kHopper) == 736);
+  CHECK(most_rows(16, kHopper) == 1024);
+  CHECK(most_rows(1, kA100) == 224);
+  CHECK(most_rows(1, kSmaller) == 175);
+  CHECK(desk_of(256, 8, kHopper) == gpu::LapDesk::all_scores);
+  CHECK(desk_of(4096, 0, kHopper) == gpu::LapDesk::all);
+  CHECK(desk_of(16384, 0, kHopper) == gpu::LapDesk::search);
+}
+
+// The cases of "what fits into shared memory changes nothing" in kernels_lap_hazards_test.cpp.
+TEST_CASE("with little shared memory every desk comes up") {
+  for (const std::int64_t blocks : {0, 1, 8}) {
+    CHECK(desk_of(30, blocks, 5) == gpu::LapDesk::none);
+    CHECK(desk_of(30, blocks, 6) == gpu::LapDesk::search);
+    CHECK(desk_of(300, blocks, 9) == gpu::LapDesk::search);
+  }
+  CHECK(desk_of(40, 1, 7) == gpu::LapDesk::all);
+  CHECK(desk_of(40, 8, 7) == gpu::LapDesk::scores);
+  CHECK(desk_of(40, 1, 9) == gpu::LapDesk::all_scores);
+  CHECK(desk_of(40, 8, 9) == gpu::LapDesk::all_scores);
+}
+
 }  // namespace
 }  // namespace nat::test

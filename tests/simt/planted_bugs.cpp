@@ -145,7 +145,13 @@ void missing_cluster_sync() {
   expect(out.download() == std::vector<int>{0, 0, 0, 0, 4, 4, 4, 4});
 }
 
-enum class Told { after_meeting, without_meeting, before_the_other_began, by_a_stranger };
+enum class Told {
+  after_meeting,
+  without_meeting,
+  before_the_other_began,
+  after_the_other_ended,
+  by_a_stranger
+};
 
 // Each block of a cluster of two reads what the other has written into its shared memory.
 template <Told kTold>
@@ -157,7 +163,11 @@ __global__ void from_shared_of_other(int* out) {
   if (threadIdx.x == 0) *cluster.map_shared_rank(&number, other) = static_cast<int>(other);
   if constexpr (kTold != Told::without_meeting) cluster.sync();
   if (threadIdx.x == 0) out[blockIdx.x] = number;
-  cluster.sync();
+  if constexpr (kTold == Told::after_the_other_ended) {
+    if (threadIdx.x == 0) out[blockIdx.x] = *cluster.map_shared_rank(&number, other);
+  } else {
+    cluster.sync();
+  }
 }
 
 template <Told kTold>
@@ -508,11 +518,13 @@ std::map<std::string, std::function<void()>> programs() {
       {"missing cluster.sync", missing_cluster_sync<kFixed>},
       {"cluster.sync between clusters", sync_between_clusters<kFixed>},
       {"shared memory of another block without cluster.sync",
-       shared_of_other < kFixed ? Told::after_meeting : Told::without_meeting > },
+       shared_of_other<(kFixed ? Told::after_meeting : Told::without_meeting)>},
       {"shared memory of a block that has not begun",
-       shared_of_other < kFixed ? Told::after_meeting : Told::before_the_other_began > },
+       shared_of_other<(kFixed ? Told::after_meeting : Told::before_the_other_began)>},
+      {"shared memory of a block that has ended",
+       shared_of_other<(kFixed ? Told::after_meeting : Told::after_the_other_ended)>},
       {"shared memory of a block that does not exist",
-       shared_of_other < kFixed ? Told::after_meeting : Told::by_a_stranger > },
+       shared_of_other<(kFixed ? Told::after_meeting : Told::by_a_stranger)>},
       {"grid.sync in two places",
        [] {
          expect_success(launch({4, 32, 0, true}, two_places<kFixed, false>));

@@ -48,6 +48,7 @@ inline constexpr std::array kPlantedBugs = {
     PlantedBug{"cluster.sync between clusters", nullptr, nullptr, kRace},
     PlantedBug{"shared memory of another block without cluster.sync", nullptr, nullptr, kRace},
     everywhere("shared memory of a block that has not begun", "may not have begun"),
+    everywhere("shared memory of a block that has ended", "may have ended"),
     everywhere("shared memory of a block that does not exist", "there is no block 2"),
     everywhere("barrier in a branch", "divergent barrier"),
     everywhere("threads of a warp wait in two places", "divergent warp"),

@@ -111,6 +111,7 @@ const char* fault_of_clusters(const Launch& launch, const dim3& cluster, const v
   if (cluster.x > kPortableClusterBlocks && allowed_large_clusters().count(function) == 0) {
     return "the cluster has more than 8 blocks, without cudaFuncSetAttribute";
   }
+  if (cluster.x > options().largest_cluster) return "the device has no room for the cluster";
   if (launch.grid.x % cluster.x != 0) return "the cluster does not divide the grid";
   return nullptr;
 }
@@ -352,7 +353,9 @@ cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void*,
   }
   const auto threads = std::size_t{config->blockDim.x} * config->blockDim.y * config->blockDim.z;
   const int blocks = simt::resident_blocks(threads, config->dynamicSmemBytes);
-  *clusters = simt::kMultiprocessors * blocks / static_cast<int>(size);
+  *clusters = size > simt::options().largest_cluster
+                  ? 0
+                  : simt::kMultiprocessors * blocks / static_cast<int>(size);
   return cudaSuccess;
 }
 

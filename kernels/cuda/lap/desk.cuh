@@ -58,7 +58,7 @@ NAT_HOST_DEVICE constexpr std::int64_t section_bytes(std::int64_t rows, std::int
 }
 
 // Of dynamic shared memory, in each of `blocks` that share the scores. Behind the vectors lie the
-// scores, or the lists, which nobody needs who has the scores.
+// scores, or the lists, also of a problem whose scores did not fit into three bytes.
 constexpr std::size_t desk_bytes(LapDesk desk, std::int64_t rows, std::int64_t columns,
                                  std::int64_t blocks) {
   const std::int64_t sections = desk == LapDesk::all_scores ? blocks

@@ -5,9 +5,10 @@
 //
 // A message lands in the same place of every block. Each round has an arrival of its own in each
 // block, by turns one of two, which is complete when all messages of the round are there: those
-// that the blocks announce to expect, and a greeting from each block. A block greets when it has
-// read all messages of the round before, and nobody goes on without all greetings; so nobody is
-// more than a round ahead, and messages of two rounds in a row must not share a place.
+// that the blocks announce to expect, and a greeting from each block. A block greets behind a
+// barrier of its own, when it has read all messages of the round before, and nobody goes on without
+// all greetings; so nobody is more than a round ahead, and messages of two rounds in a row must not
+// share a place.
 //
 //   mail.open(crew)                 once, by all threads; the crew must meet before the first round
 //   mail.begin_round(crew, count)   by all threads, which know how many messages there will be in

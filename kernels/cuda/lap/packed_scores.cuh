@@ -8,7 +8,8 @@
 //
 // A score is held less a constant of its row, which nobody sees (kernels/lap_auction.h): level q as
 // q - 2^23, one less in a row that holds the highest level. So 24 bits with sign are enough, unless
-// a row holds both the lowest and the highest of the 2^24 + 1 levels.
+// a row holds both the lowest and the highest of the 2^24 + 1 levels. (The padding, level 0, may
+// wrap around in a row with the highest: it is not for sale, whatever it is worth.)
 #pragma once
 
 #include "kernels/cuda/lap/problem.cuh"

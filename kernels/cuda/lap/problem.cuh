@@ -14,15 +14,16 @@ namespace nat::gpu {
 // Who solves one problem together: a block, a thread-block cluster, or all blocks of a cooperative
 // launch. Sizes are multiples of a warp.
 //
-// What threads of different blocks tell each other lies in global memory, unless mail.cuh says
-// otherwise. Crew::sync() is a release and an acquire for the whole crew (PTX: bar.sync within the
+// What threads of different blocks tell each other lies in global memory, unless the crew shares
+// memory. Crew::sync() is a release and an acquire for the whole crew (PTX: bar.sync within the
 // block, barrier.cluster within the cluster, a fence and an atomic within the grid), so what any
 // thread wrote before it every thread reads after it, also what the first block did alone, between
 // barriers of its own. All blocks pass the same calls of sync(): a grid would wait for ever for one
 // that has left early.
 //
-// A crew that `shares_memory` has a power of two of blocks, and in_block() tells where a variable
-// of shared memory lies in another of them; sync() lies between its being written and being read.
+// A crew with kSharesMemory has a power of two of blocks, and in_block() tells where a variable of
+// shared memory lies in another of them: what is written there is read behind a sync(), or behind
+// the message that has brought it (mail.cuh).
 struct BlockCrew {
   static constexpr bool kSharesMemory = true;
   __device__ unsigned rank() const { return threadIdx.x; }
@@ -38,7 +39,7 @@ struct BlockCrew {
   }
 };
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-struct ClusterCrew : BlockCrew {  // there are none: never launched (has_clusters in lap.cu)
+struct ClusterCrew : BlockCrew {  // there are none: never launched (largest_cluster in lap.cu)
   __device__ unsigned problem() const {
     __trap();
     return 0;
@@ -102,7 +103,7 @@ struct LapControl {
 
 // What fits into the shared memory of a block (desk.cuh): no vector of the problem, the two that
 // every step of a search reads and writes, all that change, those and its share of the scores, or
-// the shares of all blocks one day.
+// those and room for the shares of all blocks, which are gathered for the paths.
 enum class LapDesk { none, search, all, scores, all_scores };
 
 struct LapProblem {

@@ -8,7 +8,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/lap/auction.cuh"
-#include "kernels/cuda/lap/block_search.cuh"
+#include "kernels/cuda/lap/chunk_search.cuh"
 #include "kernels/cuda/lap/mail.cuh"
 
 namespace nat::gpu {
@@ -100,7 +100,8 @@ __device__ void for_each_bidder(const LapShare& share, const LapProblem& desk, B
 // ---- rounds -------------------------------------------------------------------------------------
 
 // What a block does with the bids of a round: those of kRows rows are a thread's. A column has one
-// winner; before any other thread reads what that one has written, the block meets.
+// winner; before any other thread reads what that one has written, the block meets. Seats change
+// only behind the first meeting: until then other warps may still be looking for bidders.
 template <int kRows>
 class BidAcceptance {
  public:
@@ -137,11 +138,7 @@ class BidAcceptance {
       if (i >= desk_.n || desk_.column_of_row[i] != lap::kNone) continue;
       bid_[k] = bids[i];
       leaves_[k] = bid_[k].column == lap::kNone;
-      if (leaves_[k]) {
-        desk_.column_of_row[i] = kWaits;
-      } else {
-        atomicMax(&desk_.ask[bid_[k].column], bid_[k].price | 1);
-      }
+      if (!leaves_[k]) atomicMax(&desk_.ask[bid_[k].column], bid_[k].price | 1);
     }
   }
 
@@ -158,6 +155,7 @@ class BidAcceptance {
 #pragma unroll
     for (int k = 0; k < kRows; ++k) {
       const std::int32_t column = bid_[k].column;
+      if (column == lap::kNone && leaves_[k]) desk_.column_of_row[index(k)] = kWaits;
       if (column == lap::kNone || winners_[column] != index(k)) continue;
       const std::int32_t loser = desk_.row_of_column[column];
       leaves_[k] = loser == lap::kNone;
@@ -357,14 +355,13 @@ template <class Crew>
 __device__ bool solve_at_desks(const Crew& crew, const lap::Schedule& schedule,
                                const LapProblem& problem) {
   if constexpr (Crew::kSharesMemory) {
+    constexpr bool kIsBlock = std::is_base_of_v<BlockCrew, Crew>;  // has no room for 512 columns
     if (problem.desk < LapDesk::scores) return false;
     if (problem.columns <= kChunkColumns) return solve_resident<Crew, 1>(crew, schedule, problem);
-    // More than 512 columns need several blocks.
-    if (std::is_base_of_v<BlockCrew, Crew> || problem.columns <= 2 * kChunkColumns) {
+    if (kIsBlock || problem.columns <= 2 * kChunkColumns) {
       return solve_resident<Crew, 2>(crew, schedule, problem);
     }
-    return solve_resident < Crew,
-           std::is_base_of_v<BlockCrew, Crew> ? 2 : 4 > (crew, schedule, problem);
+    if constexpr (!kIsBlock) return solve_resident<Crew, 4>(crew, schedule, problem);
   }
   return false;
 }
