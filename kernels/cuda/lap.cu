@@ -308,9 +308,6 @@ unsigned ask_largest_cluster(const CudaState& cuda) {
   check_cuda(cudaFuncGetAttributes(&code, reinterpret_cast<const void*>(lap_kernel<ClusterCrew>)),
              "asking for the code of the assignment");
   if (code.ptxVersion < 90) return 0;
-  NAT_CHECK(code.sharedSizeBytes <= kStaticSharedBytes, ErrorKind::device, "the assignment has ",
-            code.sharedSizeBytes, " bytes of static shared memory, and ", kStaticSharedBytes,
-            " are set aside: raise kStaticSharedBytes in desk.cuh");
   const bool takes_most = takes_cluster(
       lap_kernel<ClusterCrew>, {.grid = dim3(kMostClusterBlocks),
                                 .block = dim3(kThreads),

@@ -69,7 +69,8 @@ constexpr std::size_t desk_bytes(LapDesk desk, std::int64_t rows, std::int64_t c
          std::max(sizeof(LapLists), static_cast<std::size_t>(scores));
 }
 
-inline constexpr std::size_t kStaticSharedBytes = 3 << 10;  // of the kernel itself, at most
+// Of the kernel itself, at most; kernels/cuda/kernel_budget.csv tells how many they are.
+inline constexpr std::size_t kStaticSharedBytes = 3 << 10;
 
 // The largest desk that a block can have; no scores where 0 blocks share them.
 constexpr LapDesk desk_for(std::int64_t rows, std::int64_t columns, std::int64_t blocks,

@@ -336,8 +336,9 @@ __device__ bool solve_resident(const Crew& crew, const lap::Schedule& schedule,
   mail.open(crew);
   crew.sync();
   if (problem.control->too_wide != 0) return false;
-  for (std::int64_t j = threadIdx.x; j < desk.columns; j += blockDim.x)
+  for (std::int64_t j = threadIdx.x; j < desk.columns; j += blockDim.x) {
     desk.ask[j] = problem.ask[j];
+  }
   __syncthreads();
   if (!auction.hold(schedule.trial())) {
     hold_phases(schedule, [&](const lap::Phase& phase) { auction.hold(phase); });
