@@ -129,6 +129,10 @@ says "$work/log" 'FAILED: lap'
 walk 0 fail-python3 lap pytorch
 says "$out/pytorch.txt" 'not run: no PyTorch'
 
+walk 0 '' processor summary
+says "$out/summary.md" '$ build/gpu/bin/bench_step --device cpu --network alexnet --batch 32 --dtype bf16'
+walk 1 fail-bench_step processor
+
 walk 1 '' learn
 says "$work/log" "NAT_PICTURES='' names no folder"
 mkdir -p "$work/photographs/train"
