@@ -149,8 +149,9 @@ struct Phase {
 };
 
 // What an option of 0 stands for. A round costs a CPU what its bidders take, and a GPU the latency
-// of memory and of two barriers, however many bid: there, many small rounds are cheaper than the
-// few long chains that they save (docs/decisions/0008-the-assignment-on-a-gpu.md). Above 2,048 rows
+// of memory and of the blocks' meeting, however many bid: there, many rounds, also the large ones
+// that a phase begins with, are cheaper than the few long chains that they save
+// (docs/decisions/0008-the-assignment-on-a-gpu.md, 0014-scores-over-a-cluster.md). Above 2,048 rows
 // the CPU saves chains too, which one thread follows alone. Scores of low rank are what meets the
 // cap: a phase that it cuts off leaves many rows to chains that lead through all the others.
 constexpr LapOptions resolved(Device device, std::int64_t n, LapOptions options) {
