@@ -85,7 +85,9 @@ def measure(folder):
 
 def table_row(label, runs, decimals):
     means = [statistics.mean(run[key] for run in runs) for key in decimals]
-    return f"| {label} | " + " | ".join(f"{m:.{d}f}" for m, d in zip(means, decimals.values())) + " |"
+    # "+ 0.0" makes 0.000 of what would be -0.000.
+    numbers = [f"{round(mean, d) + 0.0:.{d}f}" for mean, d in zip(means, decimals.values())]
+    return f"| {label} | {' | '.join(numbers)} |"
 
 
 def print_heading(asked, folders, judged):
