@@ -15,7 +15,7 @@ out=$work/build/gpu-check bin=$work/build/gpu/bin
 # ---- the pretended machine ----------------------------------------------------------------------
 
 mkdir -p "$work/tools" "$work/path" "$bin" "$FAKE"
-cp "$source_tree"/tools/{gpu-check,gpu_pack.sh,common.sh} "$work/tools"
+cp "$source_tree"/tools/{gpu-check,gpu_pack.sh,gpu_tests.sh,common.sh} "$work/tools"
 
 cat > "$work/program" << 'END'
 #!/usr/bin/env bash

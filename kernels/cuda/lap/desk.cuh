@@ -77,8 +77,8 @@ constexpr LapDesk desk_for(std::int64_t rows, std::int64_t columns, std::int64_t
                            std::size_t shared_bytes_block) {
   for (const LapDesk desk : {LapDesk::all_scores, LapDesk::scores, LapDesk::all, LapDesk::search}) {
     if (desk >= LapDesk::scores && (blocks == 0 || columns > kMostPackedColumns)) continue;
-    if (desk_bytes(desk, rows, columns, blocks) + kStaticSharedBytes <= shared_bytes_block)
-      return desk;
+    const std::size_t bytes = desk_bytes(desk, rows, columns, blocks) + kStaticSharedBytes;
+    if (bytes <= shared_bytes_block) return desk;
   }
   return LapDesk::none;
 }
