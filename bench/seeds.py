@@ -15,6 +15,7 @@ import statistics
 import subprocess
 
 DEMO_DATA = "/usr/share/datasets/fashion-mnist"
+PLACES = ("conv", "fc", "embedding")
 MEASURES = {"knn": "kNN", "linear": "linear", "linear_1k": "linear, 1,000 labels"}
 
 
@@ -58,12 +59,13 @@ def main():
     asked.data = asked.data or DEMO_DATA
     results = [results_of(asked, seed) for seed in asked.seeds]
     test = results[0]["conv"]["knn"]["n_test"]
-    error = 100 * statistics.mean(r["conv"]["knn"]["stderr"] for r in results)
-    print(f"Accuracy in percent on {test} test pictures, seeds {asked.seeds}: mean (smallest .. "
-          f"largest). One standard error of a single figure is about {error:.2f}.\n")
+    errors = [100 * r[features][key]["stderr"] for r in results for features in PLACES for key in MEASURES]
+    print(f"Accuracy in percent on {test:,} test pictures, seeds {', '.join(map(str, asked.seeds))}: mean "
+          f"(smallest .. largest). One standard error of a single trained figure is {min(errors):.2f} to "
+          f"{max(errors):.2f}.\n")
     print("| features | judge | trained | untrained | gain | raw pixels |")
     print("|---|---|---|---|---|---|")
-    for features in ("conv", "fc", "embedding"):
+    for features in PLACES:
         for key in MEASURES:
             print(row(features, key, results))
 

@@ -31,7 +31,7 @@ report::ReportData sample() {
                   {"fc", "linear", {80, 0.4}, {81.6, 0.4}, {}}};
   data.test_images = 10000;
   data.judgements = {{.title = "Whole network",
-                      .note = "On 500 test images after 64 steps.",
+                      .note = "On 500 test pictures after 64 steps.",
                       .options = "labels = 64",
                       .trained = "Fine-tuned",
                       .untrained = "From scratch",
@@ -100,7 +100,7 @@ TEST_CASE("every other judge has a table, with raw pixels where it looked at the
   REQUIRE(to != std::string::npos);
   const std::string whole = html.substr(from, to - from);
   for (const char* text :
-       {"On 500 test images after 64 steps.", "<code>labels = 64</code>",
+       {"On 500 test pictures after 64 steps.", "<code>labels = 64</code>",
         "<th>Fine-tuned</th><th>From scratch</th><th>Difference</th></tr>", ">accuracy<", ">71.2 ",
         "± 2.1", ">64.4 ", "± 2.2", ">+6.8 ", "<th colspan=\"4\">network</th>"}) {
     CAPTURE(text);

@@ -149,7 +149,7 @@ TEST_CASE("the report says where its figures are not those of the run as it is n
     if (!more.empty()) REQUIRE(nat::tools::nat(workspace, judge).code == 0);
     REQUIRE(nat::tools::nat(workspace, {"report", run}).code == 0);
     const std::string page = read_file(run + "/report.html");
-    const auto from = page.find(" test images") + 12;
+    const auto from = page.find(" test pictures") + 14;
     return page.substr(from, page.find('.', from) - from);
   };
   CHECK(note({"--data", data}) == "");

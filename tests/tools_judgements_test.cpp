@@ -388,7 +388,7 @@ TEST_CASE("the report shows the last answer of every judge, and whether it is of
   judge("layers", {"--layers", "conv1", "--epochs", "1"});
   const std::string early = reported(trained.workspace, run);
   CHECK(count(early, "<h3>") == 3);
-  CHECK(count(early, "On 128 test images after 16 steps.") == 3);
+  CHECK(count(early, "On 128 test pictures after 16 steps.") == 3);
   CHECK(early.find("<code>layers = conv, k = 20, temperature = 0.0, labels = 512</code>") !=
         std::string::npos);
   CHECK(early.find("epochs = 1, lr = by place, schedule") != std::string::npos);
@@ -405,8 +405,8 @@ TEST_CASE("the report shows the last answer of every judge, and whether it is of
   CHECK(count(late, "<h3>kNN</h3>") == 3);
   CHECK(count(late, "<h3>") == 5);
   CHECK(count(late, "after 16 steps; the run has 64 now.") == 2);
-  CHECK(count(late, "On 128 test images after 64 steps.") == 2);
-  CHECK(count(late, "On 64 test images of " + other + " after 64 steps.") == 1);
+  CHECK(count(late, "On 128 test pictures after 64 steps.") == 2);
+  CHECK(count(late, "On 64 test pictures of " + other + " after 64 steps.") == 1);
   CHECK(lines_of(run).size() == 7);
 
   // What results.json no longer says is still in the log.

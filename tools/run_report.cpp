@@ -59,7 +59,7 @@ std::string after_steps(std::int64_t judged, std::int64_t step) {
 // In which way the figures are not those of the run as it is now; empty where they are.
 std::string judged_note(const Verdict& verdict, const Options& options, std::int64_t step) {
   const std::string labels = report::grouped(verdict.labels);
-  return (verdict.labels == 0 ? "" : str(", by the labels of ", labels, " images")) +
+  return (verdict.labels == 0 ? "" : str(", by the labels of ", labels, " pictures")) +
          of_pictures(verdict.data, options) +
          (verdict.step == step ? "" : after_steps(verdict.step, step));
 }
@@ -170,7 +170,7 @@ report::Judgement shown(const Judgement& judgement, const Options& options, std:
     shown.trained = "Fine-tuned";
     shown.untrained = "From scratch";
   }
-  shown.note = str("On ", report::grouped(pictures_of(verdict)), " test images",
+  shown.note = str("On ", report::grouped(pictures_of(verdict)), " test pictures",
                    of_pictures(verdict.data, options), after_steps(verdict.step, step), ".",
                    verdict.remark.empty() ? "" : " Note: " + verdict.remark + ".");
   shown.options = written(judgement.options);

@@ -23,7 +23,7 @@ void add_running(CLI::App& command, Running& running) {
   add_value(command, "--stop-after-steps", running.stop_after.steps,
             "stop after this many steps with a checkpoint and exit code 75; 0 = never");
   add_value(command, "--stop-after-seconds", running.stop_after.seconds,
-            "the same after this much time, for machines that are lent; 0 = never");
+            "the same after this much time, for machines with a time limit; 0 = never");
   command.add_flag("--json", running.json, "print the outcome as JSON");
 }
 

@@ -44,19 +44,20 @@ def main():
         return TOP + HEIGHT * (top - points) / (top - bottom)
 
     parts = [f'<text class="title" x="{LEFT}" y="16">Re-assigning every N epochs, beside never</text>',
-             f'<text x="{LEFT}" y="34">points of accuracy on Fashion-MNIST; bars: all seeds</text>']
+             f'<text x="{LEFT}" y="34">points of accuracy on Fashion-MNIST; bars: smallest to largest of three seeds</text>']
     for tick in range(bottom, top + 1):
         parts.append(f'<path class="{"hair" if tick else "axis"}" d="M{LEFT} {y(tick):.1f}h{WIDTH}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">'
                      f'{tick if tick == 0 else f"{tick:+d}"}</text>')
     for index, period in enumerate(periods):
         parts.append(f'<text x="{x(index):.1f}" y="{TOP + HEIGHT + 18}" text-anchor="middle">{period}</text>')
-    parts.append(f'<text x="{LEFT + WIDTH + 8}" y="{TOP + HEIGHT + 18}">epochs</text>')
+    parts.append(f'<text x="{LEFT + WIDTH + 8}" y="{TOP + HEIGHT + 18}">N (12: once)</text>')
     for color, (judge, rows) in enumerate(found.items()):
         shift = 5 * (color - 1)
         line = " ".join(f"{x(i) + shift:.1f},{y(mean):.1f}" for i, (_, mean, _, _) in enumerate(rows))
         parts.append(f'<path class="c{color}" d="M{line}"/>')
-        for i, (_, _, smallest, largest) in enumerate(rows):
+        for i, (_, mean, smallest, largest) in enumerate(rows):
+            parts.append(f'<path class="c{color}" d="M{x(i) + shift - 4:.1f} {y(mean):.1f}h8"/>')
             parts.append(f'<path class="c{color}" d="M{x(i) + shift:.1f} {y(smallest):.1f}V{y(largest):.1f}"/>')
         parts.append(f'<path class="c{color}" d="M{LEFT + WIDTH + 8} {TOP + 18 + 20 * color}h18"/>')
         parts.append(f'<text x="{LEFT + WIDTH + 32}" y="{TOP + 22 + 20 * color}">{judge}</text>')

@@ -104,7 +104,7 @@ std::string results_section(const ReportData& data) {
   if (data.results.empty()) return "";
   std::string note = "Accuracy in percent on frozen features";
   if (data.test_images > 0)
-    note += ", on " + grouped(data.test_images) + " test images" + data.judged_note;
+    note += ", on " + grouped(data.test_images) + " test pictures" + data.judged_note;
   note +=
       ". ± is one standard error. Untrained is the same network before learning, with its batch "
       "norm statistics calibrated; raw pixels stand beside them as a yardstick.";

@@ -76,13 +76,13 @@ std::vector<LineChart> training_charts(const TrainingCurves& curves) {
     charts.push_back(std::move(chart));
   };
   const Values& x = curves.epoch;
-  add("Loss", "Squared distance to the target, per image; 2 before learning",
+  add("Loss", "Squared distance to the target, per picture; 2 before learning",
       {{"loss", x, curves.loss}}, false);
   add("Cosine to the target", "Mean over the epoch; what counts is the value before re-assignment",
       {{"before re-assignment", x, curves.cosine_before},
        {"after re-assignment", x, curves.cosine_after}},
       true);
-  add("Targets that moved", "Percent of the images, in epochs that re-assign",
+  add("Targets that moved", "Percent of the pictures, in epochs that re-assign",
       {{"moved", x, percent(curves.moved)}}, true);
   add("kNN while training", "Accuracy in percent on a sample: a trend, not a result",
       {{"kNN", x, percent(curves.knn)}}, false);
