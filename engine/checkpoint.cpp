@@ -246,18 +246,15 @@ std::vector<Placed> read_layout(const Reader& reader, const Json& header, std::u
 
 // ---- folders of checkpoints ---------------------------------------------------------------------
 
-// The step in "<prefix><digits>.safetensors", or -1.
-std::int64_t step_of(std::string_view file, std::string_view prefix) {
-  if (file.substr(0, prefix.size()) != prefix || !file.ends_with(kExtension)) return -1;
-  const std::string_view digits =
-      file.substr(prefix.size(), file.size() - prefix.size() - kExtension.size());
+// The step whose checkpoint has this name, or -1.
+std::int64_t step_of(const std::string& file, std::string_view prefix) {
+  if (!file.starts_with(prefix)) return -1;
   std::int64_t step = -1;
-  const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), step);
-  const bool whole = result.ec == std::errc() && result.ptr == digits.data() + digits.size();
-  return whole && step >= 0 ? step : -1;
+  std::from_chars(file.data() + prefix.size(), file.data() + file.size(), step);
+  return step >= 0 && checkpoint_path({}, step, prefix) == file ? step : -1;
 }
 
-// Names in a folder; none when it cannot be read.
+// Names in a folder; none where there is no folder. One that cannot be read is not an empty one.
 std::vector<std::filesystem::path> list(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
   std::error_code error;
@@ -265,21 +262,9 @@ std::vector<std::filesystem::path> list(const std::filesystem::path& folder) {
        entry.increment(error)) {
     files.push_back(entry->path());
   }
-  return files;
-}
-
-// Of the steps up to `last`.
-std::vector<std::filesystem::path> newest_first(const std::filesystem::path& folder,
-                                                std::int64_t last, std::string_view prefix) {
-  std::vector<std::pair<std::int64_t, std::filesystem::path>> found;
-  for (const std::filesystem::path& file : list(folder)) {
-    const std::int64_t step = step_of(file.filename().string(), prefix);
-    if (step >= 0 && step <= last) found.emplace_back(step, file);
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw_io_error(folder, "read", error.value());
   }
-  std::sort(found.rbegin(), found.rend());
-  std::vector<std::filesystem::path> files;
-  files.reserve(found.size());
-  for (auto& [step, file] : found) files.push_back(std::move(file));
   return files;
 }
 
@@ -396,9 +381,22 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::
   return folder / str(prefix, digits, kExtension);
 }
 
+std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& folder,
+                                           std::string_view prefix) {
+  std::vector<std::int64_t> steps;
+  for (const std::filesystem::path& file : list(folder)) {
+    const std::int64_t step = step_of(file.filename().string(), prefix);
+    if (step >= 0) steps.push_back(step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
 NewestCheckpoint newest_valid(const std::filesystem::path& folder, std::string_view prefix) {
   NewestCheckpoint newest;
-  for (const std::filesystem::path& file : newest_first(folder, kEveryStep, prefix)) {
+  const std::vector<std::int64_t> steps = checkpoint_steps(folder, prefix);
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    const std::filesystem::path file = checkpoint_path(folder, *step, prefix);
     try {
       newest.checkpoint = Checkpoint::load(file);
       newest.path = file;
@@ -413,10 +411,16 @@ NewestCheckpoint newest_valid(const std::filesystem::path& folder, std::string_v
 int prune(const std::filesystem::path& folder, int keep, std::int64_t newest,
           std::string_view prefix) {
   assert(keep >= 0);
-  const std::vector<std::filesystem::path> files = newest_first(folder, newest, prefix);
+  std::vector<std::int64_t> steps = checkpoint_steps(folder, prefix);
+  std::erase_if(steps, [newest](std::int64_t step) { return step > newest; });
   int removed = 0;
-  for (std::size_t i = static_cast<std::size_t>(keep); i < files.size(); ++i) {
-    if (::unlink(files[i].c_str()) != 0) throw_io_error(files[i], "remove", errno);
+  for (std::ptrdiff_t i = 0; i < std::ssize(steps) - keep; ++i) {
+    const std::filesystem::path file =
+        checkpoint_path(folder, steps[static_cast<std::size_t>(i)], prefix);
+    if (::unlink(file.c_str()) != 0) {
+      if (errno != ENOENT) throw_io_error(file, "remove", errno);
+      continue;  // somebody else has removed it
+    }
     ++removed;
   }
   remove_abandoned_in(folder,

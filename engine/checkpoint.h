@@ -65,7 +65,7 @@ class Checkpoint {
   const std::string& metadata_value(const std::string& key) const;
   std::int64_t metadata_number(const std::string& key) const;  // a whole number from 0 on
 
-  // In the order of the file.
+  // In the order of the file that was loaded, or as they were put.
   const std::vector<Tensor>& tensors() const { return tensors_; }
 
   void save(const std::filesystem::path& path) const;
@@ -79,7 +79,12 @@ class Checkpoint {
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::int64_t step,
                                       std::string_view prefix = "step-");
 
-// The checkpoint with the highest step that loads.
+// Of the checkpoints in a folder, in order, whether they can be read or not. None where there is no
+// such folder; Error(io) where it cannot be read.
+std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& folder,
+                                           std::string_view prefix = "step-");
+
+// The checkpoint with the highest step that loads. Error(io) as above.
 struct NewestCheckpoint {
   std::filesystem::path path;        // empty when there is none
   Checkpoint checkpoint;             // what the file holds

@@ -104,6 +104,12 @@ bool has_name(int descriptor) {
   return ::fstat(descriptor, &status) != 0 || status.st_nlink > 0;
 }
 
+// Who may read the file that is replaced may read the new one, and nobody else.
+void take_mode(const std::filesystem::path& target, int descriptor) {
+  struct stat status {};
+  if (::stat(target.c_str(), &status) == 0) ::fchmod(descriptor, status.st_mode & 07777);
+}
+
 // Makes a file under a name that nobody has: TARGET.tmp, TARGET.1.tmp, ... It is locked as long as
 // the descriptor is open: so remove_abandoned tells it from what a killed process left.
 int create_beside(const std::filesystem::path& target, std::filesystem::path& temporary) {
@@ -115,7 +121,10 @@ int create_beside(const std::filesystem::path& target, std::filesystem::path& te
     if (descriptor < 0 && errno != EEXIST) throw_io_error(target, "create", errno);
     if (descriptor < 0) continue;
     lock(descriptor, LOCK_EX);
-    if (has_name(descriptor)) return descriptor;
+    if (has_name(descriptor)) {
+      take_mode(target, descriptor);
+      return descriptor;
+    }
     ::close(descriptor);  // remove_abandoned came before the lock
   }
 }

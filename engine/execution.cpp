@@ -131,7 +131,7 @@ LayerMemory Execution::memory_of(std::size_t layer) const {
 
 ConstView Execution::kept(const std::string& layer) const {
   assert(std::find(kept_.begin(), kept_.end(), layer) != kept_.end());
-  return activations_[net_.layer_index(layer) + 1];
+  return layer == kInput ? activations_.front() : activations_[net_.layer_index(layer) + 1];
 }
 
 void Execution::forward(Context& ctx, const Pass& pass) {

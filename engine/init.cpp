@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/cast.h"
+#include "kernels/parallel.h"
 #include "kernels/random.h"
 
 namespace nat {
@@ -57,10 +58,11 @@ void initialize(Context& ctx, Init init, std::uint64_t seed, ParameterSet& param
   std::uint32_t index = 0;
   for (const Parameter& parameter : parameters.parameters()) {
     std::vector<float> file(static_cast<std::size_t>(parameter.shape.elements()));
-    for (std::size_t i = 0; i < file.size(); ++i) {
+    cpu::parallel_for(std::ssize(file), 16 * std::ssize(file), [&](std::int64_t element) {
+      const auto i = static_cast<std::size_t>(element);
       const Random4 words = philox(seed, RandomStream::init, index, i);
       file[i] = init == Init::he ? he_value(parameter, words) : torch7_value(parameter, words);
-    }
+    });
     parameters.from_file(parameter, file.data(), values.data() + parameter.offset);
     ++index;
   }

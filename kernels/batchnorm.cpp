@@ -10,10 +10,11 @@ Shape batchnorm_output(const BatchNorm& norm, const Shape& x) {
   if (norm.pool == 0) return x;
   NAT_CHECK(x.rank == 4, ErrorKind::usage, "batch norm: x has shape ", to_string(x),
             "; only n x h x w x c can be pooled");
-  NAT_CHECK(norm.pool > 0 && norm.pool < 16 && norm.pool_stride > 0 && norm.pool <= x[1] &&
-                norm.pool <= x[2],
+  NAT_CHECK(norm.pool > 0 && norm.pool <= kLargestPool && norm.pool_stride > 0 &&
+                norm.pool <= x[1] && norm.pool <= x[2],
             ErrorKind::usage, "batch norm: pool ", norm.pool, " stride ", norm.pool_stride,
-            " does not fit a picture of ", x[1], "x", x[2], " (pool 1 to 15, stride at least 1)");
+            " does not fit a picture of ", x[1], "x", x[2], " (pool 1 to ", kLargestPool,
+            ", stride at least 1)");
   const auto size = [&](std::int64_t in) { return (in - norm.pool) / norm.pool_stride + 1; };
   return {x[0], size(x[1]), size(x[2]), x[3]};
 }

@@ -47,12 +47,14 @@
 
 namespace nat {
 
+inline constexpr std::int64_t kLargestPool = 15;
 inline constexpr std::uint8_t kClipped = 255;  // no place in a window has this number
+static_assert(kLargestPool * kLargestPool <= kClipped);
 
 struct BatchNorm {
   float eps = 1e-5f;
   float momentum = 0.1f;
-  int pool = 0;  // window; 0 = no pooling
+  int pool = 0;  // window, up to kLargestPool; 0 = no pooling
   int pool_stride = 0;
   bool relu = true;
   float dropout = 0;  // probability of dropping

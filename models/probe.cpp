@@ -31,7 +31,7 @@ std::unique_ptr<Sequential> mlp_probe(Context& ctx, Shape features,
 
 int linear_probe_pool(Shape features) {
   const Shape picture = as_picture(features);
-  const std::int64_t largest = std::min(picture[1], picture[2]);
+  const std::int64_t largest = std::min({picture[1], picture[2], kLargestPool});
   int side = 1;
   while (pooled(picture, side) > kLinearProbeValues && side < largest) ++side;
   return side == 1 ? 0 : side;

@@ -17,10 +17,10 @@ std::unique_ptr<Sequential> mlp_probe(Context& ctx, Shape features,
                                       const std::vector<HiddenRow>& hidden, std::int64_t classes);
 
 // A linear layer on activations that are batch-normalised (without scale and shift of its own) and
-// max-pooled to at most kLinearProbeValues numbers a picture: what is compared between convolutions
-// of different sizes. The loss is convex in all that is learned.
-// After the protocol of Asano, Rupprecht and Vedaldi 2020 ("Self-labelling") and of Zhang, Isola
-// and Efros 2017, with windows that neither overlap nor are padded.
+// max-pooled to at most kLinearProbeValues numbers a picture, or by the largest windows there are:
+// what is compared between convolutions of different sizes. The loss is convex in all that is
+// learned. After the protocol of Asano, Rupprecht and Vedaldi 2020 ("Self-labelling") and of Zhang,
+// Isola and Efros 2017, with windows that neither overlap nor are padded.
 inline constexpr std::int64_t kLinearProbeValues = 9600;
 std::unique_ptr<Sequential> linear_probe_head(Context& ctx, Shape features, std::int64_t classes);
 

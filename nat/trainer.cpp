@@ -27,6 +27,13 @@ class Carver {
   std::size_t used_ = 0;
 };
 
+std::int64_t parts_of(std::int64_t pool, std::int64_t batch) {
+  NAT_CHECK(batch >= 1, ErrorKind::unexpected, "trainer: a batch of ", batch, " pictures");
+  NAT_CHECK(pool >= 0 && pool % batch == 0, ErrorKind::usage, "--assign-pool ", pool,
+            " is not a multiple of --batch ", batch);
+  return pool == 0 ? 1 : pool / batch;
+}
+
 }  // namespace
 
 Trainer::Trainer(Context& ctx, Sequential& net, Targets& targets, const TrainerOptions& options,
@@ -34,7 +41,7 @@ Trainer::Trainer(Context& ctx, Sequential& net, Targets& targets, const TrainerO
     : net_(net),
       targets_(targets),
       options_(options),
-      parts_(options.pool == 0 ? 1 : options.pool / pixels[0]),
+      parts_(parts_of(options.pool, pixels[0])),
       execution_(ctx, net, pixels[0], Mode::train),
       assigner_(ctx, parts_ * pixels[0], targets.dimension(), options.solver),
       transfer_(ctx.device) {
@@ -42,8 +49,6 @@ Trainer::Trainer(Context& ctx, Sequential& net, Targets& targets, const TrainerO
             net.output_features(), "-dimensional features but targets have dimension ",
             targets.dimension(), "; use the same --dimension");
   const std::int64_t n = pixels[0], d = targets.dimension(), pool = parts_ * n;
-  NAT_CHECK(parts_ >= 1 && (options.pool == 0 || options.pool == pool), ErrorKind::usage,
-            "--assign-pool ", options.pool, " is not a multiple of --batch ", n);
   const Shape dials(sizeof(Dials)), result(sizeof(Result));
   const auto carve_rows = [d](Carver& carver, std::int64_t count) {
     return Rows{.ids = carver.take(Shape(count), DType::i32),
@@ -88,9 +93,12 @@ StepReport Trainer::step(Context& ctx, const ImageBatch& batch, const Order& ord
 
 void Trainer::load(Context& ctx, const ImageBatch& pool) {
   assert(loads_ == pools_);
-  const Loaded& to = loaded_[loads_++ % 2];
+  const Loaded& to = loaded_[loads_ % 2];
   NAT_CHECK(pool.pixels.shape == to.pixels.shape, ErrorKind::unexpected, "pool of ",
             to_string(pool.pixels.shape), " pictures, planned for ", to_string(to.pixels.shape));
+  NAT_CHECK(std::ssize(pool.ids) == to.ids.shape[0], ErrorKind::unexpected, "pool of ",
+            pool.ids.size(), " ids for ", to.ids.shape[0], " pictures");
+  ++loads_;
   // The small ones first: they lie in ordinary memory, whose copies may wait for those before them.
   transfer_.copy(ctx, ConstView(pool.ids.data(), DType::i32, to.ids.shape), to.ids);
   transfer_.copy(ctx, pool.boxes, to.boxes);
@@ -119,10 +127,13 @@ void Trainer::begin(Context& ctx, const Order& order) {
 void Trainer::compute(Context& ctx, bool reassigning) {
   const ConstView rate(&dials_.as<Dials>()->rate, DType::f32, Shape(1));
   const View loss_sum(&result_.as<Result>()->loss_sum, DType::f32, Shape(1));
+  const View cosine_sum(&result_.as<Result>()->cosine_sum_after, DType::f32, Shape(1));
 
   features(ctx, pass());
   look_up(ctx, batch_);
   if (reassigning) reassign(ctx, batch_);
+  row_dot(ctx, batch_.z, batch_.c, loss_);
+  sum(ctx, loss_, cosine_sum);
 
   const auto n = static_cast<float>(execution_.batch());
   nat_loss(ctx, options_.mean_loss ? 1 / n : 1, batch_.z, inv_norm_, batch_.c, loss_,
@@ -220,11 +231,15 @@ StepReport Trainer::finish(Context& ctx) {
   NAT_CHECK(std::isfinite(report.loss), ErrorKind::not_finite, "the loss of step ", order_.step + 1,
             " is ", std::isnan(report.loss) ? "nan" : "infinite",
             "; begin a new run with a lower --lr");
-  report.cosine_after = 1 - report.loss / 2;  // |z - c|^2 = 2 - 2 z.c for unit rows
+  report.cosine_after =
+      static_cast<double>(result.cosine_sum_after) / static_cast<double>(report.judged);
   report.cosine_before = report.cosine_after;
   if (order_.reassign && order_.part > 0) report.judged = 0;
   if (order_.reassign && order_.part == 0) {
     report.judged *= parts_;
+    NAT_CHECK(std::isfinite(result.cosine_sum), ErrorKind::not_finite, "the pool of step ",
+              order_.step + 1, " has features that hold NaN or infinity",
+              "; begin a new run with a lower --lr");
     report.cosine_before =
         static_cast<double>(result.cosine_sum) / static_cast<double>(report.judged);
     report.moved = result.moved;

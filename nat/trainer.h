@@ -85,8 +85,8 @@ class Trainer {
   // One whole step where the pool is one batch: load, begin, finish.
   StepReport step(Context& ctx, const ImageBatch& batch, const Order& order);
 
-  // Brings a pool to the device; it must stay as it is until the next begin() returns. On CUDA that
-  // runs beside the step under way:
+  // Brings a pool to the device; it must stay as it is until the begin() that opens it returns. On
+  // CUDA that runs beside the step under way:
   //
   //   load(first); for (;;) { begin(order); load(next); report = finish(); }
   //
@@ -111,7 +111,8 @@ class Trainer {
  private:
   // What a step gives back, in the context's memory.
   struct Result {
-    float loss_sum, cosine_sum;
+    float loss_sum, cosine_sum_after;  // of the batch
+    float cosine_sum;                  // of what was re-assigned, before that
     std::int32_t moved;
     LapReport lap;
   };

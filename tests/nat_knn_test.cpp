@@ -137,13 +137,31 @@ TEST_CASE("neighbours that are hardly nearer than others are found, in whatever 
   check([](std::int64_t i) { return 37 * i % kRows; });
 }
 
+TEST_CASE("at a low temperature the nearest neighbour decides, however far it is") {
+  Context ctx;
+  // Cosines to the query: 0.1 and four times 0.09.
+  FeatureMatrix bank(5, 2), test(1, 2);
+  test.values = {1, 0};
+  const std::vector<std::int32_t> bank_labels = {1, 0, 0, 0, 0}, test_labels = {1};
+  for (std::int64_t i = 0; i < bank.rows; ++i) {
+    bank.row(i)[0] = i == 0 ? 0.1f : 0.09f;
+    bank.row(i)[1] = std::sqrt(1 - bank.row(i)[0] * bank.row(i)[0]);
+  }
+  for (const double temperature : {1e-3, 1e-5, 1e-12}) {
+    const KnnOptions options{.k = {5}, .temperature = temperature};
+    const KnnResult result =
+        knn_accuracy(ctx, {bank, bank_labels}, {test, test_labels}, 2, options);
+    CHECK(result.at[0].accuracy == 1);
+  }
+}
+
 TEST_CASE("plain and weighted votes equal a brute force in double, ties included") {
   Context ctx;
   const int classes = 4;
   const FeatureMatrix bank = sign_rows(300, 5), test = sign_rows(200, 6);
   const auto bank_labels = random_labels(300, classes, 7);
   const auto test_labels = random_labels(200, classes, 8);
-  for (const double temperature : {0.0, 0.07}) {
+  for (const double temperature : {0.0, 0.07, 2.0}) {
     const KnnOptions options{.k = {20, 1, 2, 7, 300}, .temperature = temperature};
     const KnnResult result =
         knn_accuracy(ctx, {bank, bank_labels}, {test, test_labels}, classes, options);

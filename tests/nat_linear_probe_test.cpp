@@ -308,7 +308,10 @@ TEST_CASE("after standardisation the unit and the origin of a feature do not mat
 TEST_CASE("a probe repeats bit by bit, and one thread judges like two") {
   Context ctx;
   const int classes = 4;
-  const auto train_labels = random_labels(1500, classes, 17);
+  std::int64_t rows = 0;
+  SUBCASE("many rows") { rows = 1500; }
+  SUBCASE("fewer than a block of them") { rows = 300; }
+  const auto train_labels = random_labels(rows, classes, 17);
   const auto test_labels = random_labels(1000, classes, 18);
   const FeatureMatrix train = clusters(train_labels, 33, 2, 19);
   const FeatureMatrix test = clusters(test_labels, 33, 2, 20);

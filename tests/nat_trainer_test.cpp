@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -82,6 +83,20 @@ TEST_CASE("before learning the loss is 2 per image") {
       CHECK(report.cosine_after == doctest::Approx(1 - report.loss / 2));
       CHECK(report.moved == 0);
     }
+  }
+}
+
+TEST_CASE("a dead network has no cosine to its targets") {
+  constexpr std::int64_t kImages = 32;
+  const TinyPictures pictures(kImages);
+  Run run(kImages, kImages, 16);
+  fill_zero(run.ctx, run.net.parameters().values());
+  run.net.parameters().refresh_operands(run.ctx);
+  for (const bool reassign : {false, true}) {
+    const StepReport report = run.step(pictures.batch(0, kImages), {.reassign = reassign});
+    CHECK(report.loss == doctest::Approx(1));  // |0 - c|^2
+    CHECK(report.cosine_before == 0);
+    CHECK(report.cosine_after == 0);
   }
 }
 
@@ -540,6 +555,27 @@ TEST_CASE("every solver assigns in a step, and what a device does not have is re
     CHECK(is_permutation_of_rows(run.permutation()));
     CHECK(report.cosine_after > report.cosine_before + 0.1);
     CHECK((report.lap.gap() == 0) == exact);
+  }
+}
+
+TEST_CASE("a pool with a feature that is no number ends the run, whichever batch it is in") {
+  constexpr std::int64_t kImages = 32, kBatch = 16;
+  const TinyPictures pictures(kImages);
+  Run run(kImages, kBatch, 16, 1, {.sgd = {}, .pool = kImages});
+  ImageBatch pool = pictures.batch(0, kImages);
+  const auto* given = static_cast<const float*>(pool.boxes.data);
+  std::vector<float> boxes(given, given + pool.boxes.shape.elements());
+  boxes[(kImages - 1) * 5] = std::numeric_limits<float>::quiet_NaN();  // of the second batch
+  pool.boxes.data = boxes.data();
+  run.trainer.load(run.ctx, pool);
+  const auto step = [&] {
+    run.trainer.begin(run.ctx, {.reassign = true, .learning_rate = 0.05});
+    run.trainer.finish(run.ctx);
+  };
+  if (kDevice == Device::cpu) {  // which looks at boxes
+    CHECK_THROWS_AS(step(), Error);
+  } else {
+    CHECK(message_of(ErrorKind::not_finite, step).starts_with("the pool of step 1"));
   }
 }
 

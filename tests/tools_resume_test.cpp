@@ -300,11 +300,30 @@ TEST_CASE("a run that falls back to an older checkpoint times no epoch twice") {
   check_events(run);
   const std::string jsonl = read_file(run + "/timing.jsonl");
   CHECK(std::count(jsonl.begin(), jsonl.end(), '\n') == 4);
-  // Where no checkpoint is left the run begins again.
-  std::filesystem::remove_all(run + "/checkpoints");
-  CHECK(nat::tools::nat(workspace, {"resume", run, "--stop-after-steps", "20"}).code == 75);
-  CHECK(epochs("/timing.csv") == "0");
-  check_events(run);
+}
+
+TEST_CASE("a run whose checkpoints are out of reach is not begun again") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  const std::string checkpoints = run + "/checkpoints", away = workspace.at("away");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run)).code == 0);
+  const std::string metrics = read_file(run + "/metrics.csv");
+  const std::string timing = read_file(run + "/timing.csv");
+  std::filesystem::rename(checkpoints, away);
+  const auto refused = [&](int code, const std::string& words) {
+    check_refused(workspace, {"resume", run}, code, {words, "/checkpoints"});
+    CHECK(read_file(run + "/metrics.csv") == metrics);
+    CHECK(read_file(run + "/timing.csv") == timing);
+  };
+  refused(4, "has logged 4 epochs, but there is no checkpoint");
+  std::filesystem::create_directory_symlink(workspace.at("unmounted"), checkpoints);
+  refused(4, "has logged 4 epochs, but there is no checkpoint");
+  std::filesystem::remove(checkpoints);
+  std::ofstream(checkpoints) << "a file";
+  refused(8, "cannot read");
+  std::filesystem::remove(checkpoints);
+  std::filesystem::rename(away, checkpoints);
+  CHECK(nat::tools::nat(workspace, {"resume", run, "--epochs", "5"}).code == 0);
 }
 
 TEST_CASE("the timing of an epoch is written before its checkpoint, so none is ever missing") {

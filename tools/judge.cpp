@@ -271,10 +271,13 @@ void require_answers(const JudgeOptions& judging, const data::Dataset& train,
 // With what the linear probe needs at the widest place.
 std::size_t judging_bytes(const JudgeOptions& judging, const FeatureNumbers& numbers,
                           const data::Dataset& train, const data::Dataset& test) {
-  const std::int64_t pictures = std::ssize(train.usable_ids()) + std::ssize(test.usable_ids());
+  const std::int64_t asked = std::ssize(test.usable_ids());
+  const std::int64_t pictures = std::ssize(train.usable_ids()) + asked;
   const bool fits = asks_for(judging, "linear") || asks_for(judging, "linear_1k");
+  const int neighbours = asks_for(judging, "knn") ? judging.k.value_or(kKnnNeighbours) : 0;
   return feature_bytes(pictures, numbers.all) +
-         (fits ? linear_probe_bytes(numbers.widest, train.classes()) : 0);
+         (fits ? linear_probe_bytes(numbers.widest, train.classes()) : 0) +
+         neighbours_bytes(asked, neighbours);
 }
 
 void require_memory(const Context& ctx, const JudgeOptions& judging, const Network& network,
@@ -350,7 +353,7 @@ TrainedNetwork load_trained(Context& ctx, const RunFolder& folder, const Options
   const Checkpoint checkpoint = folder.checkpoint(step);
   folder.recipe_changes(checkpoint, options);  // refuses what decides the results
   check_finite(checkpoint);
-  TrainedNetwork trained{make_network(ctx, options, pictures), checkpoint.metadata_number("step")};
+  TrainedNetwork trained{build_network(ctx, options, pictures), checkpoint.metadata_number("step")};
   read_parameters(ctx, checkpoint, Momenta::skip, trained.network.net->parameters());
   return trained;
 }

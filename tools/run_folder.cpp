@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -158,22 +157,6 @@ Options RunFolder::options() const {
 
 namespace {
 
-// Of the checkpoints in the folder, in order, whether they can be read or not.
-std::vector<std::int64_t> kept_steps(const fs::path& checkpoints) {
-  constexpr std::string_view kStart = "step-";
-  std::vector<std::int64_t> steps;
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints, ignored)) {
-    const std::string name = entry.path().filename().string();
-    std::int64_t step = -1;
-    if (!name.starts_with(kStart)) continue;
-    std::from_chars(name.data() + kStart.size(), name.data() + name.size(), step);
-    if (step >= 0 && entry.path() == checkpoint_path(checkpoints, step)) steps.push_back(step);
-  }
-  std::sort(steps.begin(), steps.end());
-  return steps;
-}
-
 // "16, 32 and 48"; of many the last ones.
 std::string in_words(const std::vector<std::int64_t>& steps) {
   constexpr std::ptrdiff_t kMost = 10;
@@ -189,7 +172,7 @@ std::string in_words(const std::vector<std::int64_t>& steps) {
 
 Checkpoint RunFolder::checkpoint(std::optional<std::int64_t> step) const {
   if (step) {
-    const std::vector<std::int64_t> kept = kept_steps(checkpoints());
+    const std::vector<std::int64_t> kept = checkpoint_steps(checkpoints());
     NAT_CHECK(std::find(kept.begin(), kept.end(), *step) != kept.end(), ErrorKind::usage, "--step ",
               *step, ": the run ", path_.string(), " keeps no checkpoint of it",
               kept.empty() ? "" : "; choose from " + in_words(kept));

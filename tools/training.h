@@ -61,6 +61,7 @@ class Training {
   void list_bad_pictures();
   void list_new_bad_pictures();
   void restore();
+  void begin_again();
   void read_counters(const Checkpoint& checkpoint);
   void keep_epochs();  // in config.toml, where a resume has asked for more
   void forget_later_timing();

@@ -41,10 +41,8 @@ void Training::restore() {
   if (newest.path.empty()) {
     NAT_CHECK(newest.skipped.empty(), ErrorKind::checkpoint, "run ", folder_.path().string(),
               " has no usable checkpoint: ", newest.skipped.front(),
-              "; delete its checkpoints folder to begin again");
-    metrics_.truncate_to({});  // stopped before the first checkpoint: begin again
-    timing_.truncate_to({});
-    std::filesystem::create_directories(folder_.checkpoints());
+              "; train into another folder to begin again");
+    begin_again();
     return;
   }
   for (const std::string& line : newest.skipped) progress_.note(line);
@@ -75,6 +73,19 @@ void Training::restore() {
   forget_later_timing();
   // What a process that was killed between its save and its pruning left.
   prune(folder_.checkpoints(), options_.keep_checkpoints, step_);
+}
+
+// Stopped before the first checkpoint, which is the case with one row of metrics at most: each
+// epoch ends with a row and a checkpoint. Otherwise they are elsewhere, and what was logged must
+// stay.
+void Training::begin_again() {
+  const std::uint64_t rows = metrics_.sizes().rows;
+  NAT_CHECK(rows <= 1, ErrorKind::checkpoint, "run ", folder_.path().string(), " has logged ", rows,
+            " epochs, but there is no checkpoint in ", folder_.checkpoints().string(),
+            "; bring them back, or train into another folder to begin again");
+  std::filesystem::create_directories(folder_.checkpoints());
+  metrics_.truncate_to({});
+  timing_.truncate_to({});
 }
 
 void Training::keep_epochs() {

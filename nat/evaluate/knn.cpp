@@ -90,11 +90,12 @@ std::int32_t vote(std::span<const std::int32_t> labels, std::span<const float> s
     double votes = 0, similarity = 0;
   };
   std::vector<Ballot> ballots(static_cast<std::size_t>(classes));
+  const double nearest = static_cast<double>(similarities.front());
   for (std::size_t i = 0; i < labels.size(); ++i) {
     Ballot& ballot = ballots[static_cast<std::size_t>(labels[i])];
     const double s = static_cast<double>(similarities[i]);
-    // exp((s - 1) / T) is proportional to exp(s / T) and cannot overflow.
-    ballot.votes += temperature > 0 ? std::exp((s - 1) / temperature) : 1;
+    // Proportional to exp(s / T); neither overflows nor vanishes for the nearest.
+    ballot.votes += temperature > 0 ? std::exp((s - nearest) / temperature) : 1;
     ballot.similarity += s;
   }
   const auto fewer = [](const Ballot& a, const Ballot& b) {

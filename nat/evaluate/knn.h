@@ -44,6 +44,12 @@ struct Neighbours {
 Neighbours nearest_neighbours(Context& ctx, const FeatureMatrix& bank, const FeatureMatrix& queries,
                               int k);
 
+// The memory of the result.
+constexpr std::size_t neighbours_bytes(std::int64_t queries, int k) {
+  return static_cast<std::size_t>(queries) * static_cast<std::size_t>(k) *
+         (sizeof(std::int32_t) + sizeof(float));
+}
+
 // Where nothing else is asked for.
 inline constexpr int kKnnNeighbours = 20;
 

@@ -12,6 +12,7 @@
 #include "kernels/random.h"
 #include "kernels/softmax_xent.h"
 #include "nat/evaluate/lbfgs.h"
+#include "nat/evaluate/row_blocks.h"
 
 namespace nat {
 namespace {
@@ -74,7 +75,12 @@ struct Partial {
   }
 };
 
-constexpr std::int64_t kMaxChunks = 16;
+constexpr std::int64_t kMostChunks = 16;
+
+// Two at least: a single one would not run inside a team (row_blocks.h).
+std::int64_t chunks_for(std::int64_t rows) {
+  return std::clamp<std::int64_t>(rows / kRowBlock + 1, 2, kMostChunks);
+}
 
 // The regularised loss as a function of one flat vector: W row by row, then b. The rows are split
 // into chunks that do not depend on the number of threads; a chunk runs on one thread from its
@@ -86,7 +92,7 @@ class SoftmaxRegression {
       : data_(data),
         weight_decay_(weight_decay),
         classifier_(zero_classifier(data.features.columns, classes)),
-        chunks_(data.features.rows, std::min(kMaxChunks, data.features.rows / kRowBlock + 1)),
+        chunks_(data.features.rows, chunks_for(data.features.rows)),
         partials_(static_cast<std::size_t>(chunks_.count)) {
     for (Partial& partial : partials_) partial.gradient.resize(parameters());
   }
@@ -95,8 +101,7 @@ class SoftmaxRegression {
 
   double operator()(std::span<const double> x, std::span<double> gradient) {
     load(x);
-    const std::int64_t work = data_.features.rows * static_cast<std::int64_t>(parameters());
-    cpu::parallel_for(chunks_.count, work, [&](std::int64_t chunk) {
+    cpu::parallel_for(chunks_.count, kAlwaysInTeam, [&](std::int64_t chunk) {
       partials_[static_cast<std::size_t>(chunk)].evaluate(classifier_, data_, chunks_.begin(chunk),
                                                           chunks_.end(chunk));
     });
@@ -199,10 +204,10 @@ LinearProbeResult linear_probe(Context& ctx, const LabelledFeatures& train,
 }
 
 std::size_t linear_probe_bytes(std::int64_t columns, int classes) {
-  constexpr std::size_t kOtherVectors = 6;  // x, gradient, direction and the like
+  constexpr std::size_t kOtherVectors = 8;  // x, gradient, direction, a new pair and the like
   const std::size_t vectors = 2 * static_cast<std::size_t>(LbfgsOptions().memory) + kOtherVectors;
   const auto parameters = static_cast<std::size_t>(classes * (columns + 1));
-  return parameters * (vectors * sizeof(double) + (kMaxChunks + 1) * sizeof(float));
+  return parameters * (vectors * sizeof(double) + (kMostChunks + 1) * sizeof(float));
 }
 
 FewLabelsResult few_labels_probe(Context& ctx, const LabelledFeatures& train,

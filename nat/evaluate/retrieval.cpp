@@ -17,7 +17,7 @@ namespace {
 // Queries of one block: many enough for full matrix-product speed, and their similarities to all
 // rows, 16 MiB of float32 at most, as long as that is a row or more.
 constexpr std::int64_t kMaxQueries = 512;
-constexpr std::int64_t kMaxProducts = 1 << 22;
+constexpr std::int64_t kMaxNumbers = 1 << 22;
 
 // What becomes of one query.
 struct Answer {
@@ -156,7 +156,8 @@ RetrievalResult retrieval(Context& ctx, const LabelledFeatures& test, int classe
 
   const std::vector<float> inverse = inverse_norms("retrieval", "test", test.features);
   std::vector<Answer> answers(static_cast<std::size_t>(rows));
-  for_row_blocks(rows, std::clamp<std::int64_t>(kMaxProducts / rows, 1, kMaxQueries),
+  const std::int64_t widest = std::max(rows, test.features.columns);
+  for_row_blocks(rows, std::clamp<std::int64_t>(kMaxNumbers / widest, 1, kMaxQueries),
                  [&](std::int64_t begin, std::int64_t end) {
                    answer_block(test, inverse, begin, end, answers.data());
                  });

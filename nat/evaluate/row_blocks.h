@@ -13,12 +13,14 @@
 
 namespace nat {
 
+// As work of parallel_for: always by the team, which leaves no product to oneDNN's own team.
+inline constexpr std::int64_t kAlwaysInTeam = std::numeric_limits<std::int64_t>::max();
+
 // Calls body(begin, end) for blocks of at most `size` rows (two blocks at least, where there are
 // two rows: a single one would not run inside a team). A context serves one thread, so the body
 // makes its own.
 template <class Body>
 void for_row_blocks(std::int64_t rows, std::int64_t size, Body&& body) {
-  constexpr std::int64_t kAlwaysInTeam = std::numeric_limits<std::int64_t>::max();
   const cpu::Chunks blocks(rows, std::max<std::int64_t>(2, (rows + size - 1) / size));
   cpu::parallel_for(blocks.count, kAlwaysInTeam,
                     [&](std::int64_t block) { body(blocks.begin(block), blocks.end(block)); });
