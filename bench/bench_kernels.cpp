@@ -84,6 +84,7 @@ void run(const Asked& asked) {
               bench::device_name(device).c_str(), static_cast<long long>(asked.batch),
               asked.dtype.c_str(), copied / 1e9, "kernel", "us", "GB/s", "of copy", "error");
   nlohmann::json rows = nlohmann::json::array();
+  double worst = 0;
   const auto cases = bench::kernel_cases(asked.batch, dtype, parameters);
   const auto small =
       bench::kernel_cases(std::min(asked.batch, kCheckedBatch), dtype, kCheckedParameters);
@@ -99,8 +100,10 @@ void run(const Asked& asked) {
                           {"share_of_copy", rate / copied}};
     std::string error = "-";  // on the CPU there is nothing to compare with
     if (device == Device::cuda) {
-      row["error"] = relative_difference(results(ctx, small[i]), results(host, small[i]));
-      error = str(row["error"].get<double>());
+      const double found = relative_difference(results(ctx, small[i]), results(host, small[i]));
+      worst = std::max(worst, found);
+      row["error"] = found;
+      error = str(found);
     }
     std::printf("%-30s %10.1f %9.1f %6.0f %% %10s\n", kernel.name.c_str(), 1e6 * seconds,
                 rate / 1e9, 100 * rate / copied, error.c_str());
@@ -113,6 +116,8 @@ void run(const Asked& asked) {
                                  {"dtype", asked.dtype},
                                  {"copy_bytes_per_second", copied},
                                  {"rows", rows}});
+  NAT_CHECK(std::isfinite(worst), ErrorKind::unexpected,
+            "a kernel gives NaN where the CPU does not; see the column 'error'");
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
 // Shared by the benchmarks: how time is taken, and how a program ends.
 #pragma once
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <fstream>
 #include <functional>
@@ -14,6 +17,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/memory.h"
+#include "kernels/parallel.h"
 #include "kernels/recording.h"
 
 namespace nat::bench {
@@ -27,16 +31,36 @@ inline double median(std::vector<double> values) {
   return values.empty() ? 0 : values[values.size() / 2];
 }
 
-// Overwrites more memory than the caches hold, so that the next operation finds nothing there.
+// Calls body(begin, end) for equal shares of [0, bytes), one a thread of the CPU.
+template <class Body>
+void for_share_of_each_thread(std::int64_t bytes, Body&& body) {
+  const cpu::Chunks shares(bytes, cpu::thread_count());
+  cpu::parallel_for(shares.count, bytes,
+                    [&](std::int64_t share) { body(shares.begin(share), shares.end(share)); });
+}
+
+// Overwrites more memory than the caches hold, so that the next operation finds nothing there; on
+// the CPU by all threads, since each processor has caches of its own.
 class CacheScrub {
  public:
   explicit CacheScrub(Device device)
-      : memory_(device, device == Device::cuda ? std::size_t{256} << 20 : std::size_t{64} << 20,
-                "cache scrub"),
+      : memory_(device, bytes(device), "cache scrub"),
         view_(memory_.data(), DType::u8, Shape(static_cast<std::int64_t>(memory_.bytes()))) {}
-  void operator()(Context& ctx) const { fill_zero(ctx, view_); }
+  void operator()(Context& ctx) const {
+    if (ctx.device == Device::cuda) return fill_zero(ctx, view_);
+    for_share_of_each_thread(view_.shape[0], [&](std::int64_t begin, std::int64_t end) {
+      std::memset(view_.as<char>() + begin, 0, static_cast<std::size_t>(end - begin));
+    });
+  }
 
  private:
+  static std::size_t bytes(Device device) {
+    constexpr long kLeast = 64 << 20, kMost = 256 << 20;
+    const long shared_cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE);  // 0 or -1: unknown
+    return static_cast<std::size_t>(
+        device == Device::cuda ? kMost : std::clamp(shared_cache, kLeast, kMost));
+  }
+
   Buffer memory_;
   View view_;
 };

@@ -13,6 +13,7 @@ import json
 import pathlib
 import statistics
 import subprocess
+import sys
 
 DEMO_DATA = "/usr/share/datasets/fashion-mnist"
 PLACES = ("conv", "fc", "embedding")
@@ -29,7 +30,14 @@ def results_of(asked, seed):
         begun = (run / "config.toml").exists()
         subprocess.run([asked.nat] + (["resume", str(run)] if begun else train), check=True)
         subprocess.run([asked.nat, "eval", "all", str(run)], check=True)
-    return json.loads(path.read_text())
+    results = json.loads(path.read_text())
+    if path_of(results["judged"]["data"]) != path_of(asked.data):
+        sys.exit(f"{run} was judged by {results['judged']['data']}, not {asked.data}; give another --runs")
+    return results
+
+
+def path_of(data):
+    return pathlib.Path(data.split(":", 1)[-1]).resolve()
 
 
 def spread(values):

@@ -4,9 +4,21 @@
 
 namespace nat {
 
-// Time: layer i of L that run goes forward at time i and, in training, backward at 2L - 1 - i.
-
 namespace {
+// When what happens in a step of L layers. A tensor lives from the time it is written to the last
+// time it is read:
+//
+//   activation i    written forward(i - 1), read forward(i) and by who needs it in the backward
+//   pass output          also read at head(), where its gradient is written gradient i      written
+//   backward(i), read backward(i - 1) saved of i      written forward(i), read backward(i)
+struct Clock {
+  int layers;
+  int forward(std::size_t layer) const { return static_cast<int>(layer); }
+  int head() const { return layers; }
+  int backward(std::size_t layer) const { return 2 * layers - static_cast<int>(layer); }
+  int end() const { return backward(0); }
+};
+
 std::vector<TensorSpec> first_activations(const Context& ctx, const Sequential& net,
                                           std::int64_t batch, std::size_t layers) {
   std::vector<TensorSpec> specs = net.activations(ctx, batch);
@@ -34,10 +46,10 @@ Execution::Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mod
     }
   }
   for (std::size_t i = 0; i < saved_slots_.size(); ++i) {
-    const Needs needs = net.layers()[i]->needs(ctx, specs[i], specs[i + 1]);
+    const std::vector<TensorSpec> saved = saved_specs(ctx, i, specs);
     saved_.emplace_back();
-    for (std::size_t s = 0; s < needs.saved.size(); ++s) {
-      saved_.back().push_back(place(saved_slots_[i][s], needs.saved[s]));
+    for (std::size_t s = 0; s < saved.size(); ++s) {
+      saved_.back().push_back(place(saved_slots_[i][s], saved[s]));
     }
   }
 }
@@ -64,28 +76,37 @@ std::size_t Execution::needed_layers() const {
   return mode_ == Mode::train || last == 0 ? net_.layers().size() : last;
 }
 
+std::vector<TensorSpec> Execution::saved_specs(const Context& ctx, std::size_t layer,
+                                               const std::vector<TensorSpec>& specs) const {
+  Needs needs = net_.layers()[layer]->needs(ctx, specs[layer], specs[layer + 1]);
+  if (mode_ == Mode::eval) needs.saved.resize(needs.saved_in_eval);
+  return std::move(needs.saved);
+}
+
 void Execution::plan_forward(const Context& ctx, const std::vector<TensorSpec>& specs) {
   const auto& layers = net_.layers();
-  const int count = static_cast<int>(depth_);
-  for (std::size_t i = 0; i < specs.size(); ++i) {
-    const std::string name = i == 0 ? kInput : layers[i - 1]->name();
-    const int time = static_cast<int>(i);
-    activation_slots_.push_back(plan_.add(name, specs[i].bytes(), std::max(0, time - 1), time));
+  const Clock clock{static_cast<int>(depth_)};
+  const bool trains = mode_ == Mode::train;
+  activation_slots_.push_back(
+      plan_.add(kInput, specs[0].bytes(), clock.forward(0), clock.forward(0)));
+  for (std::size_t i = 1; i < specs.size(); ++i) {
+    const int read = i < depth_ ? clock.forward(i) : clock.head();
+    activation_slots_.push_back(
+        plan_.add(layers[i - 1]->name(), specs[i].bytes(), clock.forward(i - 1), read));
   }
   for (const std::string& name : kept_) {
     if (name == kInput) {
-      plan_.extend(activation_slots_.front(), mode_ == Mode::train ? 2 * count - 1 : count);
+      plan_.extend(activation_slots_.front(), trains ? clock.end() : clock.head());
     } else {
-      plan_.extend(activation_slots_[net_.layer_index(name) + 1], count);
+      plan_.extend(activation_slots_[net_.layer_index(name) + 1], clock.head());
     }
   }
   for (std::size_t i = 0; i < depth_; ++i) {
     saved_slots_.emplace_back();
-    for (const TensorSpec& spec : layers[i]->needs(ctx, specs[i], specs[i + 1]).saved) {
-      const int time = static_cast<int>(i);
-      const int last = mode_ == Mode::train ? 2 * count - 1 - time : time;
+    for (const TensorSpec& spec : saved_specs(ctx, i, specs)) {
+      const int last = trains ? clock.backward(i) : clock.forward(i);
       saved_slots_.back().push_back(
-          plan_.add(layers[i]->name() + " saved", spec.bytes(), time, last));
+          plan_.add(layers[i]->name() + " saved", spec.bytes(), clock.forward(i), last));
     }
   }
 }
@@ -93,32 +114,27 @@ void Execution::plan_forward(const Context& ctx, const std::vector<TensorSpec>& 
 void Execution::plan_backward(const Context& ctx, const std::vector<TensorSpec>& specs,
                               Sharing sharing) {
   const auto& layers = net_.layers();
-  const int count = static_cast<int>(layers.size());
-  const auto backward_time = [&](std::size_t layer) {
-    return 2 * count - 1 - static_cast<int>(layer);
-  };
+  const Clock clock{static_cast<int>(layers.size())};
   std::vector<Needs> needs;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     needs.push_back(layers[i]->needs(ctx, specs[i], specs[i + 1]));
-    if (needs[i].x) plan_.extend(activation_slots_[i], backward_time(i));
-    if (needs[i].y) plan_.extend(activation_slots_[i + 1], backward_time(i));
+    if (needs[i].x) plan_.extend(activation_slots_[i], clock.backward(i));
+    if (needs[i].y) plan_.extend(activation_slots_[i + 1], clock.backward(i));
   }
-  // The gradient of activation i is written by layer i and read by layer i - 1, which may need the
-  // activation itself beside it; the last one is written by the head, between forward and backward.
+  // A gradient may lie over its activation, unless the layer that reads it needs both.
   gradient_slots_.resize(specs.size());
   for (std::size_t i = 1; i < specs.size(); ++i) {
     const bool is_output = i == layers.size();
-    const int last_read = backward_time(i - 1);
+    const int last_read = clock.backward(i - 1);
     if (sharing == Sharing::on && !is_output && needs[i].dx_may_replace_x && !needs[i - 1].y) {
       gradient_slots_[i] = activation_slots_[i];
       plan_.extend(activation_slots_[i], last_read);
     } else {
-      const int written = is_output ? count - 1 : backward_time(i);
+      const int written = is_output ? clock.head() : clock.backward(i);
       gradient_slots_[i] =
           plan_.add("d " + layers[i - 1]->name(), specs[i].bytes(), written, last_read);
     }
   }
-  plan_.extend(activation_slots_.back(), count);  // the head reads the output
 }
 
 LayerMemory Execution::memory_of(std::size_t layer) const {

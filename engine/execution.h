@@ -40,6 +40,8 @@ class Execution {
   Execution(PlanOnly, const Context& ctx, Sequential& net, std::int64_t batch, Mode mode,
             const std::vector<std::string>& keep, Sharing sharing);
   std::size_t needed_layers() const;
+  std::vector<TensorSpec> saved_specs(const Context& ctx, std::size_t layer,
+                                      const std::vector<TensorSpec>& specs) const;
   void plan_forward(const Context& ctx, const std::vector<TensorSpec>& specs);
   void plan_backward(const Context& ctx, const std::vector<TensorSpec>& specs, Sharing sharing);
   LayerMemory memory_of(std::size_t layer) const;

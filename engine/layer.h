@@ -26,6 +26,7 @@ struct Needs {
   bool x = false, y = false;
   bool dx_may_replace_x = false;
   std::vector<TensorSpec> saved;
+  std::size_t saved_in_eval = 0;  // so many of them, the first ones, are there in evaluation too
 };
 
 // The tensors of one layer in one pass.

@@ -44,10 +44,12 @@ void check(const BatchNorm& norm, const ConstView& x, const ConstView& y,
   check_view("y or dy", y, out, x.dtype);
   check_channels("mean", saved.mean, x);
   check_channels("inv_std", saved.inv_std, x);
-  if (norm.pool > 0) {
-    check_view("argmax", saved.argmax, out, DType::u8);
-    check_view("picked", saved.picked, out, x.dtype);
-  }
+}
+
+void check_picks(const BatchNorm& norm, const ConstView& y, const BatchNormSaved& saved) {
+  if (norm.pool == 0) return;
+  check_view("argmax", saved.argmax, y.shape, DType::u8);
+  check_view("picked", saved.picked, y.shape, y.dtype);
 }
 
 }  // namespace
@@ -56,6 +58,7 @@ void check_batchnorm_forward(const BatchNorm& norm, Mode mode, const DropoutKey&
                              const ConstView& x, const BatchNormParameters& parameters,
                              const BatchNormSaved& saved, const ConstView& y) {
   check(norm, x, y, saved);
+  if (mode == Mode::train || saved.has_picks()) check_picks(norm, y, saved);
   NAT_CHECK(mode == Mode::eval || norm.dropout == 0 || key.step != nullptr, ErrorKind::usage,
             "batch norm: dropout of ", norm.dropout, " in training needs the number of the step");
   check_channels("gamma", parameters.gamma, x);
@@ -69,6 +72,7 @@ void check_batchnorm_backward(const BatchNorm& norm, const ConstView& x, const C
                               const ConstView& dy, const ConstView& dgamma, const ConstView& dbeta,
                               const ConstView& dx) {
   check(norm, x, dy, saved);
+  check_picks(norm, dy, saved);
   check_channels("gamma", gamma, x);
   check_channels("dgamma", dgamma, x);
   check_channels("dbeta", dbeta, x);

@@ -24,7 +24,11 @@
 //                               window; kClipped when the ReLU clipped it (no gradient)
 //   picked         like y       dtype of x, pool > 0 only: the raw x at the maximum
 // and y itself when relu && pool == 0 (y > 0 tells clipped and dropped elements apart from kept
-// ones).
+// ones). Evaluation that nobody goes back through may leave argmax and picked empty, both.
+//
+// A NaN is not larger than anything: in evaluation it passes a pool only as the first of its
+// window. In training the statistics bring it to all pixels. With momentum 0 running statistics are
+// not written.
 //
 // Backward, g = gradient with respect to v before pooling (gathered: each x sums the dy of the
 // windows whose argmax it is; overlapping windows in row-major order), xhat = (x - mean) inv_std:
@@ -36,8 +40,9 @@
 // (c). dtypes: x, y, dx, dy f32, bf16 or f64, all equal; statistics and parameters f32 (f64 with
 // f64). Sums over the batch use a fixed number of chunks combined in order, so that results do not
 // depend on the number of threads. dx may be the memory of x. dx may be empty (not needed). gamma
-// may be 0: nothing divides by it. Cost: memory-bound; forward reads x twice and writes y; backward
-// reads x once and `picked` for the sums, or x twice without a pool, and writes dx.
+// may be 0: nothing divides by it. CUDA takes less than 2^31 pixels and 2^21 channels. Cost:
+// memory-bound; forward reads x twice and writes y; backward reads x once and `picked` for the
+// sums, or x twice without a pool, and writes dx.
 #pragma once
 
 #include <cstdint>
@@ -75,6 +80,7 @@ struct BatchNormParameters {
 
 struct BatchNormSaved {
   View mean, inv_std, argmax, picked;
+  bool has_picks() const { return !argmax.empty() || !picked.empty(); }
 };
 
 Shape batchnorm_output(const BatchNorm& norm, const Shape& x);

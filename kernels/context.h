@@ -13,8 +13,9 @@
 
 namespace nat {
 
-// A stack of temporary memory that operations borrow from. It grows while the first step runs and
-// never again: once the stack is empty, what overflowed is merged into one block.
+// A stack of temporary memory that operations borrow from. It grows while the first step runs, and
+// later only for an operation that needs more than any before it: once the stack is empty, what
+// overflowed is merged into one block.
 //
 //   Scratch::Frame frame(ctx.scratch);          // given back at the end of the scope
 //   float* partial = frame.take<float>(chunks * channels);

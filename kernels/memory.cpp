@@ -66,8 +66,10 @@ void deallocate(Device device, void* data) noexcept {
       device, [&] { gpu::deallocate(data); }, [&] { std::free(data); });
 }
 
-Buffer::Buffer(Device device, std::size_t bytes, const char* what)
-    : data_(allocate(device, bytes, what)), bytes_(bytes), device_(device) {
+Buffer::Buffer(Device device, std::size_t bytes, const char* what) : Buffer() {
+  data_ = allocate(device, bytes, what);
+  bytes_ = bytes;
+  device_ = device;
   on_device(
       device, [&] { gpu::zero_now(data_, bytes); }, [&] { std::memset(data_, 0, bytes); });
 }

@@ -15,8 +15,8 @@
 // overflow; rows of f64 longer than 1e154 become z = 0.
 //
 // Shapes: x, z, targets, dx (n, d); inv_norm, loss (n). dtypes: f32, or all f64. dx may be the
-// memory of x. Rows are independent; a row is summed in a fixed order. Cost: nat_head reads x and
-// targets once and writes z and dx once.
+// memory of x, and z of normalize_rows too. Rows are independent; a row is summed in a fixed order.
+// Cost: nat_head reads x and targets once and writes z and dx once.
 #pragma once
 
 #include "kernels/op.h"

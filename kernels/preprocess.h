@@ -16,7 +16,8 @@
 // pixels (n, h, w, c) u8, c = 1 or 3; boxes (n, 5) f32, see kernels/crop_box.h;
 // images (n, size, size, front_end_channels) f32, bf16 or f64.
 // A box must be finite with positive sides; another is an error on the CPU, and gives an image of
-// NaN on CUDA, where values cannot be looked at without stopping the device.
+// NaN on CUDA, where values cannot be looked at without stopping the device. CUDA takes pictures of
+// less than 2 GiB each.
 // Source: the paper, on image gradients as input, and the official data pipeline ("sobel" is its
 // fixed first layer).
 #pragma once

@@ -44,11 +44,11 @@ Trainer::Trainer(Context& ctx, Sequential& net, Targets& targets, const TrainerO
       parts_(parts_of(options.pool, pixels[0])),
       execution_(ctx, net, pixels[0], Mode::train),
       assigner_(ctx, parts_ * pixels[0], targets.dimension(), options.solver),
-      transfer_(ctx.device) {
+      feed_(ctx.device, parts_, pixels) {
   NAT_CHECK(net.output_features() == targets.dimension(), ErrorKind::usage, "the network gives ",
             net.output_features(), "-dimensional features but targets have dimension ",
             targets.dimension(), "; use the same --dimension");
-  const std::int64_t n = pixels[0], d = targets.dimension(), pool = parts_ * n;
+  const std::int64_t n = pixels[0], d = targets.dimension();
   const Shape dials(sizeof(Dials)), result(sizeof(Result));
   const auto carve_rows = [d](Carver& carver, std::int64_t count) {
     return Rows{.ids = carver.take(Shape(count), DType::i32),
@@ -59,13 +59,8 @@ Trainer::Trainer(Context& ctx, Sequential& net, Targets& targets, const TrainerO
   };
   const auto carve = [&](char* base) {
     Carver carver(base);
-    for (Loaded& loaded : loaded_) {
-      loaded.pixels = carver.take(Shape(pool, pixels[1], pixels[2], pixels[3]), DType::u8);
-      loaded.boxes = carver.take(Shape(pool, 5), DType::f32);
-      loaded.ids = carver.take(Shape(pool), DType::i32);
-    }
     batch_ = carve_rows(carver, n);
-    if (parts_ > 1) pool_ = carve_rows(carver, pool);
+    if (parts_ > 1) pool_ = carve_rows(carver, parts_ * n);
     inv_norm_ = carver.take(Shape(n), DType::f32);
     loss_ = carver.take(Shape(n), DType::f32);
     dials_ = carver.take(dials, DType::u8);
@@ -91,29 +86,13 @@ StepReport Trainer::step(Context& ctx, const ImageBatch& batch, const Order& ord
   return finish(ctx);
 }
 
-void Trainer::load(Context& ctx, const ImageBatch& pool) {
-  assert(loads_ == pools_);
-  const Loaded& to = loaded_[loads_ % 2];
-  NAT_CHECK(pool.pixels.shape == to.pixels.shape, ErrorKind::unexpected, "pool of ",
-            to_string(pool.pixels.shape), " pictures, planned for ", to_string(to.pixels.shape));
-  NAT_CHECK(std::ssize(pool.ids) == to.ids.shape[0], ErrorKind::unexpected, "pool of ",
-            pool.ids.size(), " ids for ", to.ids.shape[0], " pictures");
-  ++loads_;
-  // The small ones first: they lie in ordinary memory, whose copies may wait for those before them.
-  transfer_.copy(ctx, ConstView(pool.ids.data(), DType::i32, to.ids.shape), to.ids);
-  transfer_.copy(ctx, pool.boxes, to.boxes);
-  transfer_.copy(ctx, pool.pixels, to.pixels);
-}
+void Trainer::load(Context& ctx, const ImageBatch& pool) { feed_.load(ctx, pool); }
 
 void Trainer::begin(Context& ctx, const Order& order) {
   assert(0 <= order.part && order.part < parts_);
   stage_began_ = std::chrono::steady_clock::now();
   order_ = order;
-  if (order.part == 0 || pools_ == 0) {
-    assert(pools_ < loads_);
-    transfer_.wait();
-    ++pools_;
-  }
+  if (order.part == 0 || !feed_.is_open()) feed_.open();
   set_dials(order);
   if (parts_ > 1 && order.reassign && order.part == 0) reassign_pool(ctx);
 
@@ -181,7 +160,7 @@ void Trainer::reassign_pool(Context& ctx) {
     run(ctx, recorded_.features, [&] { features(ctx, pass); });
     copy(ctx, batch_.z, rows(pool_.z, part * n, (part + 1) * n));
   }
-  copy(ctx, opened().ids, pool_.ids);
+  copy(ctx, feed_.all().ids, pool_.ids);
   run(ctx, recorded_.pool, [&] {
     look_up(ctx, pool_);
     reassign(ctx, pool_);
@@ -190,14 +169,11 @@ void Trainer::reassign_pool(Context& ctx) {
 
 // Brings a batch of the pool to where the recorded operations look for it.
 void Trainer::take_batch(Context& ctx, std::int64_t part) {
-  const auto part_of = [part](const View& all, std::int64_t size) {
-    return rows(all, part * size, (part + 1) * size);
-  };
-  const std::int64_t n = execution_.batch();
-  copy_to_device(ctx, part_of(host_dials_, sizeof(Dials)), dials_);
-  copy(ctx, part_of(opened().ids, n), batch_.ids);
-  preprocess(ctx, options_.front, part_of(opened().pixels, n), part_of(opened().boxes, n),
-             execution_.input());
+  constexpr std::int64_t kBytes = sizeof(Dials);
+  copy_to_device(ctx, rows(host_dials_, part * kBytes, (part + 1) * kBytes), dials_);
+  const PictureFeed::Pictures pictures = feed_.part(part);
+  copy(ctx, pictures.ids, batch_.ids);
+  preprocess(ctx, options_.front, pictures.pixels, pictures.boxes, execution_.input());
   count_time(ctx, seconds_.preprocess);
 }
 
@@ -249,7 +225,7 @@ StepReport Trainer::finish(Context& ctx) {
 }
 
 void Trainer::check_features(Context& ctx) {
-  if (pools_ == 0) return;  // no step yet
+  if (!feed_.is_open()) return;  // no step yet
   const View total(&result_.as<Result>()->loss_sum, DType::f32, Shape(1));
   const StageSeconds of_steps = seconds_;
   take_batch(ctx, order_.part);

@@ -18,7 +18,6 @@
 
 #include <chrono>
 #include <functional>
-#include <span>
 
 #include "engine/execution.h"
 #include "kernels/lap.h"
@@ -26,16 +25,10 @@
 #include "kernels/recording.h"
 #include "kernels/sgd.h"
 #include "nat/assigner.h"
+#include "nat/picture_feed.h"
 #include "nat/targets.h"
 
 namespace nat {
-
-// Host memory: what the loader delivers.
-struct ImageBatch {
-  std::span<const std::int32_t> ids;
-  ConstView pixels;  // (n, h, w, c) u8
-  ConstView boxes;   // (n, 5) f32, kernels/crop_box.h
-};
 
 struct TrainerOptions {
   FrontEnd front = FrontEnd::sobel;
@@ -85,12 +78,12 @@ class Trainer {
   // One whole step where the pool is one batch: load, begin, finish.
   StepReport step(Context& ctx, const ImageBatch& batch, const Order& order);
 
-  // Brings a pool to the device; it must stay as it is until the begin() that opens it returns. On
-  // CUDA that runs beside the step under way:
+  // Brings a pool to the device (nat/picture_feed.h); it must stay as it is until the begin() that
+  // opens it returns. On CUDA that runs beside the step under way:
   //
   //   load(first); for (;;) { begin(order); load(next); report = finish(); }
   //
-  // with load() once for each pool. At most one pool is loaded ahead of the one in use.
+  // with load() once for each pool.
   void load(Context& ctx, const ImageBatch& pool);
   // Enqueues a step. Nothing in it waits for the host. Part 0, and the first step after a resume in
   // the middle of a pool, open the pool loaded next.
@@ -121,16 +114,11 @@ class Trainer {
     float rate;
     std::uint32_t step;
   };
-  // A pool on its way to the device or there.
-  struct Loaded {
-    View pixels, boxes, ids;
-  };
   // The images of a batch or a pool, one a row: features and targets.
   struct Rows {
     View ids, held, z, c, column_of_row;
   };
 
-  const Loaded& opened() const { return loaded_[(pools_ - 1) % 2]; }
   void set_dials(const Order& order);
   void take_batch(Context& ctx, std::int64_t part);
   void reassign_pool(Context& ctx);
@@ -150,14 +138,11 @@ class Trainer {
   Assigner assigner_;
   Buffer memory_;
   HostBuffer host_memory_;
-  Loaded loaded_[2];        // load() fills them in turn
-  std::int64_t loads_ = 0;  // so far
-  std::int64_t pools_ = 0;  // opened so far
-  Order order_;             // of the step under way
-  Rows batch_, pool_;       // pool_ only where it is more than a batch
+  PictureFeed feed_;
+  Order order_;        // of the step under way
+  Rows batch_, pool_;  // pool_ only where it is more than a batch
   View inv_norm_, loss_, dials_, result_;
   View host_dials_, host_result_;  // dials of all steps of a pool
-  Transfer transfer_;
   struct {
     Recording keeping_step, reassigning_step, features, pool;
   } recorded_;

@@ -361,7 +361,7 @@ TEST_CASE("a strided first layer has the right gradients, whether memory is shar
   CHECK(same_bits(on, on.net.parameters().gradients(), off, off.net.parameters().gradients()));
   CHECK(worst_gradient_error(on) <= 1e-6);
 
-  const int end = 2 * static_cast<int>(on.net.layers().size()) - 1;
+  const int end = 2 * static_cast<int>(on.net.layers().size());  // the head between both ways
   CHECK(on.execution.memory_plan().slots().front().last == end);
   const MemoryPlan plan = Execution::plan(on.ctx, on.net, kBatch, Mode::train);
   const auto slot = [&](const std::string& name) {
@@ -370,6 +370,20 @@ TEST_CASE("a strided first layer has the right gradients, whether memory is shar
   };
   CHECK((slot("conv1 saved") != plan.slots().end()) == folds);
   CHECK(slot("input")->last == (folds ? 0 : end));
+}
+
+TEST_CASE("evaluation keeps nothing that only a backward pass would read") {
+  Context ctx(kDevice);
+  Sequential net = tiny_network(ctx, {});
+  const auto saved = [&](Mode mode, const std::string& layer) {
+    const MemoryPlan plan = Execution::plan(ctx, net, kBatch, mode);
+    return std::count_if(plan.slots().begin(), plan.slots().end(),
+                         [&](const auto& slot) { return slot.name == layer + " saved"; });
+  };
+  CHECK(saved(Mode::train, "bn1") == 4);  // pooled: where each maximum was, and what it was
+  CHECK(saved(Mode::eval, "bn1") == 2);
+  CHECK(saved(Mode::train, "bn2") == 2);
+  CHECK(saved(Mode::eval, "bn2") == 2);
 }
 
 TEST_CASE("after the first step a training step allocates nothing of tensor size") {

@@ -372,6 +372,41 @@ TEST_CASE("The first of equal maxima is picked") {
   }
 }
 
+TEST_CASE("Evaluation that keeps nothing for a backward pass gives the same output") {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f64}) {
+    for (const std::int64_t channels : {3, 32}) {
+      for (const int pool : {2, 3, 4}) {
+        Block block({.x = Shape(3, 13, 11, channels),
+                     .norm = {.pool = pool, .pool_stride = 2},
+                     .dtype = dtype,
+                     .mode = Mode::eval});
+        CAPTURE(describe(block.c));
+        block.forward();
+        const Values with_picks = block.y.values();
+        block.y.fill(-7);
+        batchnorm_forward(block.ctx, block.c.norm, Mode::eval, block.key(), block.x.view(),
+                          {block.gamma.view(), block.beta.view(), block.running_mean.view(),
+                           block.running_var.view()},
+                          {block.mean.view(), block.inv_std.view(), {}, {}}, block.y.view());
+        synchronize(block.ctx);
+        CHECK(block.y.values() == with_picks);
+      }
+    }
+  }
+}
+
+TEST_CASE("Without momentum the running statistics are left alone, whatever the batch holds") {
+  for (const Shape& shape : {Shape(2, 8, 8, 16), Shape(8, 16)}) {
+    Block block({.x = shape, .norm = {.momentum = 0}});
+    block.x.set(17, std::nan(""));
+    const Values mean = block.running_mean.values(), var = block.running_var.values();
+    block.forward();
+    CHECK(std::isnan(block.mean.get(1)));
+    CHECK(block.running_mean.values() == mean);
+    CHECK(block.running_var.values() == var);
+  }
+}
+
 TEST_CASE("What is exactly zero in front of the ReLU gets no gradient, pooled or not") {
   for (const int pool : {0, 2}) {
     CAPTURE(pool);
@@ -542,6 +577,16 @@ TEST_CASE("Wrong shapes, types and options are refused with one clear line") {
   refused(good, [](Block& b) { b.c.norm.pool = 2, b.c.norm.pool_stride = 0; });
   refused({.x = Shape(0, 8)}, [](Block&) {});
   refused({.x = Shape(8, 8), .norm = {.relu = false}}, [](Block& b) { b.c.norm.dropout = 0.5f; });
+  Block pooled({.x = Shape(2, 4, 4, 8), .norm = {.pool = 2, .pool_stride = 2}});
+  const auto without_picks = [&pooled](Mode mode, View argmax) {
+    batchnorm_forward(pooled.ctx, pooled.c.norm, mode, DropoutKey{}, pooled.x.view(),
+                      {pooled.gamma.view(), pooled.beta.view(), pooled.running_mean.view(),
+                       pooled.running_var.view()},
+                      {pooled.mean.view(), pooled.inv_std.view(), argmax, {}}, pooled.y.view());
+  };
+  without_picks(Mode::eval, {});
+  CHECK_THROWS_AS(without_picks(Mode::train, {}), Error);
+  CHECK_THROWS_AS(without_picks(Mode::eval, pooled.argmax.view()), Error);
   // Taps of larger windows would not fit into the bytes of argmax.
   CHECK(batchnorm_output({.pool = 15, .pool_stride = 1}, Shape(1, 16, 16, 8)) == Shape(1, 2, 2, 8));
   CHECK_THROWS_AS(batchnorm_output({.pool = 16, .pool_stride = 1}, Shape(1, 16, 16, 8)), Error);

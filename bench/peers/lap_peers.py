@@ -43,8 +43,8 @@ def measure_ms(call):
     return 1e3 * statistics.median(times), 1e3 * min(times)
 
 
-def scipy_columns(scores):
-    return scipy.optimize.linear_sum_assignment(scores, maximize=True)[1]
+def scipy_columns(costs):
+    return scipy.optimize.linear_sum_assignment(costs)[1]
 
 
 def lap_columns(costs):
@@ -60,7 +60,7 @@ def compare(row, scores):
     wide = np.ascontiguousarray(scores, dtype=np.float64)
     agree = True
     peers = (
-        ("scipy", scipy_columns, wide),
+        ("scipy", scipy_columns, -wide),
         (LAP_PACKAGE, lap_columns, -wide),
         ("srcd", srcd_columns, -scores),
     )

@@ -3,10 +3,12 @@
 namespace nat {
 
 namespace {
+constexpr std::size_t kChannelVectors = 2;  // mean and inv_std come first
+
 BatchNormSaved saved_views(const BatchNorm& norm, const LayerMemory& memory) {
   BatchNormSaved saved{
       .mean = memory.saved[0], .inv_std = memory.saved[1], .argmax = {}, .picked = {}};
-  if (norm.pool > 0) {
+  if (norm.pool > 0 && memory.saved.size() > kChannelVectors) {
     saved.argmax = memory.saved[2];
     saved.picked = memory.saved[3];
   }
@@ -25,6 +27,7 @@ Needs BatchNormLayer::needs(const Context&, const TensorSpec& x, const TensorSpe
   needs.dx_may_replace_x = true;
   const TensorSpec per_channel(Shape(x.shape.channels()), parameter_dtype(x.dtype));
   needs.saved = {per_channel, per_channel};
+  needs.saved_in_eval = kChannelVectors;
   if (norm_.pool > 0) {
     needs.saved.emplace_back(y.shape, DType::u8);
     needs.saved.emplace_back(y.shape, x.dtype);

@@ -11,6 +11,7 @@ Needs Conv2dLayer::needs(const Context& ctx, const TensorSpec& x, const TensorSp
   const Shape folded = conv2d_folded(ctx.device, conv_, x.shape);
   needs.x = folded == x.shape;
   if (!needs.x) needs.saved.emplace_back(folded, x.dtype);
+  needs.saved_in_eval = needs.saved.size();  // forward reads them at once
   return needs;
 }
 

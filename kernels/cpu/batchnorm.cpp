@@ -48,8 +48,10 @@ void batch_statistics(Context& ctx, const BatchNorm& norm, const ConstView& x,
       const double old = static_cast<double>(running);
       running = static_cast<C>(old + static_cast<double>(norm.momentum) * (value - old));
     };
-    move(running_mean[c], mean);
-    move(running_var[c], var * unbiased);
+    if (norm.momentum != 0) {
+      move(running_mean[c], mean);
+      move(running_var[c], var * unbiased);
+    }
     saved.mean.as<C>()[c] = static_cast<C>(mean);
     saved.inv_std.as<C>()[c] = static_cast<C>(1 / std::sqrt(var + static_cast<double>(norm.eps)));
   }
@@ -137,10 +139,10 @@ void forward_plain(const ConstView& x, const Affine<C>& affine, const Dropout& d
 }
 
 // v is monotone in x, so the maximum of v lies at the maximum of sign(gamma) x, an exact
-// comparison.
-template <class T, class Pool, class Stride, class C = Compute<T>>
-void forward_pooled(Pool pool, Stride stride, const ConstView& x, const Affine<C>& affine,
-                    const BatchNormSaved& saved, View y) {
+// comparison. KeepsPicks: whether argmax and picked are written.
+template <class T, class KeepsPicks, class Pool, class Stride, class C = Compute<T>>
+void forward_pooled(KeepsPicks, Pool pool, Stride stride, const ConstView& x,
+                    const Affine<C>& affine, const BatchNormSaved& saved, View y) {
   using Int = MaskInt<C>;
   const Grid grid(x), out(y);
   parallel_for(out.images * out.height, grid.elements(), [&](std::int64_t row) {
@@ -156,8 +158,6 @@ void forward_pooled(Pool pool, Stride stride, const ConstView& x, const Affine<C
                     const T* corner = x.as<T>() + top * line + first * stride * step + channel;
                     const std::int64_t start = (row * out.width + first) * step + channel;
                     T* to = y.as<T>() + start;
-                    T* to_picked = saved.picked.as<T>() + start;
-                    std::uint8_t* to_argmax = saved.argmax.as<std::uint8_t>() + start;
                     for (std::int64_t q = 0; q < count; ++q, corner += stride * step) {
                       Vector<C> picked = load_lanes(corner, lanes);
                       Vector<C> best = picked * sign;
@@ -171,11 +171,14 @@ void forward_pooled(Pool pool, Stride stride, const ConstView& x, const Affine<C
                         argmax = better ? broadcast(Int{tap}) : argmax;
                       }
                       const Vector<C> v = picked * scale + shift;
-                      argmax = v <= floor ? broadcast(Int{kClipped}) : argmax;
                       store_lanes(v < floor ? floor : v, to + q * step, lanes);
-                      store_lanes(picked, to_picked + q * step, lanes);
-                      store_raw(narrow(__builtin_convertvector(argmax, Vector<std::int32_t>)),
-                                to_argmax + q * step, lanes);
+                      if constexpr (KeepsPicks::value) {
+                        argmax = v <= floor ? broadcast(Int{kClipped}) : argmax;
+                        const std::int64_t at = start + q * step;
+                        store_lanes(picked, saved.picked.as<T>() + at, lanes);
+                        store_raw(narrow(__builtin_convertvector(argmax, Vector<std::int32_t>)),
+                                  saved.argmax.as<std::uint8_t>() + at, lanes);
+                      }
                     }
                   });
   });
@@ -205,7 +208,11 @@ void forward(Context& ctx, const BatchNorm& norm, Mode mode, const DropoutKey& k
   const Affine<C> affine(frame, norm, parameters, saved);
   if (norm.pool > 0) {
     with_window(norm, [&](auto pool, auto stride) {
-      forward_pooled<T>(pool, stride, x, affine, saved, y);
+      if (saved.has_picks()) {
+        forward_pooled<T>(std::true_type(), pool, stride, x, affine, saved, y);
+      } else {
+        forward_pooled<T>(std::false_type(), pool, stride, x, affine, saved, y);
+      }
     });
   } else if (norm.dropout > 0 && mode == Mode::train) {
     forward_plain<T>(x, affine, DropoutMask<C>{key, norm.dropout}, y);

@@ -41,8 +41,7 @@ constexpr std::int64_t kRunPixels = 128;
 // Calls body(run) until all elements have been visited. Runs of the same channels and chunk are
 // visited in order by one thread. Very wide rows (matrices) are cut, to keep all threads busy.
 template <class Body>
-void parallel_runs(const Grid& grid, Body&& body) {
-  const PixelChunks chunks(grid);
+void parallel_runs(const Grid& grid, const Chunks& chunks, Body&& body) {
   const std::int64_t width = std::min<std::int64_t>(grid.channels, 512);
   const std::int64_t slices = (grid.channels + width - 1) / width;
   parallel_for(chunks.count * slices, grid.elements(), [&](std::int64_t task) {
@@ -62,10 +61,13 @@ void parallel_runs(const Grid& grid, Body&& body) {
 }
 
 // Calls body(at, count, channel, lanes) for all tiles (kernels/cpu/lanes.h) of all runs: `count`
-// pixels, `grid.channels` elements apart, from element `at` on, which belongs to `channel`.
+// pixels, `grid.channels` elements apart, from element `at` on, which belongs to `channel`. Nothing
+// is summed, so there may be as many chunks as threads want.
 template <class Body>
 void parallel_tiles(const Grid& grid, Body&& body) {
-  parallel_runs(grid, [&](const Run& run) {
+  const std::int64_t most = std::max(32, 4 * thread_count());
+  const Chunks chunks(grid.pixels(), std::clamp<std::int64_t>(grid.pixels() / 32, 1, most));
+  parallel_runs(grid, chunks, [&](const Run& run) {
     for_each_tile(run.pixels, run.channels,
                   [&](std::int64_t first, auto count, std::int64_t channel, auto lanes) {
                     body(run.at + first * grid.channels + channel, count, run.channel + channel,
@@ -90,12 +92,13 @@ struct ChannelSums {
 // and chunks in double, in order.
 template <class C, class Prepare>
 ChannelSums channel_sums(Scratch::Frame& frame, const Grid& grid, Prepare&& prepare) {
-  const std::int64_t chunks = PixelChunks(grid).count, channels = grid.channels;
+  const PixelChunks pixel_chunks(grid);
+  const std::int64_t chunks = pixel_chunks.count, channels = grid.channels;
   const std::int64_t size = 2 * channels;  // all sums a, then all sums b
   double* totals = frame.take<double>(static_cast<std::size_t>((1 + chunks) * size));
   C* run_totals = frame.take<C>(static_cast<std::size_t>(chunks * size));
   std::fill_n(totals, (1 + chunks) * size, 0.0);
-  parallel_runs(grid, [&](const Run& run) {
+  parallel_runs(grid, pixel_chunks, [&](const Run& run) {
     C* a = run_totals + run.chunk * size + run.channel;
     C* b = a + channels;
     std::fill_n(a, run.channels, C{0});

@@ -95,8 +95,10 @@ void forward(Context& ctx, const BatchNorm& norm, Mode mode, const DropoutKey& k
   }
   const PooledOutput<T> to{y.as<T>(), saved.picked.as<T>(), saved.argmax.as<std::uint8_t>()};
   with_window<N>(norm, [&]<class Window>(const Window& window) {
-    launch(ctx, grid.launch_shape(), normalize_pooled<T, N, Window>, grid, Pixels(x.shape),
-           Pixels(y.shape), window, x.as<T>(), affine, floor, to);
+    const auto kernel = saved.has_picks() ? normalize_pooled<T, N, true, Window>
+                                          : normalize_pooled<T, N, false, Window>;
+    launch(ctx, grid.launch_shape(), kernel, grid, Pixels(x.shape), Pixels(y.shape), window,
+           x.as<T>(), affine, floor, to);
   });
 }
 

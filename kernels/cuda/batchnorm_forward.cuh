@@ -63,8 +63,10 @@ struct ForwardChannels {
     const double offset = sum / count, batch_mean = pivot + offset;
     const double difference = squares / count - offset * offset;
     const double var = difference < 0 ? 0 : difference;  // NaN stays NaN
-    running_mean[c] = moved(old.running_mean, batch_mean);
-    running_var[c] = moved(old.running_var, count > 1 ? var * count / (count - 1) : var);
+    if (momentum != 0) {
+      running_mean[c] = moved(old.running_mean, batch_mean);
+      running_var[c] = moved(old.running_var, count > 1 ? var * count / (count - 1) : var);
+    }
     return keep(c, old, batch_mean, var);
   }
   __device__ ScaleShift<C> from_running(int c) const {
@@ -248,11 +250,11 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
 template <class T>
 struct PooledOutput {
   T *y, *picked;
-  std::uint8_t* argmax;
+  std::uint8_t* argmax;  // like `picked` only where a backward pass may follow
 };
 
 // v is monotone in x, so the maximum of v lies at the maximum of scale x.
-template <class T, int N, class Window, class C = Compute<T>>
+template <class T, int N, bool kKeepsPicks, class Window, class C = Compute<T>>
 __global__ void __launch_bounds__(kBlockThreads, 1)
     normalize_pooled(ChannelGrid grid, Pixels in, Pixels out, Window window, const T* x,
                      ScaleShifts<C> affine, C floor, PooledOutput<T> to) {
@@ -285,8 +287,10 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
     }
     const std::int64_t at = walk.at(row);
     store_pack(narrow<T>(v), to.y + at);
-    store_pack_streaming(picked, to.picked + at);
-    store_pack_streaming(argmax, to.argmax + at);
+    if constexpr (kKeepsPicks) {
+      store_pack_streaming(picked, to.picked + at);
+      store_pack_streaming(argmax, to.argmax + at);
+    }
   }
 }
 

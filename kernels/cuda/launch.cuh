@@ -1,8 +1,9 @@
 // How kernels are launched, and the few device helpers they share.
 //
-// A kernel file includes this header, the op header it implements, and CUDA's bf16 header where it
-// needs it; nothing else of CUDA. It allocates nothing: temporaries come from ctx.scratch, and
-// every launch goes to the stream of the context. The same files run on the CPU under tests/simt.
+// A kernel file includes this header, the op header it implements, and CUDA's headers for bf16 or
+// cooperative groups where it needs them; nothing else of CUDA. It allocates nothing: temporaries
+// come from ctx.scratch, and every launch goes to the stream of the context. The same files run on
+// the CPU under tests/simt.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -99,17 +99,18 @@ std::unique_ptr<Planned> plan(const CpuState& state, const typename P::primitive
 // Finds the primitive of `key` or builds it; nullptr when oneDNN cannot do it on this processor.
 template <class Build>
 Planned* find_or_build(CpuState& state, const Key& key, Build&& build) {
-  auto [entry, is_new] = state.primitives.try_emplace(key);
-  if (is_new) {
-    try {
-      entry->second = build();
-    } catch (const dnnl::error& error) {
-      if (error.status != dnnl_unimplemented && error.status != dnnl_invalid_arguments) {
-        throw_onednn_error(error);
-      }
+  if (const auto known = state.primitives.find(key); known != state.primitives.end()) {
+    return known->second.get();
+  }
+  std::unique_ptr<Planned> planned;
+  try {
+    planned = build();
+  } catch (const dnnl::error& error) {
+    if (error.status != dnnl_unimplemented && error.status != dnnl_invalid_arguments) {
+      throw_onednn_error(error);
     }
   }
-  return entry->second.get();
+  return state.primitives.emplace(key, std::move(planned)).first->second.get();
 }
 
 // Weights are plain f32 tensors between calls; primitives want their own layout and dtype. This
