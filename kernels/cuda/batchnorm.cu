@@ -1,6 +1,14 @@
-// Batch norm as few passes over memory: the statistics read x once; the pass after them normalises,
-// pools and clips in one sweep; the sums of a pooled backward pass read pooled tensors only. Small
-// batches (the fully connected layers) take one launch each way.
+// Batch norm as few passes over memory. Small batches (the fully connected layers) take one launch
+// each way; a layer of pictures takes three, in kernels/cuda/batchnorm_forward.cuh and _backward:
+//
+//   forward    channel_sums             x -> partial sums of each chunk of pixels
+//              finish_batch_statistics  -> mean, inv_std, running statistics, scale and shift
+//              normalize[_pooled]       x -> y, and where the maxima were
+//   backward   channel_sums             dy and x (pooled: dy, argmax and picked) -> partial sums
+//              finish_gradient_sums     -> dgamma, dbeta, what they make of dx
+//              input_gradient...        dy and x -> dx; not for the first layer
+//
+// How a launch is laid over channels and pixels, and sums in a fixed order: channel_grid.cuh.
 #include "kernels/batchnorm.h"
 
 #include <limits>

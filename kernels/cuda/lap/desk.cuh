@@ -14,8 +14,16 @@
 
 namespace nat::gpu {
 
-// The vectors at the desk, in this order. An auction and a search are never under way together:
-// offers share their place with the first two.
+// The vectors at the desk, in this order. An auction, the search for twins behind it and the paths
+// are never under way together, so the same place serves all three:
+//
+//                         auction, at one desk   auction by mail      twins          paths
+//   open_ask, distance    offers (64 bits)       bids, even rounds    rows by key    themselves
+//   closed_at, from       -                      bids, odd rounds     keys, places   themselves
+//   ask, row_of_column, column_of_row            prices and seats, all the time
+//   lowest_twin           -                      winners of a round   the result     twins
+//
+// (auction.cuh, resident.cuh, twins.cuh, paths.cuh.) Each begins by writing what it reads.
 enum class DeskVector {
   open_ask,
   distance,
@@ -27,6 +35,13 @@ enum class DeskVector {
   lowest_twin,
   count
 };
+
+constexpr bool are_neighbours(DeskVector a, DeskVector b) {
+  return static_cast<int>(b) == static_cast<int>(a) + 1;
+}
+static_assert(are_neighbours(DeskVector::open_ask, DeskVector::distance) &&
+              are_neighbours(DeskVector::distance, DeskVector::closed_at) &&
+              are_neighbours(DeskVector::closed_at, DeskVector::from));
 
 __device__ inline std::int32_t* desk_vector(DeskVector which, std::int64_t columns) {
   return dynamic_shared<std::int32_t>() + static_cast<std::int64_t>(which) * columns;

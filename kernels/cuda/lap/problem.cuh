@@ -131,28 +131,27 @@ struct LapProblem {
 
   // The k-th of several problems, one below the other.
   __device__ LapProblem at(std::int64_t k) const {
-    return {n,
-            columns,
-            input + k * n * n,
-            column_of_row + k * n,
-            prices + k * n,
-            report + k,
-            control + k,
-            scores + k * n * columns,
-            ask + k * columns,
-            row_of_column + k * columns,
-            offers + k * columns,
-            bids + k * n,
-            bidders + k * 2 * n,
-            n,
-            control[k].bidder_counts,
-            open_ask + k * columns,
-            distance + k * columns,
-            closed_at + k * columns,
-            from + k * columns,
-            lowest_twin + k * columns,
-            twin_table + k * 2 * columns,
-            desk};
+    LapProblem one = *this;
+    one.input += k * n * n;
+    one.column_of_row += k * n;
+    one.prices += k * n;
+    one.report += k;
+    one.control += k;
+    one.scores += k * n * columns;
+    one.ask += k * columns;
+    one.row_of_column += k * columns;
+    one.offers += k * columns;
+    one.bids += k * n;
+    one.bidders += k * 2 * n;
+    one.listed = n;
+    one.bidder_counts = one.control->bidder_counts;
+    one.open_ask += k * columns;
+    one.distance += k * columns;
+    one.closed_at += k * columns;
+    one.from += k * columns;
+    one.lowest_twin += k * columns;
+    one.twin_table += k * 2 * columns;
+    return one;
   }
   __device__ const std::int32_t* row(std::int64_t i) const { return scores + i * columns; }
   __device__ std::int32_t* bidders_of(int round) const { return bidders + round % 2 * listed; }
