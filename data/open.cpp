@@ -180,6 +180,19 @@ std::string absolute_spec(const std::string& text) {
   return text.substr(0, text.size() - path.size()) + (is_same ? normal : whole).string();
 }
 
+bool name_the_same(const std::string& a, const std::string& b) {
+  const auto place = [](const DatasetSpec& spec) {
+    std::error_code ignored;  // archives of a range are no file together
+    return std::filesystem::weakly_canonical(spec.path, ignored);
+  };
+  try {
+    const DatasetSpec one = parse_spec(a), other = parse_spec(b);
+    return a == b || (one.format == other.format && place(one) == place(other));
+  } catch (const Error&) {
+    return false;  // who opens them says what is wrong
+  }
+}
+
 bool has_split(const DatasetSpec& spec, Split split) {
   return reader_of(spec.format).has_split(spec.path, split);
 }

@@ -39,6 +39,9 @@ std::string spec_form();                         // "[idx:|cifar10:|...]PATH", f
 // of parse_spec.
 std::string absolute_spec(const std::string& text);
 
+// Are they the same pictures, however they are written? False where one of them does not exist.
+bool name_the_same(const std::string& a, const std::string& b);
+
 // Where pictures that are files of their own, or in archives, or packed ones, live while training.
 //   memory     read once when opened; each picture is the middle square of its resized whole
 //   disk       read each time it is wanted; crops may lie anywhere in the resized whole

@@ -17,6 +17,7 @@ struct Command {
 // `defaults` already hold the preset and the config file.
 Command train_command(CLI::App& nat, const Options& defaults);
 Command resume_command(CLI::App& nat);
+Command sweep_command(CLI::App& nat, const Options& defaults);
 Command eval_command(CLI::App& nat);
 Command embed_command(CLI::App& nat);
 Command export_command(CLI::App& nat);

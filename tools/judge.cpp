@@ -210,25 +210,11 @@ void require_labels(const data::Dataset& pictures, const JudgeOptions& judging,
             ": all pictures are of one class; judging needs two or more");
 }
 
-// Are they the same pictures, however they are written?
-bool name_the_same(const std::string& a, const std::string& b) {
-  const auto place = [](const data::DatasetSpec& spec) {
-    std::error_code ignored;  // archives of a range are no file together
-    return std::filesystem::weakly_canonical(spec.path, ignored);
-  };
-  try {
-    const data::DatasetSpec one = data::parse_spec(a), other = data::parse_spec(b);
-    return a == b || (one.format == other.format && place(one) == place(other));
-  } catch (const Error&) {
-    return false;  // who opens them says what is wrong
-  }
-}
-
 // The pictures that judge: the run's own by the name they have there.
 std::string source_of(const Options& options, const std::string& asked) {
   if (asked.empty()) return options.data;
   const std::string source = data::absolute_spec(asked);
-  return name_the_same(source, options.data) ? options.data : source;
+  return data::name_the_same(source, options.data) ? options.data : source;
 }
 
 // The training pictures of `source`; of `labels` > 0 that many.

@@ -60,14 +60,21 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("nat ") + kVersion);
   app.require_subcommand(1);
   const std::string_view name = argc > 1 ? argv[1] : "";
-  const bool has_recipe = name == "train" || name == "inspect";
+  const bool has_recipe = name == "train" || name == "sweep" || name == "inspect";
   const Options defaults = has_recipe ? defaults_from(argc, argv) : Options();
-  const std::vector<Command> commands = {demo_command(app),      train_command(app, defaults),
-                                         resume_command(app),    eval_command(app),
-                                         embed_command(app),     export_command(app),
-                                         neighbors_command(app), report_command(app),
-                                         pack_command(app),      inspect_command(app, defaults),
-                                         lap_command(app),       bench_command(app),
+  const std::vector<Command> commands = {demo_command(app),
+                                         train_command(app, defaults),
+                                         resume_command(app),
+                                         sweep_command(app, defaults),
+                                         eval_command(app),
+                                         embed_command(app),
+                                         export_command(app),
+                                         neighbors_command(app),
+                                         report_command(app),
+                                         pack_command(app),
+                                         inspect_command(app, defaults),
+                                         lap_command(app),
+                                         bench_command(app),
                                          doctor_command(app)};
   check_command_name(app, argc, argv);
   try {

@@ -17,6 +17,7 @@
 #include "tools/report/filters.h"
 #include "tools/report/html_report.h"
 #include "tools/report/text.h"
+#include "tools/results.h"
 #include "tools/session.h"
 
 namespace nat::tools {
@@ -143,23 +144,12 @@ std::int64_t pictures_of(const Verdict& verdict) {
 // What 'nat eval all' found; nothing where it has not been called. `step` of the run.
 void add_judged(const RunFolder& folder, const Options& options, std::int64_t step,
                 report::ReportData& data) {
-  const std::filesystem::path path = folder.file("results.json");
-  std::error_code ignored;
-  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
-  if (status.type() == std::filesystem::file_type::not_found) return;
-  std::ifstream in;  // closed, it reads as damaged: of a folder, or a circle of links
-  if (std::filesystem::is_regular_file(status)) in.open(path);
-  try {
-    const Verdict verdict = from_json(nlohmann::ordered_json::parse(in));
-    data.results = figures_of(verdict);
-    data.test_images = pictures_of(verdict);
-    add_headline(verdict, data);
-    data.judged_note = judged_note(verdict, options, step);
-  } catch (const nlohmann::json::exception&) {
-    throw Error(ErrorKind::checkpoint,
-                str(path.string(), " is damaged or incomplete; make it again with 'nat eval all ",
-                    shell_quoted(folder.path().string()), "'"));
-  }
+  const std::optional<Verdict> verdict = kept_results(folder);
+  if (!verdict) return;
+  data.results = figures_of(*verdict);
+  data.test_images = pictures_of(*verdict);
+  add_headline(*verdict, data);
+  data.judged_note = judged_note(*verdict, options, step);
 }
 
 report::Judgement shown(const Judgement& judgement, const Options& options, std::int64_t step) {
