@@ -32,15 +32,20 @@ double bound(DType dtype, std::int64_t k, double value, double magnitude, int bf
   return accumulate + storage + 1e-30;
 }
 
-void check_close(const char* what, const Tensor& actual, const GemmResult& expected,
-                 std::int64_t k) {
+// Share of its magnitude by which a sum of products may be wrong because of its operands. Of a tf32
+// operand the bits behind the tenth are cut off or rounded: it is wrong by 2^-10 at most.
+double operand_error(Math math) { return math == Math::tf32 ? 2 * 0x1p-10 : 0; }
+
+void check_close(const char* what, const Tensor& actual, const GemmResult& expected, std::int64_t k,
+                 Math math = Math::f32) {
   CHECK(close(what, actual, expected.value, [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
-    return bound(actual.dtype(), k, expected.value[at], expected.magnitude[at]);
+    return bound(actual.dtype(), k, expected.value[at], expected.magnitude[at]) +
+           operand_error(math) * expected.magnitude[at];
   }));
 }
 
-void check_gemm(const GemmProblem& p, DType dtype, float beta) {
+void check_gemm(const GemmProblem& p, DType dtype, float beta, Math math = Math::f32) {
   CAPTURE(name(dtype));
   CAPTURE(p.m);
   CAPTURE(p.n);
@@ -48,7 +53,7 @@ void check_gemm(const GemmProblem& p, DType dtype, float beta) {
   CAPTURE((p.a_transposed == kYes));
   CAPTURE((p.b_transposed == kYes));
   CAPTURE(beta);
-  Context ctx(kDevice);
+  Context ctx(kDevice, math);
   Tensor a(p.a_transposed == kYes ? Shape(p.k, p.m) : Shape(p.m, p.k), dtype);
   Tensor b(p.b_transposed == kYes ? Shape(p.n, p.k) : Shape(p.k, p.n), dtype);
   Tensor c(Shape(p.m, p.n), dtype);
@@ -123,7 +128,7 @@ void check_forward(Context& ctx, Linear& layer) {
   GemmResult expected = gemm_reference({kNo, kYes, layer.n, layer.out, layer.in}, layer.x.values(),
                                        effective(layer.w, layer.x_dtype));
   linear_forward(ctx, layer.x.view(), layer.w.view(), ConstView(), layer.y.view());
-  check_close("y without bias", layer.y, expected, layer.in);
+  check_close("y without bias", layer.y, expected, layer.in, ctx.math);
 
   const std::vector<double> product = expected.value;
   add(expected, layer.b.values());
@@ -132,7 +137,8 @@ void check_forward(Context& ctx, Linear& layer) {
   CHECK(close("y with bias", layer.y, expected.value, [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     const double larger = std::max(std::abs(product[at]), std::abs(expected.value[at]));
-    return bound(layer.y_dtype, layer.in, larger, expected.magnitude[at], 2);
+    return bound(layer.y_dtype, layer.in, larger, expected.magnitude[at], 2) +
+           operand_error(ctx.math) * expected.magnitude[at];
   }));
 }
 
@@ -141,7 +147,7 @@ void check_backward(Context& ctx, Linear& layer) {
   check_close("dx", layer.dx,
               gemm_reference({kNo, kNo, layer.n, layer.in, layer.out}, layer.dy.values(),
                              effective(layer.w, layer.x_dtype)),
-              layer.out);
+              layer.out, ctx.math);
 
   const std::vector<double> ones(static_cast<std::size_t>(layer.n), 1.0);
   GemmResult dw = gemm_reference({kYes, kNo, layer.out, layer.in, layer.n}, layer.dy.values(),
@@ -149,7 +155,7 @@ void check_backward(Context& ctx, Linear& layer) {
   GemmResult db = gemm_reference({kNo, kNo, 1, layer.out, layer.n}, ones, layer.dy.values());
   linear_backward_weights(ctx, layer.x.view(), layer.dy.view(), Grad::overwrite, layer.dw.view(),
                           layer.db.view());
-  check_close("dw", layer.dw, dw, layer.n);
+  check_close("dw", layer.dw, dw, layer.n, ctx.math);
   check_close("db", layer.db, db, layer.n);
 
   layer.dw.fill(0.5);
@@ -158,18 +164,17 @@ void check_backward(Context& ctx, Linear& layer) {
   add(db, {-2});
   linear_backward_weights(ctx, layer.x.view(), layer.dy.view(), Grad::accumulate, layer.dw.view(),
                           layer.db.view());
-  check_close("dw accumulated", layer.dw, dw, layer.n);
+  check_close("dw accumulated", layer.dw, dw, layer.n, ctx.math);
   check_close("db accumulated", layer.db, db, layer.n);
 
   layer.dw.fill(0.5);
   linear_backward_weights(ctx, layer.x.view(), layer.dy.view(), Grad::accumulate, layer.dw.view(),
                           View());
-  check_close("dw accumulated without bias", layer.dw, dw, layer.n);
+  check_close("dw accumulated without bias", layer.dw, dw, layer.n, ctx.math);
 }
 
-void check_linear(DType x_dtype, DType y_dtype) {
-  const bool bf16 = x_dtype == DType::bf16 || y_dtype == DType::bf16;
-  Context ctx(kDevice, bf16 ? Math::bf16 : Math::f32);
+void check_linear(DType x_dtype, DType y_dtype, Math math = Math::f32) {
+  Context ctx(kDevice, math);
   // Around the number of rows at which the product is turned over, odd sizes, and single ones.
   struct Sizes {
     int n, in, out;
@@ -221,9 +226,33 @@ TEST_CASE("fully connected layers equal the formula in float64") {
 }
 
 TEST_CASE("fully connected layers equal the formula in bfloat16 and between bfloat16 and float32") {
-  check_linear(DType::bf16, DType::bf16);
-  check_linear(DType::bf16, DType::f32);
-  check_linear(DType::f32, DType::bf16);
+  check_linear(DType::bf16, DType::bf16, Math::bf16);
+  check_linear(DType::bf16, DType::f32, Math::bf16);
+  check_linear(DType::f32, DType::bf16, Math::bf16);
+}
+
+TEST_CASE("matrix products are exact in the tf32 mode, fully connected layers are tf32") {
+  if (!kOnCuda) {
+    MESSAGE("skipped: only CUDA has tf32");
+    return;
+  }
+  for (const float beta : {0.0f, 1.0f}) {
+    check_gemm({kNo, kYes, 65, 33, 129}, DType::f32, beta, Math::tf32);
+    check_gemm({kNo, kYes, 64, 48, 300}, DType::f32, beta, Math::tf32);
+    check_gemm({kYes, kNo, 64, 48, 300}, DType::f32, beta, Math::tf32);
+  }
+  check_linear(DType::f32, DType::f32, Math::tf32);
+  if (!kOnSimt) return;  // a library may know nothing faster than float32 for such sizes
+  Context exact(kDevice), rounded(kDevice, Math::tf32);
+  Linear a(128, 64, 32, DType::f32, DType::f32), b = a;
+  check_forward(exact, a);
+  check_backward(exact, a);
+  check_forward(rounded, b);
+  check_backward(rounded, b);
+  CHECK_FALSE(same_bits(a.y, b.y));
+  CHECK_FALSE(same_bits(a.dx, b.dx));
+  CHECK_FALSE(same_bits(a.dw, b.dw));
+  CHECK(same_bits(a.db, b.db));
 }
 
 TEST_CASE("float64 gradients of the fully connected layer equal central differences") {
