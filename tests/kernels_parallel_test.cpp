@@ -6,8 +6,13 @@
 #include <atomic>
 #include <cstdint>
 #include <limits>
+#include <mutex>
+#include <set>
 #include <stdexcept>
+#include <thread>
 #include <vector>
+
+#include "kernels/cpu_info.h"
 
 namespace nat::cpu {
 namespace {
@@ -41,6 +46,29 @@ TEST_CASE("what the body of a parallel loop throws reaches the caller, from any 
   CHECK_THROWS_AS(
       parallel_for(100, kAlwaysInTeam, [](std::int64_t) { throw std::runtime_error("each"); }),
       std::runtime_error);
+}
+
+TEST_CASE("a parallel loop is shared by as many threads as were asked for") {
+#if defined(_OPENMP)
+  const int before = thread_count();
+  for (const int threads : {3, 1, 2}) {
+    CAPTURE(threads);
+    set_compute_threads(threads);
+    std::set<std::thread::id> team;
+    std::mutex mutex;
+    parallel_for(60, kAlwaysInTeam, [&](std::int64_t) {
+      const std::lock_guard lock(mutex);
+      team.insert(std::this_thread::get_id());
+    });
+    CHECK(std::ssize(team) == threads);
+    CHECK(cpu_info().threads == threads);
+    set_compute_threads(0);  // changes nothing
+    CHECK(thread_count() == threads);
+  }
+  set_compute_threads(before);
+#else
+  MESSAGE("skipped: built without OpenMP");
+#endif
 }
 
 TEST_CASE("chunks cover the whole and depend on its size alone") {

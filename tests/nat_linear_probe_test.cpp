@@ -251,6 +251,11 @@ TEST_CASE("the gradient is that of all rows where a thread takes several blocks 
   CHECK(std::abs(fit.loss - loss) <= 16 * 0x1p-24 * (1 + loss) * largest);
 }
 
+TEST_CASE("the weight decays of the probe, which every figure of the documents was found with") {
+  CHECK(LinearProbeOptions().weight_decay == 1e-3);
+  CHECK(FewLabelsOptions().probe.weight_decay == 5e-2);
+}
+
 TEST_CASE("the probe keeps to its iterations") {
   Context ctx;
   const auto labels = random_labels(300, 4, 3);
