@@ -311,6 +311,11 @@ void for_all_cases(Check&& check) {
   }
 }
 
+TEST_CASE("The constants of a batch norm are PyTorch's") {
+  CHECK(BatchNorm().eps == 1e-5f);
+  CHECK(BatchNorm().momentum == 0.1f);
+}
+
 TEST_CASE("Forward equals the double reference in every mode, type and pool") {
   for_all_cases([](Block& block) { check_forward(block); });
 }
@@ -542,7 +547,10 @@ TEST_CASE("Every schedule of threads gives the same bits") {
       CHECK(same_bits(first->y, again->y));
       CHECK(same_bits(first->mean, again->mean));
       CHECK(same_bits(first->inv_std, again->inv_std));
+      CHECK(same_bits(first->running_mean, again->running_mean));
       CHECK(same_bits(first->running_var, again->running_var));
+      CHECK(same_bits(first->argmax, again->argmax));
+      CHECK(same_bits(first->picked, again->picked));
       CHECK(same_bits(first->dgamma, again->dgamma));
       CHECK(same_bits(first->dbeta, again->dbeta));
       CHECK(same_bits(first->dx, again->dx));
