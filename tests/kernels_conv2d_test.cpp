@@ -142,10 +142,11 @@ double bound(DType dtype, double taps, double value, double magnitude) {
 }
 
 void check_close(const char* what, const Tensor& actual, const ReferenceResult& expected,
-                 DType dtype, double taps, double more) {
+                 DType dtype, double taps, double more, double operand_error = 0) {
   CHECK(close(what, actual, expected.value, [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
-    return bound(dtype, taps, expected.value[at], expected.magnitude[at]) + more;
+    return bound(dtype, taps, expected.value[at], expected.magnitude[at]) + more +
+           operand_error * expected.magnitude[at];
   }));
 }
 
@@ -231,6 +232,39 @@ TEST_CASE("convolutions equal the formula in bfloat16") {
 
 TEST_CASE("convolutions equal the formula in float64") {
   for (const Case& c : kCases) check_case(c, DType::f64);
+}
+
+TEST_CASE("convolutions of the tf32 mode equal the formula as far as their operands do") {
+  if (!kOnCuda) {
+    MESSAGE("skipped: only CUDA has tf32");
+    return;
+  }
+  // Bits behind the tenth are cut off or rounded: each operand is wrong by 2^-10 at most.
+  constexpr double kOperands = 2 * 0x1p-10;
+  for (const Case& c : {kCases[0], kCases[4], kCases[7], kCases[10]}) {
+    CAPTURE(c.what);
+    Context ctx(kDevice, Math::tf32), exact(kDevice);
+    const ConvProblem p = problem(c);
+    Tensor x(p.x, DType::f32), w(p.w, DType::f32), dy(p.y, DType::f32);
+    Tensor y(p.y, DType::f32), dx(p.x, DType::f32), dw(p.w, DType::f32), y_exact = y;
+    x.fill_uniform(1, -1, 1);
+    w.fill_uniform(2, -1, 1);
+    dy.fill_uniform(3, -1, 1);
+    conv2d_forward(ctx, c.conv, x.view(), w.view(), y.view());
+    conv2d_backward_data(ctx, c.conv, w.view(), dy.view(), dx.view());
+    conv2d_backward_weights(ctx, c.conv, x.view(), dy.view(), Grad::overwrite, dw.view());
+    const double taps = static_cast<double>(p.w.row());
+    const double back = static_cast<double>(p.w[0] * c.conv.kernel * c.conv.kernel);
+    const double pixels = static_cast<double>(p.y[0] * p.y[1] * p.y[2]);
+    check_close("y", y, conv2d_forward_reference(p, x.values(), w.values()), DType::f32, taps, 0,
+                kOperands);
+    check_close("dx", dx, conv2d_backward_data_reference(p, w.values(), dy.values()), DType::f32,
+                back, 0, kOperands);
+    check_close("dw", dw, conv2d_backward_weights_reference(p, x.values(), dy.values()), DType::f32,
+                pixels, 0, kOperands);
+    conv2d_forward(exact, c.conv, x.view(), w.view(), y_exact.view());
+    if (kOnSimt) CHECK_FALSE(same_bits(y, y_exact));  // a library may know nothing faster
+  }
 }
 
 TEST_CASE("convolutions of any size and padding equal the formula") {
@@ -412,8 +446,8 @@ TEST_CASE("scratch memory stops growing after the first call") {
 }
 
 TEST_CASE("the convolutions of both networks take the fast way") {
-  if (kOnCuda || !kHasOneDnn) {
-    MESSAGE("skipped: of oneDNN on the CPU, which this test does not use");
+  if (kOnCuda) {
+    MESSAGE("skipped: of the CPU, which this test does not use");
     return;
   }
   Context ctx(kDevice);
@@ -431,6 +465,10 @@ TEST_CASE("the convolutions of both networks take the fast way") {
   for (const auto& [layer, expected] : layers) {
     CAPTURE(layer.what);
     CHECK(implementation(layer) == expected);
+  }
+  if (!kHasOneDnn) {
+    MESSAGE("skipped: the direct way, which is oneDNN's");
+    return;
   }
   const std::string direct = implementation({"convnet conv1", {5, 2, 2}, {1, 28, 28, 2}, 32});
   CAPTURE(direct);
