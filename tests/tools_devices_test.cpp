@@ -2,6 +2,7 @@
 // that says why the GPU is not used.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -82,6 +83,38 @@ TEST_CASE("a run that could choose says which device it took, and why not the GP
   CHECK(chosen.find(device.usable() ? "device cuda (" + device.name
                                     : "not cuda: " + device.reason) != std::string::npos);
   CHECK(header("cpu").find("not cuda") == std::string::npos);
+}
+
+TEST_CASE("a run computes with as many threads as it is told") {
+#if defined(_OPENMP)
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  for (const std::string threads : {"1", "3"}) {
+    std::vector<std::string> arguments =
+        small_run(data, workspace.at(threads), {"--device", "cpu", "--stop-after-steps", "1"});
+    *(std::find(arguments.begin(), arguments.end(), "--threads") + 1) = threads;
+    const Outcome outcome = tools::nat(workspace, arguments);
+    CAPTURE(outcome.err);
+    CHECK(outcome.err.find("device cpu (" + threads + " threads") != std::string::npos);
+  }
+#else
+  MESSAGE("skipped: built without OpenMP");
+#endif
+}
+
+TEST_CASE("a run computes in tf32 where it is told to and there is a GPU, else it is refused") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const auto asked = [&](const std::string& device) {
+    return small_run(data, workspace.at(device),
+                     {"--device", device, "--dtype", "tf32", "--stop-after-steps", "1"});
+  };
+  check_refused(workspace, asked("cpu"), 6, {"--dtype tf32 exists on CUDA only"});
+  if (!cuda_device().usable()) return;
+  const Outcome outcome = tools::nat(workspace, asked("cuda"));
+  CAPTURE(outcome.err);
+  CHECK(outcome.code == 75);
+  CHECK(outcome.err.find("), tf32\n") != std::string::npos);
 }
 
 TEST_CASE("the memory of a step on CUDA is planned without a device") {

@@ -453,6 +453,31 @@ TEST_CASE("the untrained network sees all pictures before it is judged, however 
   CHECK(all_of_few.at("raw") == few_of_all.at("raw"));
 }
 
+TEST_CASE("the untrained network sees 50 batches, those of a training that changes nothing") {
+  const Trained trained({"--lr", "0", "--stop-after-steps", "50"});
+  const std::vector<std::string> places = {"--layers", "conv,fc,embedding", "--json"};
+  for (const char* how : {"knn", "linear", "retrieval"}) {
+    const Json found = Json::parse(judged(trained.workspace, trained.run, how, places));
+    for (const char* place : {"conv", "fc", "embedding"}) {
+      for (const auto& [measure, scores] : found.at(place).items()) {
+        CAPTURE(measure);
+        CHECK(scores.at("trained") == scores.at("untrained"));
+      }
+    }
+  }
+}
+
+TEST_CASE("classifiers learn for 20 epochs where these are more than 600 steps") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  std::vector<std::string> arguments =
+      small_run(data, run, {"--limit", "256", "--stop-after-steps", "1"});
+  *(std::find(arguments.begin(), arguments.end(), "--batch") + 1) = "8";  // 32 steps an epoch
+  REQUIRE(nat::tools::nat(workspace, arguments).code == 75);
+  judged(workspace, run, "finetune");
+  CHECK(Json::parse(lines_of(run).back()).at("options").at("epochs") == 20);
+}
+
 TEST_CASE("layers learns at a rate of 50, shared by the numbers of a place") {
   const Trained trained;
   const auto at_rate = [&](std::vector<std::string> more) {

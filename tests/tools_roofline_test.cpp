@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -174,6 +175,27 @@ TEST_CASE("bytes follow the activations of the network that is built") {
     CHECK(operations.at("bn" + number + " forward").bytes == 3 * (4 * (raw + pooled) + places));
   }
   CHECK(operations.at("fc4 forward").flops == 3 * 2 * elements("features.bn3") * 256);
+}
+
+TEST_CASE("what every card is expected to sustain") {
+  struct Row {
+    const char* card;
+    double bf16, tf32, f32, terabytes;  // tera-operations and terabytes a second
+  };
+  const Row rows[] = {{"H200", 790, 400, 60, 4.3},
+                      {"H100", 790, 400, 60, 3.0},
+                      {"A100", 250, 125, 17.5, 1.83},
+                      {"RTX 4090", 165, 82.6, 82.6, 0.92},
+                      {"RTX 5090", 209, 104, 104, 1.63}};
+  CHECK(roofline::cards().size() == std::size(rows));
+  for (const Row& row : rows) {
+    CAPTURE(row.card);
+    const roofline::Ceilings& expected = roofline::card(row.card).expected;
+    CHECK(expected.product_rate(Math::bf16) == doctest::Approx(1e12 * row.bf16));
+    CHECK(expected.product_rate(Math::tf32) == doctest::Approx(1e12 * row.tf32));
+    CHECK(expected.product_rate(Math::f32) == doctest::Approx(1e12 * row.f32));
+    CHECK(expected.bytes_per_second == doctest::Approx(1e12 * row.terabytes));
+  }
 }
 
 TEST_CASE("an unknown card is refused with the names of the known ones") {
