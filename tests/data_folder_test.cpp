@@ -1,5 +1,4 @@
 #include <doctest/doctest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "data/open.h"
 #include "data/picture_files.h"
 #include "tests/data_support.h"
+#include "tests/process_state.h"
 
 namespace nat::data {
 namespace {
@@ -213,23 +213,12 @@ TEST_CASE("a picture that has another size when it is read is a bad one") {
 
 // An address sanitizer has reserved more than any limit.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-// For a while the process gets no more than `bytes` on top of what it has.
-class Scarcity {
- public:
-  explicit Scarcity(rlim_t bytes) {
-    REQUIRE(getrlimit(RLIMIT_AS, &before_) == 0);
-    std::ifstream in("/proc/self/statm");
-    rlim_t pages = 0;
-    REQUIRE((in >> pages));
-    const rlim_t most = pages * static_cast<rlim_t>(getpagesize()) + bytes;
-    const rlimit scarce{most, before_.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_AS, &scarce) == 0);
-  }
-  ~Scarcity() { setrlimit(RLIMIT_AS, &before_); }
-
- private:
-  rlimit before_{};
-};
+rlim_t memory_now() {
+  std::ifstream in("/proc/self/statm");
+  rlim_t pages = 0;
+  REQUIRE((in >> pages));
+  return pages * static_cast<rlim_t>(getpagesize());
+}
 
 TEST_CASE("a picture for which there is no memory is no bad picture") {
   const int side = 8000, row = side / 8;
@@ -241,7 +230,8 @@ TEST_CASE("a picture for which there is no memory is no bad picture") {
       open_path(folder.path(), Split::train, {.picture_size = 4, .keep = Keep::disk});
   Bytes pixels(48);
   {
-    const Scarcity scarcity(rlim_t{16} << 20);  // its pixels are 64 MB
+    // Its pixels are 64 MB.
+    const nat::test::ScopedLimit scarce(RLIMIT_AS, memory_now() + (rlim_t{16} << 20));
     CHECK_CONTAINS(message_of(ErrorKind::memory, [&] { pictures->read(0, pixels.data()); }),
                    "no memory to decode a picture");
   }
@@ -257,14 +247,10 @@ TEST_CASE("a picture for which there is no file descriptor is no bad picture") {
   const auto pictures =
       open_path(folder.path(), Split::train, {.picture_size = 4, .keep = Keep::disk});
   Bytes pixels(4 * 4 * 3);
-  rlimit before{};
-  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
-  rlimit none = before;
-  none.rlim_cur = 0;
-  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
-  const std::string reading =
-      message_of(ErrorKind::memory, [&] { pictures->read(1, pixels.data()); });
-  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  const std::string reading = message_of(ErrorKind::memory, [&] {
+    const nat::test::ScopedLimit none(RLIMIT_NOFILE, 0);
+    pictures->read(1, pixels.data());
+  });
   CHECK_CONTAINS(reading, "1.pgm: cannot be opened (Too many open files)");
   CHECK_CONTAINS(reading, "ulimit -n");
   CHECK(pictures->bad_count() == 0);

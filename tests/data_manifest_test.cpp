@@ -10,6 +10,7 @@
 #include "data/manifest.h"
 #include "data/open.h"
 #include "tests/data_support.h"
+#include "tests/process_state.h"
 
 namespace nat::data {
 namespace {
@@ -34,13 +35,11 @@ TEST_CASE("the absolute name of a data set keeps its prefix and means the same f
   folder.write("deep/inside/set/cat/a.ppm", ppm(2, 2, plain({1, 2, 3})));
   folder.write("deep/beside/cat/a.ppm", ppm(2, 2, plain({1, 2, 3})));
   std::filesystem::create_directory_symlink(folder.at("deep/inside/set"), folder.at("link"));
-  const auto before = std::filesystem::current_path();
-  std::filesystem::current_path(folder.at("deep"));
+  const nat::test::ScopedFolder inside(folder.at("deep"));
   const std::string plain_path = absolute_spec("./inside/../beside");
   const std::string prefixed = absolute_spec("folder:beside");
   const std::string through_link = absolute_spec("../link/../set");
   CHECK_THROWS_AS(absolute_spec("mnist:beside"), Error);
-  std::filesystem::current_path(before);
   CHECK(plain_path == folder.at("deep/beside"));
   CHECK(prefixed == "folder:" + folder.at("deep/beside"));
   CHECK(std::filesystem::equivalent(through_link, folder.at("deep/inside/set")));

@@ -7,6 +7,7 @@
 
 #include "data/open.h"
 #include "tests/data_support.h"
+#include "tests/process_state.h"
 
 namespace nat::data {
 namespace {
@@ -122,12 +123,10 @@ TEST_CASE("the unlabelled pictures are a training set of their own") {
 TEST_CASE("a single STL-10 file is found from its own folder") {
   const TemporaryFolder folder;
   write_stl10(folder, "here");
-  const fs::path before = fs::current_path();
-  fs::current_path(folder.at("here"));
+  const nat::test::ScopedFolder inside(folder.at("here"));
   const auto train = open_path("train_X.bin");
   const auto unlabelled = open_path("unlabeled_X.bin");
   const std::string refused = failure("unlabeled_X.bin", Split::test);
-  fs::current_path(before);
   CHECK(train->catalog().class_names[0] == "airplane");
   CHECK(unlabelled->size() == 2);
   CHECK_CONTAINS(refused, "labelled ones, stl10:.");

@@ -2,16 +2,15 @@
 #include "engine/durable_file.h"
 
 #include <doctest/doctest.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <map>
 #include <sstream>
 
 #include "kernels/check.h"
 #include "tests/error_message.h"
+#include "tests/process_state.h"
 #include "tests/temporary_folder.h"
 
 using nat::ErrorKind;
@@ -40,15 +39,10 @@ TEST_CASE("lines are added behind whole lines, and half a line goes") {
 TEST_CASE("a line that does not fit on the disk leaves nothing of itself") {
   const TemporaryFolder folder;
   const std::string log = folder.write("log", "first\nhalf");
-  rlimit old_limit{};
-  getrlimit(RLIMIT_FSIZE, &old_limit);
-  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit limit{9, old_limit.rlim_max};
-  setrlimit(RLIMIT_FSIZE, &limit);
-  const std::string message =
-      message_of(ErrorKind::io, [&] { nat::append_durably(log, "second"); });
-  setrlimit(RLIMIT_FSIZE, &old_limit);
-  std::signal(SIGXFSZ, old_handler);
+  const std::string message = message_of(ErrorKind::io, [&] {
+    const nat::test::ScopedLimit full(RLIMIT_FSIZE, 9);
+    nat::append_durably(log, "second");
+  });
   CHECK(message.find(log + ": cannot write: ") == 0);
   CHECK(read_file(log) == "first\n");
 }

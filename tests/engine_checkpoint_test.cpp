@@ -1,12 +1,9 @@
 #include "engine/checkpoint.h"
 
 #include <doctest/doctest.h>
-#include <sys/resource.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -16,6 +13,7 @@
 
 #include "kernels/check.h"
 #include "tests/error_message.h"
+#include "tests/process_state.h"
 #include "tests/temporary_folder.h"
 
 namespace fs = std::filesystem;
@@ -331,14 +329,10 @@ TEST_CASE("a failed save leaves the old file and no temporary one") {
   larger.put("larger", DType::f32, {10000}, values.data());
 
   // A limit on the size of files makes writing stop half-way, as a full disk does.
-  rlimit old_limit{};
-  getrlimit(RLIMIT_FSIZE, &old_limit);
-  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit limit{20000, old_limit.rlim_max};
-  setrlimit(RLIMIT_FSIZE, &limit);
-  const std::string message = message_of(ErrorKind::io, [&] { larger.save(path); });
-  setrlimit(RLIMIT_FSIZE, &old_limit);
-  std::signal(SIGXFSZ, old_handler);
+  const std::string message = message_of(ErrorKind::io, [&] {
+    const nat::test::ScopedLimit full(RLIMIT_FSIZE, 20000);
+    larger.save(path);
+  });
 
   CHECK(contains(message, "a.safetensors: cannot write: "));
   CHECK(contains(message, "free some disk space"));
@@ -359,10 +353,11 @@ TEST_CASE("saving where nothing can be written is one clear line") {
   // root may write everywhere, so the read-only folder is tried as somebody else.
   fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec |
                                      fs::perms::others_read | fs::perms::others_exec);
-  const bool was_root = geteuid() == 0;
-  if (was_root) REQUIRE(seteuid(65534) == 0);
-  const std::string message = save(folder.at("a.safetensors"));
-  if (was_root) REQUIRE(seteuid(0) == 0);
+  std::string message;
+  {
+    const nat::test::ScopedNobody nobody;
+    message = save(folder.at("a.safetensors"));
+  }
   fs::permissions(folder.path(), fs::perms::owner_all);
   CHECK(contains(message, "cannot create: Permission denied; choose a folder"));
 }

@@ -1,10 +1,8 @@
 #include "engine/event_log.h"
 
 #include <doctest/doctest.h>
-#include <sys/resource.h>
 
 #include <chrono>
-#include <csignal>
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -15,6 +13,7 @@
 #include "kernels/check.h"
 #include "tests/error_message.h"
 #include "tests/event_file.h"
+#include "tests/process_state.h"
 
 namespace fs = std::filesystem;
 using nat::EventLog;
@@ -189,15 +188,10 @@ TEST_CASE("a row that does not fit on the disk is not in the file") {
   append_rows(log, 0, 1);
   const std::string one = read_file(path);
 
-  rlimit old_limit{};
-  getrlimit(RLIMIT_FSIZE, &old_limit);
-  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit limit{one.size() + 20, old_limit.rlim_max};
-  setrlimit(RLIMIT_FSIZE, &limit);
-  const std::string message =
-      nat::test::message_of(nat::ErrorKind::io, [&] { append_rows(log, 1, 2); });
-  setrlimit(RLIMIT_FSIZE, &old_limit);
-  std::signal(SIGXFSZ, old_handler);
+  const std::string message = nat::test::message_of(nat::ErrorKind::io, [&] {
+    const nat::test::ScopedLimit full(RLIMIT_FSIZE, one.size() + 20);
+    append_rows(log, 1, 2);
+  });
 
   CHECK(message.find("m.tfevents: cannot write") != std::string::npos);
   CHECK(read_file(path) == one);

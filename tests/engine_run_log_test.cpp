@@ -3,11 +3,9 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmath>
-#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -19,6 +17,7 @@
 #include "engine/progress.h"
 #include "kernels/check.h"
 #include "tests/error_message.h"
+#include "tests/process_state.h"
 #include "tests/temporary_folder.h"
 
 namespace fs = std::filesystem;
@@ -283,15 +282,11 @@ TEST_CASE("a row that does not fit on the disk is in neither file") {
   const std::string csv = read_file(folder.at("m.csv")), jsonl = read_file(folder.at("m.jsonl"));
 
   // The CSV line still fits under this limit, the longer JSON line does not.
-  rlimit old_limit{};
-  getrlimit(RLIMIT_FSIZE, &old_limit);
-  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit limit{jsonl.size() + 4, old_limit.rlim_max};
-  setrlimit(RLIMIT_FSIZE, &limit);
-  CHECK_THROWS_WITH_AS(log.append({{"value", 2}}), doctest::Contains("m.jsonl: cannot write"),
-                       nat::Error);
-  setrlimit(RLIMIT_FSIZE, &old_limit);
-  std::signal(SIGXFSZ, old_handler);
+  {
+    const nat::test::ScopedLimit full(RLIMIT_FSIZE, jsonl.size() + 4);
+    CHECK_THROWS_WITH_AS(log.append({{"value", 2}}), doctest::Contains("m.jsonl: cannot write"),
+                         nat::Error);
+  }
 
   CHECK(read_file(folder.at("m.csv")) == csv);
   CHECK(read_file(folder.at("m.jsonl")) == jsonl);

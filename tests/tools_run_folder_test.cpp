@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/checkpoint.h"
+#include "tests/process_state.h"
 #include "tests/tools_support.h"
 
 using namespace nat::tools;
@@ -11,21 +12,6 @@ using namespace nat::tools;
 namespace {
 
 namespace fs = std::filesystem;
-
-// Another current folder until the end of the scope.
-class Inside {
- public:
-  explicit Inside(const std::string& folder) : before_(fs::current_path()) {
-    fs::create_directories(folder);
-    fs::current_path(folder);
-  }
-  ~Inside() { fs::current_path(before_); }
-  Inside(const Inside&) = delete;
-  Inside& operator=(const Inside&) = delete;
-
- private:
-  fs::path before_;
-};
 
 void replace_line(const std::string& file, const std::string& name, const std::string& line) {
   std::string text = read_file(file);
@@ -59,7 +45,8 @@ std::vector<nlohmann::json> lines_of(const std::string& file) {
 TEST_CASE("the demo takes the place of the one before only when it can begin") {
   const Workspace workspace;
   const std::string data = make_data(workspace, 512, 64);
-  const Inside inside(workspace.at("home"));
+  fs::create_directories(workspace.at("home"));
+  const nat::test::ScopedFolder inside(workspace.at("home"));
   const auto demo = [&](const std::string& limit) {
     return std::vector<std::string>{"demo",      "--data", data,       "--limit", limit,
                                     "--threads", "1",      "--epochs", "1"};
@@ -225,7 +212,8 @@ TEST_CASE("a run finds its data from every folder, and says where a lost path st
   const Workspace workspace;
   const std::string data = make_data(workspace, 64, 32), run = workspace.at("run");
   {
-    const Inside inside(workspace.at("home"));
+    fs::create_directories(workspace.at("home"));
+    const nat::test::ScopedFolder inside(workspace.at("home"));
     const auto arguments = small_run("idx:../data", run, {"--stop-after-steps", "1"});
     REQUIRE(nat::tools::nat(workspace, arguments).code == 75);
     check_refused(workspace, small_run("mnist:../data", workspace.at("no")), 2, {"mnist"});
