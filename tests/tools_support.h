@@ -10,12 +10,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <map>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "engine/run_log.h"
@@ -111,7 +113,7 @@ struct Limit {
   rlim_t bytes;
 };
 
-// A running nat whose output goes to files.
+// A running nat whose output goes to files. It does not outlive this.
 class Process {
  public:
   // Beyond `limit` a file cannot grow (RLIMIT_FSIZE), as on a full disk, or the memory (RLIMIT_AS).
@@ -139,11 +141,27 @@ class Process {
       _exit(127);
     }
   }
-  void send(int signal) const { kill(pid_, signal); }
+  ~Process() {
+    if (pid_ <= 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void send(int signal) const {
+    REQUIRE(pid_ > 0);  // of what was waited for, the number may be another's by now
+    kill(pid_, signal);
+  }
   pid_t id() const { return pid_; }
+  bool has_ended() const {
+    siginfo_t ended{};
+    const int flags = WEXITED | WNOHANG | WNOWAIT;
+    return waitid(P_PID, static_cast<id_t>(pid_), &ended, flags) == 0 && ended.si_pid == pid_;
+  }
   Outcome wait() {
     int status = 0;
-    waitpid(pid_, &status, 0);
+    waitpid(std::exchange(pid_, -1), &status, 0);
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read_file(out_),
             read_file(err_)};
   }
