@@ -266,8 +266,9 @@ TEST_CASE("without a usable checkpoint a run is left as it is") {
   check_refused(workspace, {"resume", run}, 4, {"no usable checkpoint", "truncated"});
   CHECK(read_file(run + "/metrics.csv") == metrics);
 
-  std::filesystem::remove_all(run + "/checkpoints");  // asks for a new beginning
-  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+  std::filesystem::remove_all(run + "/checkpoints");
+  check_refused(workspace, {"resume", run}, 4, {"has logged 2 epochs", "there is no checkpoint"});
+  CHECK(read_file(run + "/metrics.csv") == metrics);
 }
 
 TEST_CASE("a run whose JSON lines were removed goes on, and one without its CSV is left as it is") {
