@@ -44,3 +44,7 @@ if(NOT architectures)
 endif()
 set(CMAKE_CUDA_ARCHITECTURES ${architectures})
 enable_language(CUDA)
+# As for C++: the host side of a kernel file asserts too.
+if(CMAKE_CUDA_FLAGS_RELEASE STREQUAL "-O3 -DNDEBUG")
+  set(CMAKE_CUDA_FLAGS_RELEASE "-O3")
+endif()
