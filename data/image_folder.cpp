@@ -16,6 +16,7 @@ struct Scan {
   std::vector<std::int32_t> labels;
   std::vector<std::string> class_names;
   std::vector<std::string> left_out;  // folders, relative to the root
+  std::vector<std::string> remarks;
 };
 
 // Does `path` lie in `folder` or is it that folder? Both without links.
@@ -61,15 +62,24 @@ bool is_flat(const Listing& root) {
                          std::any_of(root.files.begin(), root.files.end(), has_picture_name));
 }
 
+void note_flat(const Listing& root, std::vector<std::string>& remarks) {
+  const auto first = std::find_if(root.files.begin(), root.files.end(), has_picture_name);
+  if (first == root.files.end()) return;
+  note_pictures_beside(root.folders.size(), *first,
+                       std::count_if(first, root.files.end(), has_picture_name), remarks);
+}
+
 Scan scan(const std::string& root) {
   const Listing top = list_folder(root);
   Scan found;
   Walk walk(root);
   if (is_flat(top)) {
+    note_flat(top, found.remarks);
     walk.collect("", found);
     return found;
   }
   found.class_names = top.folders;
+  note_split_names(found.class_names, found.remarks);
   for (std::size_t label = 0; label < top.folders.size(); ++label) {
     walk.collect(top.folders[label], found);
     found.labels.resize(found.paths.size(), static_cast<std::int32_t>(label));
@@ -79,9 +89,15 @@ Scan scan(const std::string& root) {
 
 // ---- splits -------------------------------------------------------------------------------------
 
+std::optional<std::string> folder_of(const std::string& path, Split split, const Listing& listing) {
+  return split_folder(listing.folders, split, [&](const std::string& folder) {
+    return !is_flat(list_folder(join(path, folder)));
+  });
+}
+
 // The folder below `path` that holds a split; "" when there is none.
 std::string split_root(const std::string& path, Split split) {
-  const std::optional<std::string> folder = split_folder(list_folder(path).folders, split);
+  const std::optional<std::string> folder = folder_of(path, split, list_folder(path));
   if (!folder) return "";
   return folder->empty() ? path : join(path, *folder);
 }
@@ -96,7 +112,7 @@ void check_same_classes(const std::string& path, const std::vector<std::string>&
 // ---- remarks ------------------------------------------------------------------------------------
 
 std::vector<std::string> remarks_on(const Scan& found) {
-  std::vector<std::string> remarks;
+  std::vector<std::string> remarks = found.remarks;
   if (const std::size_t count = found.left_out.size(); count > 0) {
     remarks.push_back(str("'", printable(found.left_out.front()),
                           "' is left out: its pictures are in the data set already",
@@ -118,9 +134,13 @@ std::unique_ptr<Dataset> open_image_folder(const std::string& path, Split split,
             ": is not a folder; give a folder of pictures");
   const std::string root = split_root(path, split);
   NAT_CHECK(!root.empty(), ErrorKind::data, printable(path), ": no test pictures (looked for ",
-            printable(join(path, "test")), " and ", printable(join(path, "val")),
-            "); give a folder with train and test or val");
+            printable(join(path, "test")),
+            ", val, valid and validation); give a folder with train ", "and one of them");
   Scan found = scan(root);
+  if (split == Split::test) {
+    const Listing listing = list_folder(path);
+    note_passed_over(listing.folders, *folder_of(path, split, listing), found.remarks);
+  }
   NAT_CHECK(!found.paths.empty(), ErrorKind::data, printable(root),
             ": no pictures (looked for .jpg .jpeg .png .bmp .ppm .pgm); check the path");
   if (split == Split::test) check_same_classes(path, found.class_names);

@@ -66,7 +66,7 @@ struct OpenOptions {
   std::vector<Quarantined> quarantined = {};
 };
 
-// Whether the data set has this split. A folder without train/ and test/ (or val/) below it, and a
+// Whether the data set has this split. A folder without train and test folders below it, and a
 // single IDX or STL-10 file, have only Split::train; VOC calls it trainval, Tiny ImageNet the other
 // one val.
 bool has_split(const DatasetSpec& spec, Split split);

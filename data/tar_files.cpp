@@ -95,10 +95,11 @@ bool has_word(const std::string& name, std::string_view word) {
 
 // "train", "test" or "val"; "" for an archive of all splits.
 std::string split_in_name(const std::string& archive) {
-  const std::string name = archive.substr(0, archive.size() - kEnding.size());
+  const std::string name = in_small_letters(archive.substr(0, archive.size() - kEnding.size()));
   if (has_word(name, "train")) return "train";
   if (has_word(name, "test")) return "test";
-  return has_word(name, "val") || has_word(name, "validation") ? "val" : "";
+  const auto has = [&](const char* word) { return has_word(name, word); };
+  return has("val") || has("valid") || has("validation") ? "val" : "";
 }
 
 // Of the archives in one folder. Nothing when their names tell splits, but not this one.
@@ -115,7 +116,7 @@ std::optional<TarFiles> choose(const std::string& folder, const std::vector<std:
                [&](const std::string& archive) { return split_in_name(archive) == *wanted; });
   if (kinds.contains("")) {
     found.remarks.push_back(
-        "archives are left out that have none of the words train, test, val and "
+        "archives are left out that have none of the words train, test, val, valid and "
         "validation in their names");
   }
   return found;

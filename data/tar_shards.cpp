@@ -29,23 +29,34 @@ struct Contents {
   std::vector<std::shared_ptr<const TarIndex>> archives;
   std::vector<Item> items;           // in the order of the archives
   std::vector<std::string> folders;  // directly below the root, sorted
-  bool has_pictures = false;         // directly in the root
+  std::vector<std::string> remarks;
+  std::string first_picture;  // directly in the root
+  std::int64_t pictures = 0;  // directly in the root
 
   // Finds out what lies at the root.
   void look() {
     std::set<std::string, std::less<>> names;
-    has_pictures = false;
+    first_picture.clear();
+    pictures = 0;
     for (const Item& item : items) {
       const std::string_view top = item.path.substr(0, item.path.find('/'));
       if (top.empty()) continue;
       if (top.size() < item.path.size() || item.member->is_folder) {
         if (!names.contains(top)) names.emplace(top);
-      } else if (!has_pictures) {
-        has_pictures = has_picture_name(std::string(top));
+      } else if (std::string name(top); has_picture_name(name)) {
+        if (pictures++ == 0) first_picture = std::move(name);
       }
     }
     folders.assign(names.begin(), names.end());
   }
+
+  // Is it so below a folder at the root that its folders are classes?
+  bool has_classes_in(const std::string& folder) const {
+    Contents below = *this;
+    below.descend(folder);
+    return below.has_classes();
+  }
+  bool has_classes() const { return !without_classes(folders, pictures > 0); }
 
   // Makes a folder at the root the root.
   void descend(std::string folder) {
@@ -71,7 +82,7 @@ Contents read_contents(const TarFiles& shards, int threads) {
     }
   }
   contents.look();
-  while (!has_root && contents.folders.size() == 1 && !contents.has_pictures) {
+  while (!has_root && contents.folders.size() == 1 && contents.pictures == 0) {
     contents.descend(contents.folders.front());
   }
   return contents;
@@ -81,8 +92,12 @@ Contents read_contents(const TarFiles& shards, int threads) {
 std::optional<Contents> read_split(const TarFiles& shards, Split split, int threads) {
   Contents contents = read_contents(shards, threads);
   if (!shards.hold_all_splits) return contents;
-  const std::optional<std::string> folder = split_folder(contents.folders, split);
+  const auto is_labelled = [&](const std::string& folder) {
+    return contents.has_classes_in(folder);
+  };
+  const std::optional<std::string> folder = split_folder(contents.folders, split, is_labelled);
   if (!folder) return {};
+  if (split == Split::test) note_passed_over(contents.folders, *folder, contents.remarks);
   if (!folder->empty()) contents.descend(*folder);
   return contents;
 }
@@ -111,10 +126,6 @@ struct Pictures {
   std::vector<std::string> remarks;
 };
 
-bool has_classes(const Contents& contents) {
-  return !without_classes(contents.folders, contents.has_pictures);
-}
-
 Pictures in_class_folders(const Contents& contents) {
   Pictures found;
   for (const Item& item : contents.items) {
@@ -124,8 +135,13 @@ Pictures in_class_folders(const Contents& contents) {
   std::sort(found.items.begin(), found.items.end(), [](const Item& a, const Item& b) {
     return a.archive != b.archive ? a.archive < b.archive : is_met_before(a.path, b.path);
   });
-  if (!has_classes(contents)) return found;
+  if (!contents.has_classes()) {
+    note_pictures_beside(contents.folders.size(), contents.first_picture, contents.pictures,
+                         found.remarks);
+    return found;
+  }
   found.class_names = contents.folders;
+  note_split_names(found.class_names, found.remarks);
   for (const Item& item : found.items) {
     const std::string_view name = item.path.substr(0, item.path.find('/'));
     const auto at = std::lower_bound(found.class_names.begin(), found.class_names.end(), name);
@@ -288,7 +304,7 @@ bool holds_labels(const Contents& contents) {
 void check_same_classes(const std::string& path, const Contents& test, int threads) {
   const std::optional<TarFiles> shards = find_tar_files(path, Split::train);
   const std::optional<Contents> train = read_split(*shards, Split::train, threads);
-  if (!has_classes(test) || !has_classes(*train) || holds_labels(*train)) return;
+  if (!test.has_classes() || !train->has_classes() || holds_labels(*train)) return;
   require_same_classes(path, "class folders", train->folders, test.folders);
 }
 
@@ -301,6 +317,7 @@ Catalog make_catalog(const std::string& path, const TarFiles& shards, const Cont
   for (const auto& archive : contents.archives) {
     catalog.remarks.insert(catalog.remarks.end(), archive->remarks.begin(), archive->remarks.end());
   }
+  catalog.remarks.insert(catalog.remarks.end(), contents.remarks.begin(), contents.remarks.end());
   catalog.remarks.insert(catalog.remarks.end(), found.remarks.begin(), found.remarks.end());
   catalog.labels = std::move(found.labels);
   catalog.class_names = std::move(found.class_names);
@@ -331,9 +348,10 @@ bool tar_shards_have_split(const std::string& path, Split split) {
 
 std::unique_ptr<Dataset> open_tar_shards(const std::string& path, Split split,
                                          const PictureFileOptions& options) {
-  const std::string none = str(printable(path), ": no ", name(split),
-                               " pictures (looked for train and test or val in the names of ",
-                               "archives and folders); give archives that have both");
+  const std::string none =
+      str(printable(path), ": no ", name(split),
+          " pictures (looked for train and test, val, valid or validation in the names of ",
+          "archives and folders); give archives that have both");
   const std::optional<TarFiles> shards = find_tar_files(path, split);
   NAT_CHECK(shards, ErrorKind::data, none);
   const std::optional<Contents> contents = read_split(*shards, split, options.threads);

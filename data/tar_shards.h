@@ -15,8 +15,9 @@
 // sample has, and names that begin with "__", are ignored.
 //
 // Splits of a FOLDER: its folders train and test or val, if they hold the archives; else archives
-// with the words train and test, val or validation in their names ("img_train-000.tar"; a word is a
-// run of letters). Otherwise, as of an image folder, folders train and test or val in the archives.
+// with the words train and test, val, valid or validation in their names ("img_train-000.tar"; a
+// word is a run of letters, in any case). Otherwise, as of an image folder, such folders in the
+// archives.
 #pragma once
 
 #include <memory>

@@ -110,6 +110,56 @@ TEST_CASE("train and test or val below a path are its splits") {
   CHECK(open_path(folder.path(), Split::test)->size() == 2);
 }
 
+TEST_CASE("splits may be called valid or validation, in any case") {
+  for (const char* test : {"Test", "VAL", "valid", "validation"}) {
+    CAPTURE(test);
+    const TemporaryFolder folder;
+    for (const std::string& split : {std::string("Train"), std::string(test)}) {
+      folder.write(split + "/cat/1.ppm", ppm(4, 4, plain({1, 0, 0})));
+      folder.write(split + "/dog/1.ppm", ppm(4, 4, plain({2, 0, 0})));
+    }
+    CHECK(open_path(folder.path())->catalog().class_names ==
+          std::vector<std::string>{"cat", "dog"});
+    REQUIRE(has_split(parse_spec(folder.path()), Split::test));
+    CHECK(open_path(folder.path(), Split::test)->labelled());
+    folder.write("train/dog/1.ppm", ppm(4, 4, plain({3, 0, 0})));
+    CHECK(open_path(folder.path())->size() == 1);  // that in small letters
+  }
+}
+
+TEST_CASE("the test pictures are those with labels, where there are some beside others") {
+  const TemporaryFolder folder;
+  for (const char* split : {"train", "val"}) {
+    for (const char* name : {"/cat/1.ppm", "/dog/1.ppm"}) {
+      folder.write(std::string(split) + name, ppm(4, 4, plain({1, 0, 0})));
+    }
+  }
+  folder.write("test/1.ppm", ppm(4, 4, plain({1, 0, 0})));
+  const auto test = open_path(folder.path(), Split::test);
+  CHECK(test->labelled());
+  CHECK(test->catalog().remarks ==
+        std::vector<std::string>{
+            "the test pictures are those of 'val': 'test' has no class folders"});
+  CHECK(open_path(folder.path())->catalog().remarks.empty());
+}
+
+TEST_CASE("pictures that take the labels of folders, and classes called like splits, are told of") {
+  const TemporaryFolder folder;
+  for (const char* name : {"cat/1.ppm", "dog/1.ppm", "Val/1.ppm"}) {
+    folder.write(name, ppm(4, 4, plain({1, 0, 0})));
+  }
+  const auto remarks = [&] { return open_path(folder.path())->catalog().remarks; };
+  CHECK(remarks() == std::vector<std::string>{
+                         "class 'Val' has the name of a split; splits are a folder train beside "
+                         "test, val, valid or validation"});
+  folder.write("stray.ppm", ppm(4, 4, plain({1, 0, 0})));
+  CHECK(remarks() == std::vector<std::string>{"no labels: 'stray.ppm' lies beside 3 folders, which "
+                                              "would be classes without it"});
+  folder.write("more.ppm", ppm(4, 4, plain({1, 0, 0})));
+  CHECK(remarks() == std::vector<std::string>{"no labels: 'more.ppm' and 1 more lie beside 3 "
+                                              "folders, which would be classes without them"});
+}
+
 TEST_CASE("a class called train is not a split") {
   const TemporaryFolder folder;
   folder.write("sheep/1.ppm", ppm(4, 4, plain({1, 0, 0})));

@@ -331,7 +331,7 @@ TEST_CASE("names of archives, their folders and folders in them tell the splits"
   CHECK(reds(*train) == std::vector<int>{1, 2, 3, 4});
   CHECK(train->catalog().remarks ==
         Names{"archives are left out that have none of the words train, "
-              "test, val and validation in their names"});
+              "test, val, valid and validation in their names"});
   CHECK(has_split(spec, Split::test));
   CHECK(reds(*open_dataset(spec, Split::test)) == std::vector<int>{5, 6});
   shard("names/test0.tar", "", 7);
@@ -351,6 +351,27 @@ TEST_CASE("names of archives, their folders and folders in them tell the splits"
   CHECK(reds(*open_tar(folder.at("within"), Split::test)) == std::vector<int>{3, 4});
   CHECK(reds(*open_tar(folder.at("within/1.tar"))) == std::vector<int>{3, 4});
   CHECK_FALSE(has_split(parse_spec(folder.at("within/1.tar")), Split::test));
+}
+
+TEST_CASE("of several test folders in an archive the one with classes is taken, and strays told") {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("all.tar", TarWriter()
+                                                       .add("Train/a/1.ppm", dot(1))
+                                                       .add("Train/b/1.ppm", dot(2))
+                                                       .add("test/1.ppm", dot(3))
+                                                       .add("valid/a/1.ppm", dot(4))
+                                                       .add("valid/b/1.ppm", dot(5))
+                                                       .ended());
+  CHECK(open_tar(path)->catalog().labels == Labels{0, 1});
+  const auto test = open_tar(path, Split::test);
+  CHECK(reds(*test) == std::vector<int>{4, 5});
+  CHECK(test->catalog().remarks ==
+        Names{"the test pictures are those of 'valid': 'test' has no class folders"});
+  const std::string stray = folder.write(
+      "stray.tar",
+      TarWriter().add("a/1.ppm", dot(1)).add("val/1.ppm", dot(2)).add("x.ppm", dot(3)).ended());
+  CHECK(open_tar(stray)->catalog().remarks ==
+        Names{"no labels: 'x.ppm' lies beside 2 folders, which would be classes without it"});
 }
 
 TEST_CASE("test pictures have the classes of the training pictures") {
