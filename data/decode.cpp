@@ -96,7 +96,9 @@ std::string stb_reason() {
 
 // A walk over the markers of a JPEG, in the way stb_image does it. Error{data} for
 //   - a Huffman table that lists more codes than fit: stb_image 2.27 writes out of bounds;
-//   - a scan that uses a table which nothing before it defines: stb_image decodes by an empty one.
+//   - a scan that uses a table which nothing before it defines: stb_image decodes by an empty one;
+//   - more than 500 scans: each costs the time of all pixels however few bytes it has, so that a
+//     small file could take hours. Writers make about ten.
 // A file that ends early is no error here; what it cuts off is not looked at.
 class JpegWalk {
  public:
@@ -163,7 +165,10 @@ class JpegWalk {
   // Count of components, then of each its name and its two Huffman tables, then the coefficients
   // (first, last) and how many of their bits earlier scans had. A scan that is none stb_image
   // refuses.
-  void scan(std::size_t at) const {
+  void scan(std::size_t at) {
+    constexpr int kMostScans = 500;
+    NAT_CHECK(++scans_ <= kMostScans, ErrorKind::data, "damaged (more than ", kMostScans,
+              " scans)");
     const int components = byte(at++);
     const std::size_t tail = at + 2 * static_cast<std::size_t>(components);
     const int first = byte(tail), bits_before = byte(tail + 2) >> 4;
@@ -198,6 +203,7 @@ class JpegWalk {
   const Bytes& file_;
   Defined dc_{}, ac_{}, quantisers_{};
   std::size_t frame_ = 0;  // where the frame's segment is, behind its length
+  int scans_ = 0;
   bool progressive_ = false;
 };
 

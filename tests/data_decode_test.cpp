@@ -179,6 +179,21 @@ TEST_CASE("a JPEG scan that uses a table the file does not define is refused") {
   }
 }
 
+TEST_CASE("a JPEG of more scans than any writer makes is refused before it is decoded") {
+  for (const JpegKind kind : {JpegKind::baseline, JpegKind::progressive}) {
+    const Bytes jpeg = gray_jpeg({200, 31}, kind), start{0xFF, 0xDA};
+    const auto scan = std::search(jpeg.begin(), jpeg.end(), start.begin(), start.end());
+    const auto with_scans = [&](int count) {
+      Bytes file(jpeg.begin(), scan);
+      for (int i = 0; i < count; ++i) file.insert(file.end(), scan, jpeg.end() - 2);
+      append(file, {0xFF, 0xD9});
+      return file;
+    };
+    CHECK(read_size(with_scans(500)) == PictureSize{16, 8});
+    CHECK_CONTAINS(decode_failure(with_scans(501)), "more than 500 scans");
+  }
+}
+
 TEST_CASE(
     "palette pictures: colours that the palette lacks are black, whatever was decoded before") {
   Bytes every_colour, every_index, bright;
