@@ -108,7 +108,8 @@ class GzReader {
   std::unique_ptr<State> state_;
 };
 
-// The text with control characters and bytes that are not UTF-8 written as \xNN.
+// The text with control characters, marks of the direction of writing and bytes that are not UTF-8
+// written as \xNN.
 std::string printable(std::string_view text);
 
 // CRC-32 of a block, for fingerprints.

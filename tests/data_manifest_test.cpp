@@ -208,8 +208,13 @@ TEST_CASE("bytes that are no text, or that a terminal obeys, are shown as digits
   CHECK(printable("\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf") ==
         "\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf");
   CHECK(printable("\xc2\xa0") == "\xc2\xa0");
+  for (const char* plain : {"\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\xa5", "\xe2\x81\xaa"}) {
+    CHECK(printable(plain) == plain);  // the neighbours of the marks of direction
+  }
   for (const auto& [text, shown] : {std::pair{"a\x1b[m\x7f", "a\\x1b[m\\x7f"},
-                                    {"\xc2\x9b", "\\xc2\\x9b"},  // C1: as ESC [
+                                    {"\xc2\x9b", "\\xc2\\x9b"},           // C1: as ESC [
+                                    {"\xe2\x80\xae", "\\xe2\\x80\\xae"},  // turns the writing
+                                    {"\xe2\x81\xa6", "\\xe2\\x81\\xa6"},
                                     {"\xff", "\\xff"},           // never in UTF-8
                                     {"\xc3", "\\xc3"},           // cut off
                                     {"\xc3(", "\\xc3("},         // goes on with none

@@ -5,35 +5,14 @@
 #include <cmath>
 #include <iterator>
 
+#include "data/utf8.h"
+
 namespace nat::report {
 
 namespace {
 
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
 constexpr std::string_view kMinus = "\xe2\x88\x92";        // U+2212
-
-// Length of the UTF-8 character at the start of `text`, or 0 when there is none (Unicode 15, table
-// 3-7: no overlong forms, no surrogates, nothing above U+10FFFF).
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
-  };
-  const auto follows = [&](std::size_t i) { return (byte(i) & 0xc0u) == 0x80u; };
-  const unsigned first = byte(0), second = byte(1);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef) {
-    const bool overlong = first == 0xe0 && second < 0xa0;
-    const bool surrogate = first == 0xed && second > 0x9f;
-    return follows(1) && follows(2) && !overlong && !surrogate ? 3 : 0;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    const bool overlong = first == 0xf0 && second < 0x90;
-    const bool too_large = first == 0xf4 && second > 0x8f;
-    return follows(1) && follows(2) && follows(3) && !overlong && !too_large ? 4 : 0;
-  }
-  return 0;
-}
 
 std::string_view entity(char c) {
   switch (c) {
@@ -62,7 +41,7 @@ bool is_control(char c) {
 std::string escape(std::string_view text) {
   std::string result;
   while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
+    const std::size_t length = data::utf8_length(text);
     if (length == 0 || is_control(text[0])) {
       result += kReplacement;
     } else if (const std::string_view name = entity(text[0]); !name.empty()) {
