@@ -57,6 +57,43 @@ TEST_CASE("a damaged checkpoint of a later step does not push out the one that w
   CHECK_MESSAGE(resumed.code == 0, resumed.err);
 }
 
+TEST_CASE("whoever falls back to an older network says which, and why") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run)).code == 0);
+  const std::string picture = workspace.at("picture.pgm"), newest = newest_checkpoint(run);
+  write_file(picture, "P5 16 16 255\n" + std::string(256, '\x50'));
+  const auto lines = [](const std::string& text) {
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  const std::vector<std::vector<std::string>> commands = {
+      {"eval", "knn", run, "--layers", "conv"},
+      {"embed", run, "--output", workspace.at("features")},
+      {"export", run, "--output", workspace.at("network.onnx")},
+      {"report", run},
+      {"neighbors", run, picture},
+      {"inspect", run}};
+  for (const std::vector<std::string>& command : commands) {
+    CAPTURE(command.front());
+    const Outcome whole = nat::tools::nat(workspace, command);
+    REQUIRE_MESSAGE(whole.code == 0, whole.err);
+    CHECK(whole.err.find("step-") == std::string::npos);
+  }
+  write_file(newest, "damaged");
+  for (const std::vector<std::string>& command : commands) {
+    const Outcome outcome = nat::tools::nat(workspace, command);
+    CAPTURE(command.front());
+    CAPTURE(outcome.err);
+    CHECK(outcome.code == 0);
+    CHECK(outcome.err.starts_with("checkpoint " + newest + ": "));
+    CHECK(outcome.err.find("\nusing step-000000048.safetensors\n") != std::string::npos);
+    const bool judges = command.front() == "eval";
+    CHECK(lines(outcome.err) == (judges ? 3 : 2));
+    CHECK((outcome.err.find("\njudged the network of step 48 by 512 ") != std::string::npos) ==
+          judges);
+  }
+}
+
 TEST_CASE("a checkpoint too many, left by a process that was killed, goes with the next resume") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");

@@ -341,6 +341,21 @@ TEST_CASE("a run whose checkpoints are out of reach is not begun again") {
   CHECK(nat::tools::nat(workspace, {"resume", run, "--epochs", "5"}).code == 0);
 }
 
+TEST_CASE("a run without a checkpoint begins again only where it can have a folder for them") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  const std::string checkpoints = run + "/checkpoints";
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--stop-after-steps", "2"})).code == 75);
+  std::filesystem::remove_all(checkpoints);
+  std::filesystem::create_directory_symlink(workspace.at("unmounted"), checkpoints);
+  check_refused(workspace, {"resume", run}, 8, {checkpoints, "make it a folder"});
+  std::filesystem::remove(checkpoints);
+  std::ofstream(checkpoints) << "a file";
+  check_refused(workspace, {"resume", run}, 8, {checkpoints});
+  std::filesystem::remove(checkpoints);
+  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);
+}
+
 TEST_CASE("the timing of an epoch is written before its checkpoint, so none is ever missing") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");

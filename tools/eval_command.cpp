@@ -174,8 +174,8 @@ int evaluate(const Asked& asked) {
   JudgeOptions how = judging(asked, options);
   const Verdict verdict = judge(*ctx, folder, options, how);
   if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
-  std::fprintf(stderr, "judged by %lld training and %lld test pictures\n",
-               static_cast<long long>(verdict.train_pictures),
+  std::fprintf(stderr, "judged the network of step %lld by %lld training and %lld test pictures\n",
+               static_cast<long long>(verdict.step), static_cast<long long>(verdict.train_pictures),
                static_cast<long long>(verdict.test_pictures));
   const std::string json = to_json(verdict).dump(2) + "\n";
   std::fputs(asked.json ? json.c_str() : to_table(verdict).c_str(), stdout);

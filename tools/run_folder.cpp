@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -91,9 +92,7 @@ RunFolder RunFolder::replace(const Options& options) {
   remove_figures(folder.file("figures"));
   prune(folder.checkpoints(), 0);
   for (const std::string_view name : kFiles) remove_file(folder.path_ / name);
-  std::error_code error;
-  fs::create_directories(folder.checkpoints(), error);
-  if (error) throw_io_error(folder.checkpoints(), "create folder", error.value());
+  folder.make_checkpoints();
   return folder;
 }
 
@@ -116,6 +115,13 @@ void RunFolder::own() {
           ": another process is training it; wait for it, or stop it first"));
   remove_abandoned_in(path_, is_file_of_run);
   remove_abandoned_in(file("figures"), is_figure);
+}
+
+void RunFolder::make_checkpoints() const {
+  std::error_code error;
+  fs::create_directories(checkpoints(), error);
+  NAT_CHECK(!error, ErrorKind::io, checkpoints().string(), ": cannot create the folder (",
+            error.message(), "); make it a folder that can be written to");
 }
 
 bool RunFolder::has_own(const fs::path& file) const {
@@ -182,6 +188,11 @@ Checkpoint RunFolder::checkpoint(std::optional<std::int64_t> step) const {
   NAT_CHECK(!newest.path.empty(), ErrorKind::checkpoint, "run ", path_.string(),
             " has no usable checkpoint",
             newest.skipped.empty() ? "; train it first" : ": " + newest.skipped.front());
+  // An older network must not pass for the newest.
+  for (const std::string& line : newest.skipped) std::fprintf(stderr, "%s\n", line.c_str());
+  if (!newest.skipped.empty()) {
+    std::fprintf(stderr, "using %s\n", newest.path.filename().c_str());
+  }
   return std::move(newest.checkpoint);
 }
 

@@ -38,6 +38,7 @@ class RunFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path file(const char* name) const { return path_ / name; }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  void make_checkpoints() const;  // Error(io) where the folder cannot be made
   // Is this one of the files that nat writes here, a temporary name of one, or would it lie among
   // its checkpoints or figures?
   bool has_own(const std::filesystem::path& file) const;
@@ -45,7 +46,8 @@ class RunFolder {
   Options options() const;
   void write_config(const Options& options) const;
   // The one of that step: Error(usage) where it is not kept, with those that are. Without a step
-  // the newest that can be read: Error(checkpoint) where there is none, with the reason.
+  // the newest that can be read, and stderr says why newer ones cannot: Error(checkpoint) where
+  // there is none, with the reason.
   Checkpoint checkpoint(std::optional<std::int64_t> step = {}) const;
   // In what `options` differ from those that the checkpoint was trained with. Error(checkpoint)
   // where that decides the results: they would be of neither recipe.

@@ -83,7 +83,7 @@ void Training::begin_again() {
   NAT_CHECK(rows <= 1, ErrorKind::checkpoint, "run ", folder_.path().string(), " has logged ", rows,
             " epochs, but there is no checkpoint in ", folder_.checkpoints().string(),
             "; bring them back, or train into another folder to begin again");
-  std::filesystem::create_directories(folder_.checkpoints());
+  folder_.make_checkpoints();
   metrics_.truncate_to({});
   timing_.truncate_to({});
 }
