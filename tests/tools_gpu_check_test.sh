@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The logic of tools/gpu-check where there is no GPU: a copy of the script among programs that only
+# The logic of tools/gpu-check where there is no GPU, and of tools/setup: a copy of the script among programs that only
 # pretend (nvidia-smi, compute-sanitizer, ctest, python3, ours), told by files in $FAKE how to behave.
 #   fail-NAME, hang-NAME         the program NAME exits with 1, or takes a minute
 #   unsteady                     two runs of the same training steps differ
@@ -15,7 +15,7 @@ out=$work/build/gpu-check bin=$work/build/gpu/bin
 # ---- the pretended machine ----------------------------------------------------------------------
 
 mkdir -p "$work/tools" "$work/path" "$bin" "$FAKE"
-cp "$source_tree"/tools/{gpu-check,gpu_pack.sh,gpu_tests.sh,common.sh} "$work/tools"
+cp "$source_tree"/tools/{gpu-check,gpu_pack.sh,gpu_tests.sh,common.sh,setup} "$work/tools"
 
 cat > "$work/program" << 'END'
 #!/usr/bin/env bash
@@ -64,7 +64,31 @@ END
 # Our programs are scripts here, which hold no symbols.
 cat > "$work/path/strip" << 'END'
 #!/usr/bin/env bash
+[ ! -e "$FAKE/fail-strip" ] || exit 1
 cp "$3" "$2"
+END
+
+# On a machine that also knows packages of another architecture. apt-get leaves a list.
+cat > "$work/path/dpkg" << 'END'
+#!/usr/bin/env bash
+echo amd64
+END
+cat > "$work/path/dpkg-query" << 'END'
+#!/usr/bin/env bash
+name=${!#} state=installed
+[ ! -e "$FAKE/removed-$name" ] || state=config-files
+case "$2" in
+  *binary:Package*) printf '%s:amd64 %s\n%s:i386 not-installed\n' "$name" "$state" "$name" ;;
+  *) printf '%snot-installed' "$state" ;;
+esac
+END
+cat > "$work/path/apt-get" << 'END'
+#!/usr/bin/env bash
+echo "$*" >> "$FAKE/installed"
+END
+cat > "$work/path/id" << 'END'
+#!/usr/bin/env bash
+echo 0
 END
 
 chmod +x "$work/program" "$work/path/"*
@@ -178,11 +202,28 @@ libraries=$work/.deps/usr/lib/x86_64-linux-gnu
 mkdir -p "$libraries"
 touch "$libraries"/lib{dnnl,OpenCL,tomlplusplus}.so.1
 walk 0 '' ship
+archive=$work/.deps/programs.tar.xz
+mv "$archive" "$work/whole.tar.xz"
+walk 1 fail-strip ship
+[ ! -e "$archive" ] || complain "programs are shipped that could not be stripped"
+rm "$libraries"/libdnnl.so.1
+walk 1 '' ship
+[ ! -e "$archive" ] || complain "programs are shipped without their libraries"
+mv "$work/whole.tar.xz" "$archive"
 rm -rf "$work/build" "$work/.deps/usr"
 walk 0 '' build test
 says "$out/build.txt" 'built on another machine'
 says "$out/test.txt" '6 of 6 test cases passed'
 [ -e "$work/build/gpu/lib/libdnnl.so.1" ] || complain "libraries are not brought along"
+
+# tools/setup installs what is missing of this machine's own architecture, and nothing else.
+rm -rf "$FAKE"
+mkdir "$FAKE"
+"$work/tools/setup" > "$work/log" 2>&1 || complain "setup fails: $(tail -n 5 "$work/log")"
+[ ! -e "$FAKE/installed" ] || complain "setup installs what is there: $(cat "$FAKE/installed")"
+touch "$FAKE/removed-cmake"
+"$work/tools/setup" > "$work/log" 2>&1 || complain "setup fails: $(tail -n 5 "$work/log")"
+says "$FAKE/installed" 'install --yes --no-install-recommends cmake'
 
 [ "$failures" -eq 0 ] || exit 1
 echo "gpu-check walks through its pieces"

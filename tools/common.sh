@@ -16,6 +16,15 @@ quietly() {
   return "$status"
 }
 
+# The name by which dpkg knows the package of this machine's own architecture; nothing where it is
+# not installed. Of other architectures, and of packages that were removed, dpkg knows as well.
+installed_package() {
+  local own
+  own=$(dpkg --print-architecture)
+  dpkg-query -W -f='${binary:Package} ${db:Status-Status}\n' "$1" 2> /dev/null |
+    sed -nE "s/^([^: ]*(:$own)?) installed\$/\1/p" || true
+}
+
 # Configures build/, the one folder that tools/test and tools/demo share; arguments go to cmake.
 # shellcheck disable=SC2120  # tools/demo has none
 configure_release() {

@@ -8,17 +8,12 @@
 packages=(doctest-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev
           libdnnl-dev libdnnl2 ocl-icd-libopencl1 libtomlplusplus3)
 
-# The name by which dpkg knows the package of this machine's own architecture; nothing where it is
-# not installed.
-installed_package() {
-  dpkg-query -W -f='${binary:Package}\n' "$1" 2> /dev/null |
-    grep -E "^[^:]*(:$(dpkg --print-architecture))?\$" || true
-}
-
 # The files of one package, without its documents. Links to files of other packages are left out.
+# Who is called behind || must look at every failure: there bash goes on after one (set -e).
 pack_package() {
-  local file
-  dpkg-query -L "$1" | while read -r file; do
+  local file files
+  files=$(dpkg-query -L "$1") || return
+  while read -r file; do
     case "$file" in
       */share/doc/* | */share/man/* | */pkgconfig/* | */libstb.a) continue ;;
     esac
@@ -26,10 +21,10 @@ pack_package() {
       case "$(readlink -f "$file")" in
         */libz.so.*) continue ;;  # the static library is enough, and fits any machine
       esac
-      install -D -d "$deps$(dirname "$file")"
-      cp -P "$file" "$deps$file"
+      install -D -d "$deps$(dirname "$file")" || return
+      cp -P "$file" "$deps$file" || return
     fi
-  done
+  done <<< "$files"
 }
 
 piece_pack() {
@@ -55,16 +50,23 @@ piece_pack() {
 
 # ---- ship ---------------------------------------------------------------------------------------
 
-# Programs without their symbols, and the carried libraries that they need.
+# Programs without their symbols, and the carried libraries that they need, by way of a folder.
+pack_programs() {
+  local program
+  mkdir "$1/bin" "$1/lib" || return
+  for program in "$bin"/*; do strip -o "$1/bin/$(basename "$program")" "$program" || return; done
+  cp -P "$deps"/usr/lib/x86_64-linux-gnu/lib{dnnl,OpenCL,tomlplusplus}.so* "$1/lib" || return
+  XZ_OPT='-3 -T0' tar -C "$1" -cJf "$shipped.tmp" bin lib || return
+  mv "$shipped.tmp" "$shipped"
+}
+
 piece_ship() {
-  local staging program
+  local staging status=0
   require_build ship || return
-  staging=$(mktemp -d)
-  mkdir "$staging/bin" "$staging/lib"
-  for program in "$bin"/*; do strip -o "$staging/bin/$(basename "$program")" "$program"; done
-  cp -P "$deps"/usr/lib/x86_64-linux-gnu/lib{dnnl,OpenCL,tomlplusplus}.so* "$staging/lib"
-  XZ_OPT='-3 -T0' tar -C "$staging" -cJf "$shipped" bin lib
+  staging=$(mktemp -d) || return
+  pack_programs "$staging" || status=$?
   rm -rf "$staging"
+  [ "$status" -eq 0 ] || return "$status"
   say "ship: ${shipped#"$root"/} holds $(($(stat -c %s "$shipped") >> 20)) MiB"
 }
 
