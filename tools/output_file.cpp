@@ -52,4 +52,12 @@ void require_outside(const char* option, const std::string& folder, const std::s
             ": lies in the data set itself; choose a folder beside it");
 }
 
+void require_space(const std::string& folder, std::int64_t bytes, const std::string& advice) {
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(folder, error);
+  NAT_CHECK(error || space.available >= static_cast<std::uintmax_t>(bytes), ErrorKind::io,
+            data::printable(folder), ": ", (bytes >> 20) + 1, " MiB are needed and ",
+            space.available >> 20, " MiB are free; ", advice);
+}
+
 }  // namespace nat::tools

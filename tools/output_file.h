@@ -1,6 +1,7 @@
 // Where a command may write what it was asked for by name.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,5 +18,9 @@ void require_output(const RunFolder& folder, const std::string& output,
 // Error(usage) where `folder`, of `option`, would lie among pictures in files of their own: it
 // would be taken for a class of them. `data` is what --data says.
 void require_outside(const char* option, const std::string& folder, const std::string& data);
+
+// Error(io) where the disk behind a folder has less than so many bytes free: "FOLDER: .. MiB are
+// needed and .. MiB are free; ADVICE".
+void require_space(const std::string& folder, std::int64_t bytes, const std::string& advice);
 
 }  // namespace nat::tools

@@ -95,15 +95,11 @@ void clear_folder(const std::string& out) {
 }
 
 // Now, not after hours.
-void require_space(const std::string& out, const std::vector<Part>& parts) {
+void require_space_for(const std::string& out, const std::vector<Part>& parts) {
   std::int64_t bytes = 0;
   for (const Part& part : parts) bytes += data::packed_bytes(*part.pictures);
-  std::error_code error;
-  const fs::space_info space = fs::space(out, error);
-  NAT_CHECK(
-      error || space.available >= static_cast<std::uintmax_t>(bytes), ErrorKind::io,
-      data::printable(out), ": ", (bytes >> 20) + 1, " MiB are needed and ", space.available >> 20,
-      " MiB are free; free some disk space, choose another folder or a smaller --stored-size");
+  require_space(out, bytes,
+                "free some disk space, choose another folder or a smaller --stored-size");
 }
 
 void pack(const Part& part, const Asked& asked, StopSignals& signals) {
@@ -160,7 +156,7 @@ int pack(const Asked& asked) {
           ": another process is packing into it; wait for it, or choose another folder"));
   clear_folder(asked.out);
   const std::vector<Part> parts = open_parts(asked);
-  require_space(asked.out, parts);
+  require_space_for(asked.out, parts);
   StopSignals signals;  // until here there is nothing to clear away
   try {
     for (const Part& part : parts) pack(part, asked, signals);

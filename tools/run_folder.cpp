@@ -1,8 +1,12 @@
 #include "tools/run_folder.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -73,6 +77,18 @@ void require_no_checkpoints(const RunFolder& folder) {
 }
 
 }  // namespace
+
+void RunFolder::require_creatable(const fs::path& path) {
+  require_no_run(path);
+  std::error_code ignored;
+  fs::path place = fs::absolute(path, ignored);  // of the folders on the way the last there is
+  while (!fs::exists(place, ignored) && place.has_relative_path()) place = place.parent_path();
+  const bool is_folder = fs::is_directory(place, ignored);
+  const bool can_write = is_folder && ::access(place.c_str(), W_OK | X_OK) == 0;
+  const int reason = is_folder ? errno : ENOTDIR;
+  NAT_CHECK(can_write, ErrorKind::io, "--out ", path.string(), ": ", std::strerror(reason),
+            "; choose a folder that can be written to");
+}
 
 RunFolder RunFolder::create(const Options& options) {
   RunFolder folder(options.out);

@@ -24,6 +24,8 @@ namespace nat::tools {
 
 class RunFolder {
  public:
+  // Throws now what create would throw later, after the data was read.
+  static void require_creatable(const std::filesystem::path& path);
   // Makes the folder and owns it; it holds a run from write_config on. Error(usage) when it already
   // does, Error(io) when it cannot be made.
   static RunFolder create(const Options& options);

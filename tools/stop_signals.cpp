@@ -5,18 +5,30 @@
 
 namespace nat::tools {
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals(Begin begin) {
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGINT);
   sigaddset(&signals_, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals_, &blocked_before_);
+  if (begin == Begin::held) return;
+  victim_ = std::thread([this] {
+    pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
+    held_.get_future().wait();
+  });
 }
 
 StopSignals::~StopSignals() {
+  hold();
   if (taken_) return;
   while (pending() != 0) {
   }
   pthread_sigmask(SIG_SETMASK, &blocked_before_, nullptr);
+}
+
+void StopSignals::hold() {
+  if (!victim_.joinable()) return;
+  held_.set_value();
+  victim_.join();
 }
 
 int StopSignals::take() {

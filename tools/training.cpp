@@ -12,6 +12,7 @@
 #include "nat/evaluate/standardize.h"
 #include "tools/features.h"
 #include "tools/left_out.h"
+#include "tools/output_file.h"
 #include "tools/stderr_progress.h"
 
 namespace nat::tools {
@@ -146,30 +147,54 @@ Shape batch_shape(std::int64_t n, const data::PictureShape& picture) {
   return {n, picture.height, picture.width, picture.channels};
 }
 
-// The activations are what memory runs out for: the error then says what smaller batches need.
+// What smaller batches would take: activations are what memory runs out for.
+std::string batch_advice(const Context& ctx, const Options& options, Network& network) {
+  std::string needs;
+  for (std::int64_t batch = options.batch; batch >= 1 && batch > options.batch / 16; batch /= 2) {
+    const std::size_t bytes = Execution::plan(ctx, *network.net, batch, Mode::train).total();
+    needs += str(needs.empty() ? "" : ", ", "--batch ", batch, ": ", bytes >> 20, " MiB");
+  }
+  const char* pool = options.assign_pool > options.batch
+                         ? "; the scores of a pool take 4 bytes x --assign-pool x --assign-pool"
+                         : "";
+  return str("; activations take ", needs, pool);
+}
+
+// A system that gives memory only when it is used would end the process without a word. A card says
+// itself that it has no more.
+void require_training_memory(const Context& ctx, const Options& options, Network& network) {
+  if (ctx.device != Device::cpu) return;
+  const std::size_t activations =
+      Execution::plan(ctx, *network.net, options.batch, Mode::train).total();
+  const auto parameters = static_cast<std::size_t>(network.net->parameters().size());
+  const std::size_t copies = options.momentum != 0 ? 3 : 2;  // values, gradients, momenta
+  const std::size_t needed = activations + copies * parameters * sizeof(float);
+  NAT_CHECK(needed <= memory_limit(), ErrorKind::memory, "training takes ", needed >> 20,
+            " MiB, and there are ", memory_limit() >> 20, batch_advice(ctx, options, network));
+}
+
 std::unique_ptr<Trainer> make_trainer(Context& ctx, const Options& options, Network& network,
                                       Targets& targets, const data::PictureShape& pictures) {
+  require_training_memory(ctx, options, network);
   try {
     return std::make_unique<Trainer>(ctx, *network.net, targets, trainer_options(options),
                                      batch_shape(options.batch, pictures));
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::memory) throw;
-    std::string needs;
-    for (std::int64_t batch = options.batch; batch >= 1 && batch > options.batch / 16; batch /= 2) {
-      const std::size_t bytes = Execution::plan(ctx, *network.net, batch, Mode::train).total();
-      needs += str(needs.empty() ? "" : ", ", "--batch ", batch, ": ", bytes >> 20, " MiB");
-    }
-    const char* pool = options.assign_pool > options.batch
-                           ? "; the scores of a pool take 4 bytes x --assign-pool x --assign-pool"
-                           : "";
-    throw Error(ErrorKind::memory, str(error.what(), "; activations take ", needs, pool));
+    throw Error(ErrorKind::memory, error.what() + batch_advice(ctx, options, network));
   }
+}
+
+// What can be refused before the pictures are opened is refused then.
+Options new_run(const Options& options, Training::Start start) {
+  if (start == Training::Start::fresh) RunFolder::require_creatable(options.out);
+  return with_absolute_data(options);
 }
 
 }  // namespace
 
 Training::Training(Options options, Start start)
-    : options_(start == Start::resume ? std::move(options) : with_absolute_data(options)),
+    : options_(start == Start::resume ? std::move(options) : new_run(options, start)),
       pictures_(start == Start::resume ? reopen_pictures(options_)
                                        : open_data(options_, data::Split::train)),
       ctx_(make_context(options_)),
@@ -180,9 +205,7 @@ Training::Training(Options options, Start start)
       trainer_(make_trainer(*ctx_, options_, network_, targets_, pictures_->shape())),
       knn_(open_knn_pictures(*ctx_, options_, network_)),
       schedule_(make_schedule(options_)),
-      folder_(start == Start::fresh  ? RunFolder::create(options_)
-              : start == Start::anew ? RunFolder::replace(options_)
-                                     : RunFolder::open_owned(options_.out)),
+      folder_(take_folder(start)),
       metrics_(folder_.file("metrics"), kMetrics),
       timing_(folder_.file("timing"), kTiming),
       events_(folder_),
@@ -197,6 +220,12 @@ Training::Training(Options options, Start start)
     keep_epochs();
   }
   first_step_ = step_;
+}
+
+RunFolder Training::take_folder(Start start) {
+  signals_.hold();
+  if (start == Start::fresh) return RunFolder::create(options_);
+  return start == Start::anew ? RunFolder::replace(options_) : RunFolder::open_owned(options_.out);
 }
 
 void Training::begin_folder() {
@@ -260,9 +289,18 @@ std::string Training::summary() const {
 
 Outcome Training::run(const StopAfter& stop_after) {
   began_ = seconds_now();
+  if (epoch_ < options_.epochs) require_space_for_checkpoint();
   while (epoch_ < options_.epochs && !stopping_) train_epoch(stop_after);
   progress_.finish();
   return outcome_;
+}
+
+// Now, not after the first epoch.
+void Training::require_space_for_checkpoint() const {
+  const std::int64_t copies = options_.momentum != 0 ? 2 : 1;  // values, momenta
+  const std::int64_t numbers = copies * network_.net->parameters().size() + pictures_->size();
+  require_space(folder_.checkpoints().string(), numbers * static_cast<std::int64_t>(sizeof(float)),
+                "free some disk space, then go on with 'nat resume'");
 }
 
 void Training::train_epoch(const StopAfter& stop_after) {

@@ -34,15 +34,17 @@ class Training {
  public:
   // Opens the data and builds everything; only when all of that went well does a fresh run make its
   // folder, write its manifest and, last, the config.toml that makes it a run. A resumed one
-  // demands the same data and the same recipe. Nothing is trained yet. As long as it exists, SIGINT
-  // and SIGTERM are requests to stop at the next step. A fresh run keeps the path of its data
-  // absolute; `anew` is one in the place of an older run (RunFolder::replace).
+  // demands the same data and the same recipe. Nothing is trained yet. From the folder on, as
+  // long as it exists, SIGINT and SIGTERM are requests to stop at the next step. A fresh run keeps
+  // the path of its data absolute; `anew` is one in the place of an older run (RunFolder::replace).
   enum class Start { fresh, anew, resume };
   Training(Options options, Start start);
 
   // Trains until the last epoch, a signal, or the end of the first step at which it is to stop;
   // always leaves a checkpoint of where it stopped.
   Outcome run(const StopAfter& stop_after);
+
+  bool is_done() const { return epoch_ == options_.epochs; }
 
   const Context& context() const { return *ctx_; }
   const Options& options() const { return options_; }
@@ -56,6 +58,7 @@ class Training {
     double solver_steps = 0, solver_paths = 0, solver_gap = 0;
   };
 
+  RunFolder take_folder(Start start);
   std::string devices() const;
   void begin_folder();
   void list_bad_pictures();
@@ -79,7 +82,9 @@ class Training {
   void save();
   bool should_stop(const StopAfter& stop_after);
 
-  StopSignals signals_;  // first: the members below start threads
+  void require_space_for_checkpoint() const;
+
+  StopSignals signals_{StopSignals::Begin::deadly};  // first: the members below start threads
   Options options_;
   std::unique_ptr<data::Dataset> pictures_;
   std::unique_ptr<Context> ctx_;
