@@ -88,6 +88,27 @@ TEST_CASE("the demo takes the place of the one before only when it can begin") {
   }
 }
 
+TEST_CASE("the demo replaces no run but its own") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace, 512, 64), run = "runs/demo";
+  fs::create_directories(workspace.at("home"));
+  const nat::test::ScopedFolder inside(workspace.at("home"));
+  REQUIRE(nat::tools::nat(workspace,
+                          small_run(data, run, {"--stop-after-steps", "1", "--preset", "cifar"}))
+              .code == 75);
+  const std::string config = read_file(run + "/config.toml"), newest = newest_checkpoint(run);
+  const auto refused = [&](const std::string& pictures, const std::string& why) {
+    check_refused(workspace, {"demo", "--data", pictures, "--batch", "64", "--device", "cpu"}, 2,
+                  {"runs/demo holds a run of " + data, why, "--out"});
+    CHECK(read_file(run + "/config.toml") == config);
+    CHECK(fs::exists(newest));
+  };
+  refused(data, "preset cifar");
+  const std::string others = workspace.at("others");
+  fs::copy(data, others);
+  refused(others, "preset cifar");
+}
+
 TEST_CASE("the demo does not put its run among its pictures") {
   const Workspace workspace;
   const std::string data = make_picture_folder(workspace), inside = data + "/train/run";

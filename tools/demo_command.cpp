@@ -40,12 +40,21 @@ void require_judgeable(Options options) {
             "train' for such pictures");
 }
 
-// The demo's own folder is made anew, once all that the new run needs is there; any other run is
-// refused.
-Outcome train(const Options& options) {
-  const bool anew =
-      options.out == kDemoRun && std::filesystem::exists(options.out + "/config.toml");
-  Training training(options, anew ? Training::Start::anew : Training::Start::fresh);
+// The demo's own folder is made anew, once all that the new run needs is there. A run of other
+// pictures or another recipe is somebody's work, whatever its name.
+bool is_made_anew(const Options& options) {
+  if (options.out != kDemoRun || !std::filesystem::exists(options.out + "/config.toml"))
+    return false;
+  const Options there = RunFolder::open(options.out).options();
+  NAT_CHECK(there.preset == options.preset && there.data == data::absolute_spec(options.data),
+            ErrorKind::usage, "demo: ", options.out, " holds a run of ", there.data,
+            " with the preset ", there.preset,
+            ", which is not this demo's; choose another folder with --out, or remove that one");
+  return true;
+}
+
+Outcome train(const Options& options, Training::Start start) {
+  Training training(options, start);
   std::fprintf(stderr, "%s", training.summary().c_str());
   return training.run({});
 }
@@ -75,8 +84,9 @@ int run_demo(const Options& options, bool as_json) {
   require_demo_data(options.data);
   validate(options);
   require_outside("--out", options.out, options.data);
+  const auto start = is_made_anew(options) ? Training::Start::anew : Training::Start::fresh;
   require_judgeable(options);
-  const Outcome outcome = train(options);
+  const Outcome outcome = train(options, start);
   if (outcome == Outcome::done) {
     conclude(options, as_json, began);
   } else if (as_json) {
@@ -101,13 +111,15 @@ Command demo_command(CLI::App& nat) {
   options->out = kDemoRun;
   add_value(*app, "--data", options->data, "other pictures with labels and a test split");
   add_value(*app, "--out", options->out,
-            "folder of the run; the default one is made anew each time");
+            "folder of the run; the default one is made anew each time, but for runs of others");
   add_value(*app, "--epochs", options->epochs, "passes over the data");
   add_value(*app, "--limit", options->limit, "use this many training pictures");
+  add_value(*app, "--batch", options->batch, "pictures a step");
   add_value(*app, "--max-bad-percent", options->max_bad_percent,
             "stop when more pictures than this are unreadable");
   add_value(*app, "--seed", options->seed, "seed of every random number");
   add_value(*app, "--threads", options->threads, "compute threads; 0 = one a core");
+  add_value(*app, "--device", options->device, "auto, cpu or cuda");
   add_value(*app, "--dtype", options->dtype, "f32, tf32 (CUDA only), bf16 or auto");
   app->add_flag("--json", *as_json, "print the result as JSON");
   return {app, [=] { return run_demo(*options, *as_json); }};
