@@ -101,7 +101,10 @@ TEST_CASE("a checkpoint too many, left by a process that was killed, goes with t
   REQUIRE(nat::tools::nat(workspace, small_run(data, run)).code == 0);
   std::filesystem::copy_file(newest_checkpoint(run), spare);
   write_file(folder + "step-000000064.safetensors.tmp", "half");
-  CHECK(nat::tools::nat(workspace, {"resume", run}).code == 0);  // is done: trains nothing
+  const Outcome done = nat::tools::nat(workspace, {"resume", run});
+  CHECK(done.code == 0);
+  CHECK(done.err.find("\nnothing is left to train: all 4 epochs are done; 'nat resume " + run +
+                      " --epochs N' goes on to N\n") != std::string::npos);
   CHECK_FALSE(std::filesystem::exists(spare));
   CHECK(std::distance(std::filesystem::directory_iterator(folder),
                       std::filesystem::directory_iterator()) == 3);
@@ -199,7 +202,7 @@ TEST_CASE("features that are NaN or infinite are not written") {
   const std::string file = newest_checkpoint(run);
   // A number, but too large to be multiplied by the weights behind it.
   with_number(Checkpoint::load(file), "features.bn1.bias", 3e38f).save(file);
-  for (const std::string& out : {workspace.at("features.npy"), workspace.at("features.st")}) {
+  for (const std::string& out : {workspace.at("features.npy"), workspace.at("features.safetensors")}) {
     check_refused(workspace, {"embed", run, "--output", out}, 5, {"features at embedding"});
     CHECK_FALSE(std::filesystem::exists(out));
   }

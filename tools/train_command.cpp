@@ -182,6 +182,12 @@ Command resume_command(CLI::App& nat) {
             validate(options);
             Training training(options, Training::Start::resume);
             std::fprintf(stderr, "%s", training.summary().c_str());
+            if (training.is_done()) {
+              std::fprintf(stderr,
+                           "nothing is left to train: all %lld epochs are done; 'nat resume %s "
+                           "--epochs N' goes on to N\n",
+                           static_cast<long long>(options.epochs), shell_quoted(*path).c_str());
+            }
             return finish(training, *running);
           }};
 }
