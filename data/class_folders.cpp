@@ -2,18 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <iterator>
 
 #include "data/files.h"
 #include "kernels/check.h"
 
 namespace nat::data {
-
-std::string in_small_letters(std::string name) {
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return name;
-}
 
 bool has_picture_name(const std::string& name) {
   static constexpr std::array kEndings{".jpg", ".jpeg", ".png",  ".bmp", ".ppm",

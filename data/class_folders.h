@@ -12,8 +12,6 @@
 
 namespace nat::data {
 
-std::string in_small_letters(std::string name);  // ASCII
-
 // .jpg .jpeg .png .bmp .ppm .pgm .tif .tiff .webp, in any case.
 bool has_picture_name(const std::string& name);
 

@@ -138,6 +138,9 @@ void check_bad_share(const Dataset& dataset, double max_bad_percent) {
   const std::string& source = dataset.catalog().source;
   const BadPicture first = dataset.bad_pictures().front();
   const std::string example = str(dataset.name(first.id), ": ", first.reason);
+  // Of pictures that were given one by one the first is the source.
+  NAT_CHECK(count < dataset.size() || dataset.name(first.id) != printable(source), ErrorKind::data,
+            example, "; give another picture");
   NAT_CHECK(count < dataset.size(), ErrorKind::data, printable(source), ": none of the ", count,
             " pictures can be read (first: ", example, "); check the data set");
   NAT_CHECK(percent <= max_bad_percent, ErrorKind::data, printable(source), ": ", count, " of ",

@@ -77,7 +77,9 @@ class Dataset {
   std::string name(std::int32_t id) const;  // printable: a relative path, or "record 17"
 
   // Changes whenever the pictures, their order, labels or flags, stored size or the ones bad from
-  // the beginning change; moving the whole data set to another folder changes nothing.
+  // the beginning change; moving the whole data set to another folder changes nothing. Of a picture
+  // file count its name, length, width, height and first 4,096 bytes: pixels that were changed
+  // behind them, with the length as it was, are not noticed.
   std::uint64_t fingerprint() const { return fingerprint_; }
 
   // Ids that were good when the data set was opened, ascending. Fixed from then on.

@@ -112,6 +112,8 @@ class GzReader {
 // written as \xNN.
 std::string printable(std::string_view text);
 
+std::string in_small_letters(std::string text);  // those of ASCII
+
 // CRC-32 of a block, for fingerprints.
 std::uint32_t crc32_of(const std::uint8_t* bytes, std::size_t count);
 

@@ -1,7 +1,6 @@
 #include "data/tar_shards.h"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <optional>
 #include <set>
@@ -162,9 +161,7 @@ KeyAndKind split_name(std::string_view path) {
   const std::size_t base = path.rfind('/') + 1;  // 0 where there is none
   const std::size_t dot = path.find('.', base);
   if (dot == std::string_view::npos) return {path, ""};
-  std::string kind(path.substr(dot + 1));
-  for (char& c : kind) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return {path.substr(0, dot), kind};
+  return {path.substr(0, dot), in_small_letters(std::string(path.substr(dot + 1)))};
 }
 
 bool is_label(const Item& item) {

@@ -130,6 +130,7 @@ TEST_CASE("what cannot be looked for is one line") {
   write_file(cut, "P5 16 16 255\n" + std::string(20, 'x'));
   check_refused(workspace, {"neighbors", run, query, text}, 3, {"text.jpg: not a known picture"});
   check_refused(workspace, {"neighbors", run, query, cut}, 3, {"cut.pgm: "});
+  check_refused(workspace, {"neighbors", run, cut}, 3, {"nat: " + cut + ": ", "give another"});
   check_refused(workspace, {"neighbors", run, query, "--k", "0"}, 2, {"--k 0 is outside 1 .. 256"});
   check_refused(workspace, {"neighbors", run, query, "--k", "257"}, 2, {"--k 257 is outside"});
   check_refused(workspace, {"neighbors", run, query, "--layer", "conv9"}, 2, {"conv9"});
