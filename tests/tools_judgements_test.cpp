@@ -196,7 +196,9 @@ TEST_CASE("a judge that cannot keep its result says so and prints it") {
   CHECK(outcome.out == printed);
   CHECK(outcome.err.find("the result will be printed but not kept: " + run + kLog) == 0);
   CHECK(count(outcome.err, "\n") == 2);
-  CHECK(outcome.err.find("\njudged the network of step 16 by 512 training and 128 test pictures\n") != std::string::npos);
+  CHECK(
+      outcome.err.find("\njudged the network of step 16 by 512 training and 128 test pictures\n") !=
+      std::string::npos);
   check_refused(trained.workspace, {"eval", "all", run}, 8, {kLog, "folder"});
   CHECK_FALSE(std::filesystem::exists(run + "/results.json"));
 }

@@ -198,9 +198,11 @@ TEST_CASE("the run's own pictures are its own however they are written") {
   };
   for (const std::string& name : {data, data + "/", "idx:" + data, data + "/../data", link}) {
     CAPTURE(name);
-    CHECK(judged(name) == "judged the network of step 8 by 64 training and 32 test pictures\n" + data);
+    CHECK(judged(name) ==
+          "judged the network of step 8 by 64 training and 32 test pictures\n" + data);
   }
-  CHECK(judged(copy) == "judged the network of step 8 by 96 training and 32 test pictures\n" + copy);
+  CHECK(judged(copy) ==
+        "judged the network of step 8 by 96 training and 32 test pictures\n" + copy);
 }
 
 TEST_CASE("a run on the unlabelled pictures of STL-10 is judged by the labelled ones") {

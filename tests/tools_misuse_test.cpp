@@ -121,7 +121,7 @@ TEST_CASE("inspect knows a file by its content and says why no checkpoint can be
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");
   REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--epochs", "1"})).code == 0);
-  const std::string features = workspace.at("features.st");
+  const std::string features = workspace.at("features");
   REQUIRE(nat::tools::nat(workspace, {"embed", run, "--output", features}).code == 0);
   const Outcome inspected = nat::tools::nat(workspace, {"inspect", features, "--json"});
   REQUIRE_MESSAGE(inspected.code == 0, inspected.err);

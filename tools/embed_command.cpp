@@ -33,8 +33,32 @@ struct Asked {
 // The file beside the features that says which picture each row is of.
 std::string rows_file(const std::string& output) { return output + ".jsonl"; }
 
-bool is_npy(const std::string& output) {
-  return std::filesystem::path(output).extension() == ".npy";
+std::string ending_of(const std::string& output) {
+  return data::in_small_letters(std::filesystem::path(output).extension().string());
+}
+
+bool is_npy(const std::string& output) { return ending_of(output) == ".npy"; }
+
+// /dev/stdout is a file where it was led to one, so its folder counts.
+bool is_stream(const std::string& output) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  const fs::file_status status = fs::status(output, ignored);
+  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) return true;
+  const fs::path folder = fs::weakly_canonical(fs::absolute(output).parent_path(), ignored);
+  return folder == "/dev" || folder.string().starts_with("/proc/");
+}
+
+// Whoever puts a list of his own beside his features must not lose it. Lines of embed are those of
+// a manifest; the first one tells.
+bool may_replace_rows(const std::string& rows) {
+  constexpr std::int64_t kLongestLine = 1 << 20;
+  if (!data::is_file(rows)) return true;
+  const data::Bytes start = data::read_start(rows, kLongestLine).bytes;
+  const auto end = std::find(start.begin(), start.end(), '\n');
+  const auto line = nlohmann::json::parse(start.begin(), end, nullptr, false);
+  return start.empty() || (line.is_object() && line.contains("id") &&
+                           (line.contains("path") || line.contains("record")));
 }
 
 void require_outputs(const RunFolder& folder, const Options& options, const Asked& asked) {
@@ -43,7 +67,18 @@ void require_outputs(const RunFolder& folder, const Options& options, const Aske
             data::printable(output), ": an .npy file holds one array; name one of the ",
             asked.taps.size(), " --layers, or a file with another ending");
   require_output(folder, output, {asked.data, options.data});
-  require_output(folder, rows_file(output), {asked.data, options.data});
+  const std::string ending = ending_of(output);
+  NAT_CHECK(ending.empty() || ending == ".safetensors" || ending == ".npy", ErrorKind::usage,
+            "--output ", data::printable(output),
+            ": features are written as .safetensors or .npy; give a name with one of these "
+            "endings, or with none for safetensors");
+  NAT_CHECK(!is_stream(output), ErrorKind::usage, "--output ", data::printable(output),
+            ": a list of the pictures is written beside the features; give the name of a file");
+  const std::string rows = rows_file(output);
+  require_output(folder, rows, {asked.data, options.data});
+  NAT_CHECK(may_replace_rows(rows), ErrorKind::usage, "--output ", data::printable(output), ": ",
+            data::printable(rows),
+            ", where the pictures are listed, is a file of something else; choose another name");
 }
 
 // Where a picture may have several labels: its flag of every class.
@@ -146,7 +181,8 @@ int embed(const Asked& asked) {
   std::fputs(remark_lines(*pictures).c_str(), stderr);
   auto [network, step] = load_trained(*ctx, folder, options, pictures->shape(), asked.step);
   require_room_for(*ctx, asked, network, std::ssize(pictures->usable_ids()));
-  FeatureSet set = extract_features(*ctx, options, network, *pictures, asked.taps);
+  FeatureSet set =
+      extract_features(*ctx, options, network, *pictures, asked.taps, "features of the pictures");
   std::fputs(unreadable_line(*pictures).c_str(), stderr);
   require_finite(set);
   if (is_npy(asked.output)) {
@@ -167,7 +203,7 @@ Command embed_command(CLI::App& nat) {
   const auto asked = std::make_shared<Asked>();
   app->add_option("run", asked->run, "folder of the run")->required();
   app->add_option("--output", asked->output,
-                  "the file to write, safetensors or, with one of the --layers, *.npy; beside it "
+                  "the file to write, *.safetensors or, with one of the --layers, *.npy; beside it "
                   "FILE.jsonl says which picture each row is of")
       ->required();
   app->add_option("--data", asked->data, "pictures, if not those of the run; all of them");

@@ -10,6 +10,7 @@
 #include "kernels/parallel.h"
 #include "nat/trainer.h"
 #include "tools/session.h"
+#include "tools/stderr_progress.h"
 
 namespace nat::tools {
 
@@ -163,7 +164,8 @@ void keep_readable(const data::Dataset& pictures, FeatureSet& set) {
 
 // The middle view of every picture.
 FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset& pictures,
-                       FeatureSource& source, const std::vector<std::string>& taps) {
+                       FeatureSource& source, const std::vector<std::string>& taps,
+                       const std::string& title) {
   data::Loader loader(pictures,
                       viewing(ctx, options, pictures, evaluation_batch(options, pictures),
                               data::evaluation_view(augmentation(options, pictures.shape()))));
@@ -177,6 +179,7 @@ FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset
     set.at[tap] = FeatureMatrix(loader.pictures(), source.at(tap).shape.row());
   }
   Collector collector;
+  Progress progress = progress_on_terminal(title);
   loader.start_epoch(0);
   while (const data::Batch* batch = loader.next()) {
     source.look(ctx, *batch);
@@ -186,7 +189,9 @@ FeatureSet collect_all(Context& ctx, const Options& options, const data::Dataset
     }
     set.ids.insert(set.ids.end(), batch->ids.begin(), batch->ids.end());
     set.labels.insert(set.labels.end(), batch->labels.begin(), batch->labels.end());
+    progress.update({.done = std::ssize(set.ids), .total = loader.pictures()});
   }
+  progress.finish();
   keep_readable(pictures, set);
   return set;
 }
@@ -276,20 +281,22 @@ data::LoaderOptions viewing(const Context& ctx, const Options& options,
 }
 
 FeatureSet extract_features(Context& ctx, const Options& options, Network& network,
-                            const data::Dataset& pictures, const std::vector<std::string>& taps) {
+                            const data::Dataset& pictures, const std::vector<std::string>& taps,
+                            const std::string& title) {
   const auto source = network_features(ctx, options, network, pictures.shape(),
                                        evaluation_batch(options, pictures), taps);
-  FeatureSet set = collect_all(ctx, options, pictures, *source, taps);
+  FeatureSet set = collect_all(ctx, options, pictures, *source, taps, title);
   if (const auto found = set.at.find("embedding"); found != set.at.end()) {
     normalize_embedding(found->second);
   }
   return set;
 }
 
-FeatureSet raw_pixels(Context& ctx, const Options& options, const data::Dataset& pictures) {
+FeatureSet raw_pixels(Context& ctx, const Options& options, const data::Dataset& pictures,
+                      const std::string& title) {
   const auto source =
       pixel_features(ctx, options, pictures.shape(), evaluation_batch(options, pictures));
-  return collect_all(ctx, options, pictures, *source, {"raw"});
+  return collect_all(ctx, options, pictures, *source, {"raw"}, title);
 }
 
 void calibrate(Context& ctx, const Options& options, Network& network,

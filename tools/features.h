@@ -81,12 +81,15 @@ std::vector<std::int64_t> readable_rows(const data::Dataset& pictures,
 
 // Evaluation view (centre, no flip), running statistics. "embedding" rows are unit-normalised.
 // Pictures that turn out to be unreadable have no rows. Error(memory), before any picture is looked
-// at, where there is no room for them.
+// at, where there is no room for them. On a terminal a title, where one is given, and how far it
+// is.
 FeatureSet extract_features(Context& ctx, const Options& options, Network& network,
-                            const data::Dataset& pictures, const std::vector<std::string>& taps);
+                            const data::Dataset& pictures, const std::vector<std::string>& taps,
+                            const std::string& title = "");
 
 // The same of pixel_features.
-FeatureSet raw_pixels(Context& ctx, const Options& options, const data::Dataset& pictures);
+FeatureSet raw_pixels(Context& ctx, const Options& options, const data::Dataset& pictures,
+                      const std::string& title = "");
 
 // Shows an untrained network enough augmented pictures that its running statistics describe them.
 void calibrate(Context& ctx, const Options& options, Network& network,

@@ -2,11 +2,13 @@
 // step.
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "data/files.h"
 #include "data/open.h"
+#include "data/parallel.h"
 #include "engine/checkpoint.h"
 #include "engine/execution.h"
 #include "tools/commands.h"
@@ -17,6 +19,10 @@ namespace nat::tools {
 
 namespace {
 
+// Which sizes of pictures are told: those of their files, where nobody has said how they are
+// stored.
+enum class Sides { of_files, stored };
+
 nlohmann::json describe(const Checkpoint& checkpoint) {
   nlohmann::json json;
   for (const auto& [key, value] : checkpoint.metadata) json["metadata"][key] = value;
@@ -26,16 +32,34 @@ nlohmann::json describe(const Checkpoint& checkpoint) {
   return json;
 }
 
-nlohmann::json describe(const data::Dataset& pictures) {
-  return {{"format", pictures.catalog().format},
-          {"source", data::printable(pictures.catalog().source)},
-          {"pictures", pictures.size()},
-          {"width", pictures.shape().width},
-          {"height", pictures.shape().height},
-          {"channels", pictures.shape().channels},
-          {"classes", pictures.catalog().class_names},
-          {"unreadable", pictures.bad_count()},
-          {"remarks", pictures.catalog().remarks}};
+// Of the picture files, whatever size they would be stored at: "28", or "30 .. 500".
+nlohmann::json range_of(const std::vector<data::PictureFile>& files, int data::PictureFile::*side) {
+  int least = std::numeric_limits<int>::max(), most = 0;
+  for (const data::PictureFile& file : files) {
+    if (file.width == 0) continue;  // cannot be read
+    least = std::min(least, file.*side);
+    most = std::max(most, file.*side);
+  }
+  if (least >= most) return most;
+  return str(least, " .. ", most);
+}
+
+nlohmann::json describe(const data::Dataset& pictures, Sides sides) {
+  nlohmann::json json = {{"format", pictures.catalog().format},
+                         {"source", data::printable(pictures.catalog().source)},
+                         {"pictures", pictures.size()},
+                         {"width", pictures.shape().width},
+                         {"height", pictures.shape().height},
+                         {"channels", pictures.shape().channels},
+                         {"classes", pictures.catalog().class_names},
+                         {"unreadable", pictures.bad_count()},
+                         {"remarks", pictures.catalog().remarks}};
+  const std::vector<data::PictureFile>& files = pictures.catalog().files;
+  if (sides == Sides::of_files && !files.empty()) {
+    json["width"] = range_of(files, &data::PictureFile::width);
+    json["height"] = range_of(files, &data::PictureFile::height);
+  }
+  return json;
 }
 
 void print(const nlohmann::json& json, bool as_json) {
@@ -94,7 +118,7 @@ int print_plan(const Options& options, int channels, bool as_json) {
 
 struct Asked {
   std::string what;
-  bool plan = false, json = false;
+  bool plan = false, bad = false, json = false;
 };
 
 // By its content: 'nat embed' writes under any name.
@@ -113,7 +137,29 @@ bool looks_like_safetensors(const std::string& path) {
   return length < static_cast<std::uint64_t>(start.size);
 }
 
-nlohmann::json describe(const std::string& what, Options options) {
+// Every picture is looked at: of those that are read from disk opening knows the headers alone.
+nlohmann::json bad_pictures(const data::Dataset& pictures, int threads) {
+  const std::vector<std::int32_t>& ids = pictures.usable_ids();
+  data::parallel_for(std::ssize(ids), threads, [&](std::int64_t i) {
+    data::Bytes pixels(static_cast<std::size_t>(pictures.shape().bytes()));
+    pictures.read(ids[static_cast<std::size_t>(i)], pixels.data());
+  });
+  nlohmann::json json = nlohmann::json::object();
+  for (const data::BadPicture& picture : pictures.bad_pictures()) {
+    json[pictures.name(picture.id)] = data::printable(picture.reason);
+  }
+  return json;
+}
+
+// Their share is no error here: they are what is asked for.
+nlohmann::json describe_bad(const std::string& what, Options options) {
+  options.max_bad_percent = 100;
+  const auto pictures = open_data(options, data::Split::train, what);
+  const nlohmann::json bad = bad_pictures(*pictures, options.threads);
+  return {{"pictures", pictures->size()}, {"unreadable", bad.size()}, {"reasons", bad}};
+}
+
+nlohmann::json describe(const std::string& what, Options options, Sides sides) {
   const std::filesystem::path path = what;
   if (data::exists(path / "config.toml")) {
     return describe(RunFolder::open(path).checkpoint());
@@ -123,7 +169,7 @@ nlohmann::json describe(const std::string& what, Options options) {
   }
   const bool is_packed = data::parse_spec(what).format == data::Format::packed;
   if (is_packed) options.stored_size = 0;  // whichever it has
-  return describe(*open_data(options, data::Split::train, what));
+  return describe(*open_data(options, data::Split::train, what), is_packed ? Sides::stored : sides);
 }
 
 // Only how pictures are opened is asked of them; a run and a checkpoint tell themselves.
@@ -147,7 +193,13 @@ int inspect(const CLI::App& app, const Asked& asked, const Options& options) {
   NAT_CHECK(!asked.what.empty(), ErrorKind::usage,
             "inspect: say what: a run, a checkpoint, pictures, or --plan");
   refuse_idle_options(app, options);
-  print(describe(asked.what, options), asked.json);
+  if (asked.bad) {
+    print(describe_bad(asked.what, options), asked.json);
+    return 0;
+  }
+  const bool is_told =
+      app.count("--stored-size") + app.count("--preset") + app.count("--config") > 0;
+  print(describe(asked.what, options, is_told ? Sides::stored : Sides::of_files), asked.json);
   return 0;
 }
 
@@ -162,6 +214,8 @@ Command inspect_command(CLI::App& nat, const Options& defaults) {
                   "run folder, .safetensors file or [format:]PATH of pictures");
   app->add_flag("--plan", asked->plan,
                 "print the memory plan of a training step with these options");
+  app->add_flag("--bad", asked->bad,
+                "of pictures: look at each, and list those that cannot be read with the reason");
   app->add_flag("--json", asked->json, "print JSON");
   add_options(*app, *options);
   return {app, [=] { return inspect(*app, *asked, *options); }};

@@ -157,9 +157,14 @@ std::map<std::string, Scores> judge_by_probe(Context& ctx, Options options,
 std::map<std::string, Scores> judge_features(Context& ctx, const Options& options,
                                              const JudgeOptions& judging, Network& network,
                                              const data::Dataset& train_pictures,
-                                             const data::Dataset& test_pictures) {
-  FeatureSet train = extract_features(ctx, options, network, train_pictures, judging.taps);
-  FeatureSet test = extract_features(ctx, options, network, test_pictures, judging.taps);
+                                             const data::Dataset& test_pictures,
+                                             const std::string& title) {
+  const auto extract = [&](const data::Dataset& pictures, const char* which) {
+    return extract_features(ctx, options, network, pictures, judging.taps,
+                            str("features of ", title, ", ", which, " pictures"));
+  };
+  FeatureSet train = extract(train_pictures, "training");
+  FeatureSet test = extract(test_pictures, "test");
   std::map<std::string, Scores> verdict;
   for (const std::string& tap : judging.taps) {
     verdict[tap] = judge_place(judging, train, test, tap, train_pictures.classes());
@@ -172,7 +177,7 @@ std::map<std::string, Scores> judge_network(Context& ctx, const Options& options
                                             const JudgeOptions& judging, Network& network,
                                             const data::Dataset& train, const data::Dataset& test,
                                             const std::string& title) {
-  if (!judging.probe) return judge_features(ctx, options, judging, network, train, test);
+  if (!judging.probe) return judge_features(ctx, options, judging, network, train, test, title);
   const std::int64_t batch = probe_batch(*judging.probe, options, train);
   const auto source =
       trains(judging, ProbeHead::network)
@@ -191,8 +196,8 @@ Scores judge_pixels(Context& ctx, const Options& options, const JudgeOptions& ju
                           test)
         .at("raw");
   }
-  FeatureSet train_pixels = raw_pixels(ctx, options, train);
-  FeatureSet test_pixels = raw_pixels(ctx, options, test);
+  FeatureSet train_pixels = raw_pixels(ctx, options, train, "raw pixels, training pictures");
+  FeatureSet test_pixels = raw_pixels(ctx, options, test, "raw pixels, test pictures");
   return judge_place(judging, train_pixels, test_pixels, "raw", train.classes());
 }
 

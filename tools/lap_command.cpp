@@ -23,6 +23,8 @@ struct Asked {
   bool minimise = false, maximise = false, json = false;
 };
 
+constexpr const char* kStandardOutput = "-";
+
 struct Solved {
   RefinedAssignment assignment;
   std::string solver;
@@ -136,9 +138,12 @@ Command lap_command(CLI::App& nat) {
       ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
       ->capture_default_str();
   add_value(*app, "--threads", asked->threads, "compute threads; 0 = one a core");
-  app->add_option("--out", asked->out, "write the assignment: line i holds the column of row i");
+  app->add_option("--out", asked->out,
+                  "write the assignment: line i holds the column of row i; - for the standard "
+                  "output");
   app->add_flag("--json", asked->json, "print JSON");
   return {app, [=] {
+            if (asked->out == kStandardOutput) asked->out = "/dev/stdout";
             const SquareMatrix matrix = read_square_matrix(asked->file);
             if (!asked->out.empty()) require_output(*asked);
             const Solved solved = solve(*asked, matrix);

@@ -50,7 +50,8 @@ std::vector<Found> find(const Asked& asked, const Options& options, Context& ctx
                         const data::Dataset& bank, const data::Dataset& queries) {
   const FeatureSet wanted = extract_features(ctx, options, network, queries, {asked.tap});
   require_readable(queries);  // now that all are decoded
-  const FeatureSet known = extract_features(ctx, options, network, bank, {asked.tap});
+  const FeatureSet known =
+      extract_features(ctx, options, network, bank, {asked.tap}, "features of the collection");
   Context host;  // features are host memory
   const Neighbours near =
       nearest_neighbours(host, known.at.at(asked.tap), wanted.at.at(asked.tap), asked.k);

@@ -108,9 +108,13 @@ void read_config(const std::filesystem::path& file, Options& options, PresetLine
   std::ifstream in(file, std::ios::binary);
   NAT_CHECK(in.is_open() && !data::is_folder(file.string()), ErrorKind::usage, "config ",
             file.string(), ": no such file, or it cannot be read; give lines like 'lr = 0.1'");
-  std::ostringstream text;
-  text << in.rdbuf();
-  parse_config(text.str(), str("config ", file.string()), options, preset_line);
+  constexpr std::streamsize kMost = 1 << 20;  // whatever else it is, it is no list of options
+  std::string text(static_cast<std::size_t>(kMost) + 1, '\0');
+  in.read(text.data(), kMost + 1);
+  NAT_CHECK(in.gcount() <= kMost, ErrorKind::usage, "config ", file.string(), ": is longer than ",
+            kMost, " bytes; give a file with lines like 'lr = 0.1'");
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  parse_config(text, str("config ", file.string()), options, preset_line);
 }
 
 void parse_config(const std::string& text, const std::string& where, Options& options,

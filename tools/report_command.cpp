@@ -15,13 +15,17 @@ Command report_command(CLI::App& nat) {
       nat.add_subcommand("report", "write RUN/report.html: results, curves, filters, neighbours");
   const auto run = std::make_shared<std::string>();
   app->add_option("run", *run, "folder of the run")->required();
+  const auto pictures = std::make_shared<std::string>();
+  app->add_option("--data", *pictures,
+                  "pictures to show neighbours among, if not those of the run");
   const auto where = std::make_shared<OneTimeOptions>();
   where->add_to(*app, kElsewhere);
   const auto as_json = std::make_shared<bool>(false);
   app->add_flag("--json", *as_json, "print the outcome as JSON");
   return {app, [=] {
             const RunFolder folder = RunFolder::open(*run);
-            const WrittenReport report = write_report(folder, where->instead_of(folder.options()));
+            const WrittenReport report =
+                write_report(folder, where->instead_of(folder.options()), *pictures);
             std::fputs(report.remarks.c_str(), stderr);
             const std::string path = report.page.string();
             const std::string json = nlohmann::json({{"report", data::printable(path)}}).dump();

@@ -7,6 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "data/files.h"
 #include "engine/durable_file.h"
 #include "engine/run_log.h"
 #include "kernels/memory.h"
@@ -230,7 +231,8 @@ void add_filters(Context& ctx, const Network& network, report::ReportData& data)
 void add_neighbours(Context& ctx, const Options& options, Network& network,
                     const data::Dataset& bank, report::ReportData& data) {
   const std::string tap = "embedding";
-  const FeatureSet set = extract_features(ctx, options, network, bank, {tap});
+  const FeatureSet set =
+      extract_features(ctx, options, network, bank, {tap}, "features of the pictures");
   const FeatureMatrix& features = set.at.at(tap);
   if (features.rows <= kNeighbours) return;
   const std::int64_t queries = std::min(kQueries, features.rows);
@@ -254,8 +256,9 @@ void add_neighbours(Context& ctx, const Options& options, Network& network,
     }
     data.neighbours.push_back(std::move(row));
   }
-  data.neighbours_note = str("Nearest of ", report::grouped(features.rows),
-                             " training pictures by the cosine of their embeddings.");
+  data.neighbours_note =
+      str("Nearest of ", report::grouped(features.rows), " training pictures of ",
+          data::printable(bank.catalog().source), " by the cosine of their embeddings.");
   if (bank.labelled()) {
     data.neighbours_note +=
         " Labels are shown for the reader, in red where they differ; training never saw them.";
@@ -336,8 +339,11 @@ report::LabelledPicture labelled_picture(const data::Dataset& pictures, std::int
   return result;
 }
 
-WrittenReport write_report(const RunFolder& folder, const Options& options) {
-  const auto bank = open_data(options, data::Split::train, "", kBankPictures);
+WrittenReport write_report(const RunFolder& folder, const Options& options,
+                           const std::string& pictures) {
+  Options opening = options;
+  if (!pictures.empty()) opening.limit = -1;  // it is one of the run's own pictures
+  const auto bank = open_data(opening, data::Split::train, pictures, kBankPictures);
   const report::ReportData data = collect(folder, options, *bank);
   write_figures(folder, data);
   const std::filesystem::path page = folder.file("report.html");
