@@ -101,7 +101,12 @@ TEST_CASE("a checkpoint too many, left by a process that was killed, goes with t
   REQUIRE(nat::tools::nat(workspace, small_run(data, run)).code == 0);
   std::filesystem::copy_file(newest_checkpoint(run), spare);
   write_file(folder + "step-000000064.safetensors.tmp", "half");
+  const std::string log = run + "/train.log", before = read_file(log);
+  CHECK(before.starts_with("device cpu"));
+  CHECK(before.find("\nepoch 4/4  loss ") != std::string::npos);
   const Outcome done = nat::tools::nat(workspace, {"resume", run});
+  CHECK(read_file(log).starts_with(before));  // what was told stays
+  CHECK(read_file(log).size() > before.size());
   CHECK(done.code == 0);
   CHECK(done.err.find("\nnothing is left to train: all 4 epochs are done; 'nat resume " + run +
                       " --epochs N' goes on to N\n") != std::string::npos);
@@ -202,7 +207,8 @@ TEST_CASE("features that are NaN or infinite are not written") {
   const std::string file = newest_checkpoint(run);
   // A number, but too large to be multiplied by the weights behind it.
   with_number(Checkpoint::load(file), "features.bn1.bias", 3e38f).save(file);
-  for (const std::string& out : {workspace.at("features.npy"), workspace.at("features.safetensors")}) {
+  for (const std::string& out :
+       {workspace.at("features.npy"), workspace.at("features.safetensors")}) {
     check_refused(workspace, {"embed", run, "--output", out}, 5, {"features at embedding"});
     CHECK_FALSE(std::filesystem::exists(out));
   }

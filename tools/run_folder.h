@@ -4,6 +4,7 @@
 //   manifest.jsonl bad_images.jsonl   which picture each id means
 //   metrics.csv metrics.jsonl         one row an epoch: the same bytes however often resumed
 //   timing.csv timing.jsonl           one row an epoch: wall-clock seconds
+//   train.log                         what stderr told of the training, for people
 //   events.out.tfevents.nat           both once more for TensorBoard, one event an epoch
 //   checkpoints/step-*.safetensors    newest last
 //   judgements.jsonl                  one line a nat eval

@@ -206,6 +206,7 @@ Training::Training(Options options, Start start)
       knn_(open_knn_pictures(*ctx_, options_, network_)),
       schedule_(make_schedule(options_)),
       folder_(take_folder(start)),
+      log_(folder_.file("train.log"), std::ios::app),
       metrics_(folder_.file("metrics"), kMetrics),
       timing_(folder_.file("timing"), kTiming),
       events_(folder_),
@@ -228,6 +229,12 @@ RunFolder Training::take_folder(Start start) {
   return start == Start::anew ? RunFolder::replace(options_) : RunFolder::open_owned(options_.out);
 }
 
+// The log is for people, who can do without: no run ends because it cannot be written.
+void Training::note(const std::string& line) {
+  progress_.note(line);
+  log_ << line << std::endl;
+}
+
 void Training::begin_folder() {
   metrics_.truncate_to({});
   timing_.truncate_to({});
@@ -246,8 +253,8 @@ void Training::list_bad_pictures() {
 void Training::list_new_bad_pictures() {
   const std::size_t bad = pictures_->bad_count();
   if (bad == listed_bad_) return;
-  progress_.note(str(bad, " of ", pictures_->size(),
-                     " pictures cannot be read any more: ", folder_.file(kBadPictures).string()));
+  note(str(bad, " of ", pictures_->size(),
+           " pictures cannot be read any more: ", folder_.file(kBadPictures).string()));
   list_bad_pictures();
 }
 
@@ -289,6 +296,7 @@ std::string Training::summary() const {
 
 Outcome Training::run(const StopAfter& stop_after) {
   began_ = seconds_now();
+  log_ << summary() << std::flush;
   if (epoch_ < options_.epochs) require_space_for_checkpoint();
   while (epoch_ < options_.epochs && !stopping_) train_epoch(stop_after);
   progress_.finish();
@@ -371,8 +379,7 @@ void Training::load_next() {
 bool Training::should_stop(const StopAfter& stop_after) {
   if (epoch_ == options_.epochs) return stopping_;  // done, whatever was asked for meanwhile
   if (const int signal = signals_.take(); signal != 0) {
-    progress_.note(
-        str(signal == SIGINT ? "SIGINT" : "SIGTERM", ": saving a checkpoint, then stopping"));
+    note(str(signal == SIGINT ? "SIGINT" : "SIGTERM", ": saving a checkpoint, then stopping"));
     outcome_ = signal == SIGINT ? Outcome::interrupted : Outcome::terminated;
     stopping_ = true;
   } else if ((stop_after.steps > 0 && step_ - first_step_ >= stop_after.steps) ||
@@ -459,7 +466,7 @@ MetricsRow Training::write_metrics(std::int64_t epoch, double learning_rate) {
                 static_cast<long long>(epoch + 1), static_cast<long long>(options_.epochs), loss,
                 row["cosine_before"], row["cosine_after"], 100 * row["moved"],
                 judged ? str("  kNN ", 100 * row["knn"], " %").c_str() : "");
-  progress_.note(line);
+  note(line);
   return row;
 }
 

@@ -2,6 +2,7 @@
 // from any of them.
 #pragma once
 
+#include <fstream>
 #include <memory>
 
 #include "data/loader.h"
@@ -60,6 +61,7 @@ class Training {
 
   RunFolder take_folder(Start start);
   std::string devices() const;
+  void note(const std::string& line);  // on stderr and in train.log
   void begin_folder();
   void list_bad_pictures();
   void list_new_bad_pictures();
@@ -95,6 +97,7 @@ class Training {
   KnnPictures knn_;
   Schedule schedule_;
   RunFolder folder_;
+  std::ofstream log_;
   MetricsLog metrics_, timing_;
   RunEvents events_;
   Progress progress_;

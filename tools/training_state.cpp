@@ -45,9 +45,9 @@ void Training::restore() {
     begin_again();
     return;
   }
-  for (const std::string& line : newest.skipped) progress_.note(line);
+  for (const std::string& line : newest.skipped) note(line);
   if (!newest.skipped.empty()) {
-    progress_.note(str("continuing from ", newest.path.filename().string()));
+    note(str("continuing from ", newest.path.filename().string()));
   }
   const Checkpoint& checkpoint = newest.checkpoint;
   check_finite(checkpoint);
@@ -63,7 +63,7 @@ void Training::restore() {
   targets_.restore(*ctx_, permutation);
   read_counters(checkpoint);
   for (const auto& [name, before, after] : changed) {
-    progress_.note(str(name, " = ", after, " from here on (before: ", before, ")"));
+    note(str(name, " = ", after, " from here on (before: ", before, ")"));
   }
   const LogSizes logged = parse_log_sizes(checkpoint.metadata_value("metrics"));
   NAT_CHECK(logged.rows == static_cast<std::uint64_t>(epoch_), ErrorKind::checkpoint,
