@@ -75,8 +75,13 @@ TEST_CASE("a run on the device, stopped and resumed, ends as the undisturbed one
     const Outcome stopped = tools::nat(
         workspace, device_run(data, run, dtype, {"--knn-every", "2", "--stop-after-steps", "21"}));
     REQUIRE_MESSAGE(stopped.code == 75, stopped.err);
+    const std::string plans = run + "/library_plans.txt";  // of cuDNN and cuBLASLt
+    const bool has_plans = std::filesystem::exists(plans);
+    CHECK(has_plans == (test::kDevice == Device::cuda));
+    const std::string chosen = has_plans ? read_file(plans) : "";
     succeeded(workspace, {"resume", run});
     check_same_end(run, undisturbed);
+    if (has_plans) CHECK(read_file(plans) == chosen);
   }
 }
 

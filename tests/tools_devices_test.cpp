@@ -117,6 +117,27 @@ TEST_CASE("a run computes in tf32 where it is told to and there is a GPU, else i
   CHECK(outcome.err.find("), tf32\n") != std::string::npos);
 }
 
+TEST_CASE("a run that goes on in another precision says so") {
+  const Workspace workspace;
+  const std::string run = workspace.at("run");
+  const std::vector<std::string> single = {"--device",           "cpu", "--dtype", "f32",
+                                           "--stop-after-steps", "3"};
+  REQUIRE(tools::nat(workspace, small_run(make_data(workspace), run, single)).code == 75);
+  const auto resumed = [&](const std::string& dtype) {
+    return tools::nat(workspace, {"resume", run, "--dtype", dtype, "--stop-after-steps", "3"});
+  };
+  CHECK(resumed("f32").err.find("computing in") == std::string::npos);
+  const Outcome half = resumed("bf16");
+  if (half.code == 6) {
+    MESSAGE("skipped: this processor has no bfloat16");
+    return;
+  }
+  REQUIRE_MESSAGE(half.code == 75, half.err);
+  CHECK(half.err.find("computing in bf16 from here on (before: f32)") != std::string::npos);
+  const Outcome again = resumed("f32");
+  CHECK(again.err.find("computing in f32 from here on (before: bf16)") != std::string::npos);
+}
+
 TEST_CASE("the memory of a step on CUDA is planned without a device") {
   const auto total = [](const std::string& device, const std::string& dtype) {
     const auto json = nlohmann::json::parse(

@@ -5,12 +5,10 @@
 #include <memory>
 
 #include "data/files.h"
-#include "engine/durable_file.h"
 #include "tools/commands.h"
 #include "tools/demo.h"
-#include "tools/judge.h"
-#include "tools/judgements.h"
 #include "tools/output_file.h"
+#include "tools/results.h"
 #include "tools/run_report.h"
 #include "tools/training.h"
 
@@ -23,21 +21,6 @@ void require_demo_data(const std::string& data) {
       data != kDemoData || std::filesystem::exists(data), ErrorKind::data, "demo: ", data,
       " does not exist; install it with 'apt-get install dataset-fashion-mnist', or give other "
       "pictures with --data");
-}
-
-// What the judges need, before minutes of training. A few pictures tell, as long as one can be
-// read.
-void require_judgeable(Options options) {
-  constexpr std::int64_t kFew = 16;
-  options.max_bad_percent = 100;
-  const auto is_labelled = [&](data::Split split) {
-    return open_data(options, split, "", kFew)->labelled();
-  };
-  const bool has_test = data::has_split(data::parse_spec(options.data), data::Split::test);
-  NAT_CHECK(has_test && is_labelled(data::Split::train) && is_labelled(data::Split::test),
-            ErrorKind::data, "demo: --data ", options.data,
-            " does not have one label a picture and a test split, which judging needs; use 'nat "
-            "train' for such pictures");
 }
 
 // The demo's own folder is made anew, once all that the new run needs is there. A run of other
@@ -59,19 +42,14 @@ Outcome train(const Options& options, Training::Start start) {
   return training.run({});
 }
 
-// Judges a finished demo run and writes results.json and report.html.
+// Judges a finished demo run and writes its report.
 void conclude(const Options& options, bool as_json, std::chrono::steady_clock::time_point began) {
   std::fprintf(stderr, "judging the features ...\n");
   const RunFolder folder = RunFolder::open(options.out);
-  JudgeOptions judging;
-  const Verdict verdict = judge(*make_context(options), folder, folder.options(), judging);
-  if (!verdict.remark.empty()) std::fprintf(stderr, "%s\n", verdict.remark.c_str());
-  const std::string json = to_json(verdict).dump(2) + "\n";
-  write_durably(folder.file("results.json"), json);
-  keep(folder, {.judge = "all", .options = {{"labels", judging.labels}}, .verdict = verdict});
+  const Verdict verdict = judge_all(folder, folder.options());
   const std::filesystem::path page = write_report(folder, folder.options()).page;
   if (as_json) {
-    std::fputs(json.c_str(), stdout);
+    std::printf("%s\n", to_json(verdict).dump(2).c_str());
     return;
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
@@ -85,7 +63,7 @@ int run_demo(const Options& options, bool as_json) {
   validate(options);
   require_outside("--out", options.out, options.data);
   const auto start = is_made_anew(options) ? Training::Start::anew : Training::Start::fresh;
-  require_judgeable(options);
+  require_judgeable("demo", options);
   const Outcome outcome = train(options, start);
   if (outcome == Outcome::done) {
     conclude(options, as_json, began);

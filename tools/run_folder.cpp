@@ -21,10 +21,11 @@ namespace fs = std::filesystem;
 namespace {
 
 // What makes a folder a run comes last.
-constexpr std::array<std::string_view, 12> kFiles = {
+constexpr std::array<std::string_view, 13> kFiles = {
     "results.json",   "judgements.jsonl", "report.html", "events.out.tfevents.nat",
     "timing.csv",     "timing.jsonl",     "metrics.csv", "metrics.jsonl",
-    "manifest.jsonl", "bad_images.jsonl", "train.log",   "config.toml"};
+    "manifest.jsonl", "bad_images.jsonl", "train.log",   "library_plans.txt",
+    "config.toml"};
 
 bool is_figure(const fs::path& file) {
   const std::string name = file.filename().string();

@@ -7,6 +7,7 @@
 //   train.log                         what stderr told of the training, for people
 //   events.out.tfevents.nat           both once more for TensorBoard, one event an epoch
 //   checkpoints/step-*.safetensors    newest last
+//   library_plans.txt                 CUDA: which implementation of a library computes what
 //   judgements.jsonl                  one line a nat eval
 //   results.json report.html figures/ written by nat eval all and nat report
 #pragma once

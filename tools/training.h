@@ -66,6 +66,7 @@ class Training {
   void list_bad_pictures();
   void list_new_bad_pictures();
   void restore();
+  void note_other_math(const Checkpoint& checkpoint);
   void begin_again();
   void read_counters(const Checkpoint& checkpoint);
   void keep_epochs();  // in config.toml, where a resume has asked for more
@@ -85,6 +86,7 @@ class Training {
   bool should_stop(const StopAfter& stop_after);
 
   void require_space_for_checkpoint() const;
+  void keep_plans();
 
   StopSignals signals_{StopSignals::Begin::deadly};  // first: the members below start threads
   Options options_;
@@ -101,6 +103,7 @@ class Training {
   MetricsLog metrics_, timing_;
   RunEvents events_;
   Progress progress_;
+  bool has_kept_plans_ = false;
 
   std::size_t listed_bad_ = 0;  // pictures in bad_images.jsonl
   std::int64_t step_ = 0, epoch_ = 0, step_in_epoch_ = 0;

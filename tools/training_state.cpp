@@ -7,12 +7,35 @@
 
 #include "engine/parameter_file.h"
 #include "kernels/cpu_info.h"
+#include "kernels/library_plans.h"
 #include "tools/training.h"
 
 namespace nat::tools {
 
+namespace {
+
+// CUDA: which implementation of a library computes what (kernels/library_plans.h). Kept before the
+// first checkpoint, so that whoever resumes takes the same, were they timed or proposed.
+constexpr const char* kPlans = "library_plans.txt";
+
+}  // namespace
+
+void Training::keep_plans() {
+  if (ctx_->device != Device::cuda || has_kept_plans_) return;
+  save_library_plans(*ctx_, folder_.file(kPlans).string());
+  has_kept_plans_ = true;
+  std::vector<LibraryPlan> plans;
+  list_library_plans(*ctx_, plans);
+  for (const LibraryPlan& plan : plans) {
+    if (plan.implementation == "plain kernel") {
+      note("no library computes " + plan.problem + "; a plain kernel does, which is slow");
+    }
+  }
+}
+
 void Training::save() {
   list_new_bad_pictures();
+  keep_plans();
   Checkpoint checkpoint;
   put_parameters(*ctx_, network_.net->parameters(), checkpoint);
   check_finite(checkpoint);  // the loss of the last step was that of the parameters before it
@@ -31,12 +54,17 @@ void Training::save() {
                          {"architecture", network_.architecture},
                          {"config", to_toml(options_)},
                          {"metrics", to_string(metrics_.sizes())},
+                         {"math", name(ctx_->math)},
                          {"threads", std::to_string(cpu_info().threads)}};
   checkpoint.save(checkpoint_path(folder_.checkpoints(), step_));
   prune(folder_.checkpoints(), options_.keep_checkpoints, step_);
 }
 
 void Training::restore() {
+  std::error_code ignored;
+  if (ctx_->device == Device::cuda && std::filesystem::exists(folder_.file(kPlans), ignored)) {
+    load_library_plans(*ctx_, folder_.file(kPlans).string());
+  }
   const NewestCheckpoint newest = newest_valid(folder_.checkpoints());
   if (newest.path.empty()) {
     NAT_CHECK(newest.skipped.empty(), ErrorKind::checkpoint, "run ", folder_.path().string(),
@@ -65,6 +93,7 @@ void Training::restore() {
   for (const auto& [name, before, after] : changed) {
     note(str(name, " = ", after, " from here on (before: ", before, ")"));
   }
+  note_other_math(checkpoint);
   const LogSizes logged = parse_log_sizes(checkpoint.metadata_value("metrics"));
   NAT_CHECK(logged.rows == static_cast<std::uint64_t>(epoch_), ErrorKind::checkpoint,
             "the newest checkpoint of ", folder_.path().string(), " expects ", logged.rows,
@@ -73,6 +102,13 @@ void Training::restore() {
   forget_later_timing();
   // What a process that was killed between its save and its pruning left.
   prune(folder_.checkpoints(), options_.keep_checkpoints, step_);
+}
+
+// dtype "auto" may stand for another one on another machine.
+void Training::note_other_math(const Checkpoint& checkpoint) {
+  const std::string now = name(ctx_->math), before = checkpoint.metadata_value("math");
+  if (now == before) return;
+  note(str("computing in ", now, " from here on (before: ", before, ")"));
 }
 
 // Stopped before the first checkpoint, which is the case with one row of metrics at most: each
