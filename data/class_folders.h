@@ -21,7 +21,7 @@ bool without_classes(const std::vector<std::string>& folders, bool has_pictures)
 // Which of the folders below a root, sorted by bytes, holds a split, in any case of its name:
 // "train" and "test", else "val", "valid" or "validation", where there are both, or "train" alone.
 // Otherwise the root, "", is the training set. Of several test folders it is the first that
-// `is_labelled` is true of, if there is one.
+// `is_labelled` says has class folders, if there is one.
 using IsLabelled = std::function<bool(const std::string& folder)>;
 std::optional<std::string> split_folder(
     const std::vector<std::string>& folders, Split split,
@@ -31,7 +31,8 @@ std::optional<std::string> split_folder(
 void note_passed_over(const std::vector<std::string>& folders, const std::string& test,
                       std::vector<std::string>& remarks);
 
-// A remark where pictures, `first` and perhaps others, take the labels of a root that has folders.
+// A remark where a root has folders and yet no labels, because of pictures beside them: `first`,
+// and perhaps others.
 void note_pictures_beside(std::size_t folders, const std::string& first, std::int64_t pictures,
                           std::vector<std::string>& remarks);
 

@@ -14,10 +14,10 @@
 // *.cls, its label as a decimal number, which all samples have. Ids go by position. What else a
 // sample has, and names that begin with "__", are ignored.
 //
-// Splits of a FOLDER: its folders train and test or val, if they hold the archives; else archives
-// with the words train and test, val, valid or validation in their names ("img_train-000.tar"; a
-// word is a run of letters, in any case). Otherwise, as of an image folder, such folders in the
-// archives.
+// Splits of a FOLDER: its folders train and test, val, valid or validation, if they hold the
+// archives; else archives with these words in their names ("img_train-000.tar"; a word is a run of
+// letters, in any case). Otherwise, as of an image folder, such folders in the archives: there, of
+// several test folders, one with class folders comes first.
 #pragma once
 
 #include <memory>

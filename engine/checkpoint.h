@@ -79,8 +79,8 @@ class Checkpoint {
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, std::int64_t step,
                                       std::string_view prefix = "step-");
 
-// Of the checkpoints in a folder, in order, whether they can be read or not. None where there is no
-// such folder; Error(io) where it cannot be read.
+// The steps of the checkpoints in a folder, ascending, whether they can be read or not. None where
+// there is no such folder; Error(io) where it cannot be read.
 std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& folder,
                                            std::string_view prefix = "step-");
 

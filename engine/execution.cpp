@@ -8,9 +8,10 @@ namespace {
 // When what happens in a step of L layers. A tensor lives from the time it is written to the last
 // time it is read:
 //
-//   activation i    written forward(i - 1), read forward(i) and by who needs it in the backward
-//   pass output          also read at head(), where its gradient is written gradient i      written
-//   backward(i), read backward(i - 1) saved of i      written forward(i), read backward(i)
+//   activation i   from forward(i - 1) to forward(i), or to the backward of a layer that needs it
+//   output         to head() at least, where its gradient is made
+//   gradient i     from backward(i), that of the output from head(), to backward(i - 1)
+//   saved of i     from forward(i) to backward(i)
 struct Clock {
   int layers;
   int forward(std::size_t layer) const { return static_cast<int>(layer); }
@@ -32,6 +33,7 @@ Execution::Execution(Context& ctx, Sequential& net, std::int64_t batch, Mode mod
     : Execution(PlanOnly{}, ctx, net, batch, mode, keep, sharing) {
   const std::vector<TensorSpec> specs = first_activations(ctx, net, batch, depth_);
   arena_ = Buffer(ctx.device, plan_.total(), "activations");
+  if (mode == Mode::train) net.parameters().keep_gradients(ctx);
 
   const auto place = [&](std::size_t slot, const TensorSpec& spec) {
     return spec.at(arena_.as<char>() + plan_.slots()[slot].offset);

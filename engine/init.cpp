@@ -69,7 +69,7 @@ void initialize(Context& ctx, Init init, std::uint64_t seed, ParameterSet& param
   upload(ctx, values, parameters.values());
   parameters.refresh_operands(ctx);
   if (!parameters.momenta().empty()) fill_zero(ctx, parameters.momenta());
-  fill_zero(ctx, parameters.gradients());
+  if (!parameters.gradients().empty()) fill_zero(ctx, parameters.gradients());
 
   const View statistics = parameters.statistic_values();
   std::vector<float> initial(static_cast<std::size_t>(statistics.shape.elements()), 0.0f);

@@ -75,7 +75,6 @@ void ParameterSet::allocate(const Context& ctx, DType dtype) {
     return static_cast<std::size_t>(elements) * size_of(dtype);
   };
   values_ = Buffer(device, bytes(size_), "parameters");
-  gradients_ = Buffer(device, bytes(size_), "gradients");
   statistics_memory_ = Buffer(device, bytes(statistics_size_), "batch-norm statistics");
   if (device == Device::cuda && ctx.math == Math::bf16 && dtype == DType::f32) {
     operands_ = Buffer(device, static_cast<std::size_t>(size_) * size_of(DType::bf16),
@@ -83,11 +82,20 @@ void ParameterSet::allocate(const Context& ctx, DType dtype) {
   }
 }
 
-void ParameterSet::keep_momenta(Context& ctx) {
-  if (momenta_.data() != nullptr) return;
-  momenta_ = Buffer(ctx.device, values().bytes(), "momenta");  // which is zeroed
+// Buffers are zeroed.
+void ParameterSet::keep_gradients(Context& ctx) {
+  if (gradients_.data() == nullptr) {
+    gradients_ = Buffer(ctx.device, values().bytes(), "gradients");
+  }
 }
 
+void ParameterSet::keep_momenta(Context& ctx) {
+  if (momenta_.data() == nullptr) momenta_ = Buffer(ctx.device, values().bytes(), "momenta");
+}
+
+View ParameterSet::gradients() const {
+  return gradients_.data() == nullptr ? View() : View(gradients_.data(), dtype_, Shape(size_));
+}
 View ParameterSet::momenta() const {
   return momenta_.data() == nullptr ? View() : View(momenta_.data(), dtype_, Shape(size_));
 }

@@ -1,6 +1,6 @@
-// The parameters of a network: one flat buffer of values, one of gradients and, where the optimiser
-// has momentum, one of momenta, so that an optimiser step is one call; and one of statistics that
-// are kept but not trained.
+// The parameters of a network: one flat buffer of values, where it is trained one of gradients and,
+// where the optimiser has momentum, one of momenta, so that an optimiser step is one call; and one
+// of statistics that are kept but not trained.
 //
 // In memory a parameter lies as the kernels want it; in files it has PyTorch's name and layout. The
 // only difference between the two is the order inside a row, described by RowLayout.
@@ -50,7 +50,9 @@ class ParameterSet {
   std::size_t declare(Statistic statistic);
   // dtype f32, or f64 for gradient checks.
   void allocate(const Context& ctx, DType dtype);
-  // For an optimiser with momentum; all 0. Keeps those that are there.
+  // For a network that is trained, and for an optimiser with momentum; all 0. Keep those that are
+  // there.
+  void keep_gradients(Context& ctx);
   void keep_momenta(Context& ctx);
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
@@ -65,8 +67,8 @@ class ParameterSet {
   ConstView operand(std::size_t index) const;
 
   View values() const { return {values_.data(), dtype_, Shape(size_)}; }
-  View gradients() const { return {gradients_.data(), dtype_, Shape(size_)}; }
-  View operands() const;  // empty when products read the values themselves
+  View gradients() const;  // empty before keep_gradients()
+  View operands() const;   // empty when products read the values themselves
   // To be called after the values were written by anything but sgd_step.
   void refresh_operands(Context& ctx);
 

@@ -384,6 +384,11 @@ TEST_CASE("evaluation keeps nothing that only a backward pass would read") {
   CHECK(saved(Mode::eval, "bn1") == 2);
   CHECK(saved(Mode::train, "bn2") == 2);
   CHECK(saved(Mode::eval, "bn2") == 2);
+
+  const Execution evaluation(ctx, net, kBatch, Mode::eval);
+  CHECK(net.parameters().gradients().empty());
+  const Execution training(ctx, net, kBatch, Mode::train);
+  CHECK(net.parameters().gradients().shape == net.parameters().values().shape);
 }
 
 TEST_CASE("after the first step a training step allocates nothing of tensor size") {

@@ -28,6 +28,7 @@ struct Example {
           .name = name, .shape = Shape(size), .file_shape = {size}, .row = {}, .role = role});
     }
     set.allocate(ctx, DType::f64);
+    set.keep_gradients(ctx);
     for (std::size_t i = 0; i < set.parameters().size(); ++i) {
       fill(set.value(i), static_cast<std::uint32_t>(i));
       fill(set.gradient(i), static_cast<std::uint32_t>(i) + 100);

@@ -379,6 +379,7 @@ TEST_CASE("batch norms start as the identity (He) or with uniform scales (Torch7
   const auto all = [](const std::vector<float>& v, float x) {
     return std::count(v.begin(), v.end(), x) == static_cast<std::ptrdiff_t>(v.size());
   };
+  set.keep_gradients(ctx);
   set.keep_momenta(ctx);
   fill_random(set.momenta(), 1);
   fill_random(set.gradients(), 1);

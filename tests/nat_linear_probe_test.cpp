@@ -251,7 +251,7 @@ TEST_CASE("the gradient is that of all rows where a thread takes several blocks 
   CHECK(std::abs(fit.loss - loss) <= 16 * 0x1p-24 * (1 + loss) * largest);
 }
 
-TEST_CASE("the weight decays of the probe, which every figure of the documents was found with") {
+TEST_CASE("the weight decays of the probe are those of the recipe") {
   CHECK(LinearProbeOptions().weight_decay == 1e-3);
   CHECK(FewLabelsOptions().probe.weight_decay == 5e-2);
 }

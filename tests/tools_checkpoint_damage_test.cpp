@@ -57,6 +57,19 @@ TEST_CASE("a damaged checkpoint of a later step does not push out the one that w
   CHECK_MESSAGE(resumed.code == 0, resumed.err);
 }
 
+TEST_CASE("a checkpoint that does not tell its precision, as old ones do not, is gone on from") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace), run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--stop-after-steps", "3"})).code == 75);
+  const std::string newest = newest_checkpoint(run);
+  const Checkpoint whole = Checkpoint::load(newest);
+  CHECK(whole.metadata.contains("math"));
+  changed(whole, [](auto& metadata, auto&) { metadata.erase("math"); }).save(newest);
+  const Outcome resumed = nat::tools::nat(workspace, {"resume", run});
+  CHECK_MESSAGE(resumed.code == 0, resumed.err);
+  CHECK(resumed.err.find("computing in") == std::string::npos);
+}
+
 TEST_CASE("whoever falls back to an older network says which, and why") {
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");

@@ -107,6 +107,14 @@ TEST_CASE("the demo replaces no run but its own") {
   const std::string others = workspace.at("others");
   fs::copy(data, others);
   refused(others, "preset cifar");
+
+  // With the preset of the demo, but of other pictures than it is asked for.
+  fs::remove_all(run);
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--stop-after-steps", "1"})).code == 75);
+  const std::string own = read_file(run + "/config.toml");
+  check_refused(workspace, {"demo", "--data", others, "--batch", "64", "--device", "cpu"}, 2,
+                {"runs/demo holds a run of " + data, "--out"});
+  CHECK(read_file(run + "/config.toml") == own);
 }
 
 TEST_CASE("the demo does not put its run among its pictures") {

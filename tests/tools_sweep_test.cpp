@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/check.h"
+#include "tests/process_state.h"
 #include "tests/tools_support.h"
 
 using namespace nat;
@@ -122,6 +123,21 @@ TEST_CASE("a sweep goes on where it was cut off") {
               .code == 0);
   CHECK(read_file(undisturbed + "/metrics.csv") == read_file(out + "/lr=0.1/metrics.csv"));
 
+  // A judgement of a run that was not at its end, or by few labels, is none of the sweep.
+  const std::string judged_early = workspace.at("early");
+  auto early = small_run(data, judged_early + "/lr=0.1", {"--epochs", "2", "--lr", "0.1"});
+  early.insert(early.end(), {"--stop-after-steps", "17"});
+  REQUIRE(nat::tools::nat(workspace, early).code == 75);
+  REQUIRE(nat::tools::nat(workspace, {"eval", "all", judged_early + "/lr=0.1"}).code == 0);
+  const Outcome finished = nat::tools::nat(
+      workspace, sweep(data, judged_early, {"--epochs", "2", "--over", "lr=0.1,0.2"}));
+  CHECK(finished.out == swept.out);
+  REQUIRE(nat::tools::nat(workspace, {"eval", "all", judged_early + "/lr=0.2", "--labels", "64"})
+              .code == 0);
+  CHECK(nat::tools::nat(workspace,
+                        sweep(data, judged_early, {"--epochs", "2", "--over", "lr=0.1,0.2"}))
+            .out == swept.out);
+
   // Without its results it is only judged again.
   std::filesystem::remove(out + "/lr=0.2/results.json");
   const Outcome judged = nat::tools::nat(workspace, sweep(data, out, over));
@@ -133,6 +149,17 @@ TEST_CASE("a sweep goes on where it was cut off") {
   const Outcome damaged = nat::tools::nat(workspace, sweep(data, out, over));
   CHECK(damaged.code == 4);
   CHECK(damaged.err.find("lr=0.2/results.json is damaged or incomplete") != std::string::npos);
+}
+
+TEST_CASE("a sweep keeps the path of its pictures absolute, as training does") {
+  const Workspace workspace;
+  const std::string data = make_data(workspace);
+  const std::string out = workspace.at("sweep"), run = out + "/seed=1";
+  const nat::test::ScopedFolder inside(std::filesystem::path(data).parent_path());
+  REQUIRE(nat::tools::nat(workspace, sweep("data", out, {"--over", "seed=1"})).code == 0);
+  CHECK(Json::parse(read_file(run + "/results.json"))["judged"]["data"] == data);
+  CHECK(read_file(run + "/config.toml").find("data = '" + data + "'") != std::string::npos);
+  CHECK(nat::tools::nat(workspace, sweep("data", out, {"--over", "seed=1"})).code == 0);
 }
 
 TEST_CASE("what a sweep cannot be is refused before anything is trained") {
@@ -150,6 +177,7 @@ TEST_CASE("what a sweep cannot be is refused before anything is trained") {
   refused({"--over", "data=a,b"}, {"data", "no option of the recipe"});
   refused({"--over", "seed=1,,2"}, {"seed", "a value is missing"});
   refused({"--over", "seed=1,1"}, {"--over: 1 is named twice"});
+  refused({"--over", "lr=0.1,0.10"}, {"--over: 0.1 is named twice"});
   refused({"--over", "seed=1,2", "--over", "seed=3"}, {"seed is named twice"});
   refused({"--over", "seed=1,x"}, {"--over seed", "'x' is not a whole number"});
   refused({"--over", "period=1", "--over", "solver=exact,best"},

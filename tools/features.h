@@ -81,8 +81,8 @@ std::vector<std::int64_t> readable_rows(const data::Dataset& pictures,
 
 // Evaluation view (centre, no flip), running statistics. "embedding" rows are unit-normalised.
 // Pictures that turn out to be unreadable have no rows. Error(memory), before any picture is looked
-// at, where there is no room for them. On a terminal a title, where one is given, and how far it
-// is.
+// at, where there is no room for them. Where a title is
+// given, a terminal shows it and how far the work is.
 FeatureSet extract_features(Context& ctx, const Options& options, Network& network,
                             const data::Dataset& pictures, const std::vector<std::string>& taps,
                             const std::string& title = "");

@@ -121,7 +121,7 @@ struct Asked {
   bool plan = false, bad = false, json = false;
 };
 
-// By its content: 'nat embed' writes under any name.
+// By its content: a file may have any name.
 bool looks_like_safetensors(const std::string& path) {
   constexpr std::size_t kStart = 9;  // the length of the header, and its first character
   if (!data::is_file(path)) return false;
@@ -154,6 +154,7 @@ nlohmann::json bad_pictures(const data::Dataset& pictures, int threads) {
 // Their share is no error here: they are what is asked for.
 nlohmann::json describe_bad(const std::string& what, Options options) {
   options.max_bad_percent = 100;
+  if (data::parse_spec(what).format == data::Format::packed) options.stored_size = 0;
   const auto pictures = open_data(options, data::Split::train, what);
   const nlohmann::json bad = bad_pictures(*pictures, options.threads);
   return {{"pictures", pictures->size()}, {"unreadable", bad.size()}, {"reasons", bad}};
@@ -186,6 +187,7 @@ void refuse_idle_options(const CLI::App& app, const Options& options) {
 int inspect(const CLI::App& app, const Asked& asked, const Options& options) {
   validate(options);
   if (asked.plan) {
+    NAT_CHECK(!asked.bad, ErrorKind::usage, "--bad: has no effect with --plan; leave it out");
     NAT_CHECK(asked.what.empty(), ErrorKind::usage, "inspect --plan describes options, not ",
               asked.what, "; leave one of the two out");
     return print_plan(options, channels_of(options), asked.json);
@@ -214,8 +216,9 @@ Command inspect_command(CLI::App& nat, const Options& defaults) {
                   "run folder, .safetensors file or [format:]PATH of pictures");
   app->add_flag("--plan", asked->plan,
                 "print the memory plan of a training step with these options");
-  app->add_flag("--bad", asked->bad,
-                "of pictures: look at each, and list those that cannot be read with the reason");
+  app->add_flag(
+      "--bad", asked->bad,
+      "of training pictures: look at each, and list those that cannot be read with the reason");
   app->add_flag("--json", asked->json, "print JSON");
   add_options(*app, *options);
   return {app, [=] { return inspect(*app, *asked, *options); }};

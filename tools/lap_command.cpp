@@ -143,6 +143,9 @@ Command lap_command(CLI::App& nat) {
                   "output");
   app->add_flag("--json", asked->json, "print JSON");
   return {app, [=] {
+            NAT_CHECK(!asked->json || asked->out != kStandardOutput, ErrorKind::usage,
+                      "--out -: both the assignment and --json would go to the standard output; "
+                      "give the name of a file");
             if (asked->out == kStandardOutput) asked->out = "/dev/stdout";
             const SquareMatrix matrix = read_square_matrix(asked->file);
             if (!asked->out.empty()) require_output(*asked);

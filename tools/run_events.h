@@ -17,6 +17,7 @@ class RunEvents {
   explicit RunEvents(const RunFolder& folder);
 
   void append(std::int64_t epoch, const MetricsRow& metrics, const MetricsRow& timing);
+  bool empty() const { return log_.rows() == 0; }
   void clear() { log_.truncate_to_rows(0); }
   // One event for every row that the folder's metrics.csv has now: later ones go, missing ones are
   // made up for.

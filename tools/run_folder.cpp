@@ -81,6 +81,7 @@ void require_no_checkpoints(const RunFolder& folder) {
 
 void RunFolder::require_creatable(const fs::path& path) {
   require_no_run(path);
+  require_no_checkpoints(RunFolder(path));
   std::error_code ignored;
   fs::path place = fs::absolute(path, ignored);  // of the folders on the way the last there is
   while (!fs::exists(place, ignored) && place.has_relative_path()) place = place.parent_path();

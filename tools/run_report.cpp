@@ -342,7 +342,8 @@ report::LabelledPicture labelled_picture(const data::Dataset& pictures, std::int
 WrittenReport write_report(const RunFolder& folder, const Options& options,
                            const std::string& pictures) {
   Options opening = options;
-  if (!pictures.empty()) opening.limit = -1;  // it is one of the run's own pictures
+  const bool are_own = pictures.empty() || data::name_the_same(pictures, options.data);
+  if (!are_own) opening.limit = -1;  // it is one of the run's own pictures
   const auto bank = open_data(opening, data::Split::train, pictures, kBankPictures);
   const report::ReportData data = collect(folder, options, *bank);
   write_figures(folder, data);

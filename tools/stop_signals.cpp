@@ -13,7 +13,7 @@ StopSignals::StopSignals(Begin begin) {
   if (begin == Begin::held) return;
   victim_ = std::thread([this] {
     pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
-    held_.get_future().wait();
+    released_.get_future().wait();
   });
 }
 
@@ -27,7 +27,7 @@ StopSignals::~StopSignals() {
 
 void StopSignals::hold() {
   if (!victim_.joinable()) return;
-  held_.set_value();
+  released_.set_value();
   victim_.join();
 }
 

@@ -38,7 +38,7 @@ class StopSignals {
   sigset_t signals_, blocked_before_;
   bool taken_ = false;
   // The one thread that does not block them, as long as they are deadly; it does nothing else.
-  std::promise<void> held_;
+  std::promise<void> released_;
   std::thread victim_;
 };
 

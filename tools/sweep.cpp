@@ -42,6 +42,17 @@ void set(Options& options, const std::string& name, const std::string& value) {
   }
 }
 
+// As the option has it, so that 0.1 and 0.10 are one value.
+std::string canonical(const std::string& name, const std::string& value) {
+  Options any;
+  set(any, name, value);
+  std::string text;
+  visit_options(any, [&](const std::string& option, const auto& member, const char*, const char*) {
+    if (option == name) text = str(std::boolalpha, member);
+  });
+  return text;
+}
+
 SweepRun run_of(const Options& base, const std::vector<Axis>& axes,
                 const std::vector<std::string>& values) {
   SweepRun run{values, base};
@@ -171,17 +182,17 @@ std::string caption(const std::vector<Axis>& axes, const std::vector<Verdict>& v
 }  // namespace
 
 bool tells_recipes_apart(const std::string& option) {
-  static const std::vector<std::string> kOthers = {"preset",
-                                                   "data",
-                                                   "out",
-                                                   "device",
-                                                   "threads",
-                                                   "loaders",
-                                                   "checkpoint-every-steps",
-                                                   "keep-checkpoints",
-                                                   "knn-every",
-                                                   "max-bad-percent"};
-  return std::find(kOthers.begin(), kOthers.end(), option) == kOthers.end();
+  static const std::vector<std::string> kSameRecipe = {"preset",
+                                                       "data",
+                                                       "out",
+                                                       "device",
+                                                       "threads",
+                                                       "loaders",
+                                                       "checkpoint-every-steps",
+                                                       "keep-checkpoints",
+                                                       "knn-every",
+                                                       "max-bad-percent"};
+  return std::find(kSameRecipe.begin(), kSameRecipe.end(), option) == kSameRecipe.end();
 }
 
 Axis parse_axis(const std::string& text) {
@@ -196,6 +207,7 @@ Axis parse_axis(const std::string& text) {
   NAT_CHECK(std::find(axis.values.begin(), axis.values.end(), "") == axis.values.end(),
             ErrorKind::usage, "--over ", axis.name, ": a value is missing; give them as in ",
             axis.name, "=a,b,c");
+  for (std::string& value : axis.values) value = canonical(axis.name, value);
   require_once("over", axis.values);
   return axis;
 }

@@ -39,9 +39,20 @@ Outcome train(const Options& options) {
   return training.run({});
 }
 
+// Whether results.json is what the sweep wants: somebody may have judged a run before its end, by
+// other pictures or by few labels.
+bool is_judged(const Options& options) {
+  const RunFolder folder = RunFolder::open(options.out);
+  const std::optional<Verdict> verdict = kept_results(folder);
+  const std::vector<std::int64_t> steps = checkpoint_steps(folder.checkpoints());
+  return verdict && verdict->labels == 0 && data::name_the_same(verdict->data, options.data) &&
+         !steps.empty() && verdict->step == steps.back() &&
+         std::ssize(read_csv(folder.file("metrics.csv"))) == options.epochs;
+}
+
 // Trains and judges what is still missing.
 Outcome complete(const Options& options) {
-  if (has_run(options) && kept_results(RunFolder::open(options.out))) return Outcome::done;
+  if (has_run(options) && is_judged(options)) return Outcome::done;
   const Outcome outcome = train(options);
   if (outcome != Outcome::done) return outcome;
   std::fprintf(stderr, "judging the features ...\n");
@@ -77,10 +88,14 @@ nlohmann::ordered_json as_json(const std::vector<Axis>& axes, const std::vector<
 
 int run_sweep(const Options& base, const std::vector<std::string>& over, bool prints_json) {
   const std::vector<Axis> axes = parse_axes(over);
-  const std::vector<SweepRun> runs = runs_of(base, axes);
+  const std::vector<SweepRun> runs = runs_of(with_absolute_data(base), axes);
   require_outside("--out", base.out, base.data);
   for (const SweepRun& run : runs) {
-    if (has_run(run.options)) require_same_recipe(RunFolder::open(run.options.out), run.options);
+    if (has_run(run.options)) {
+      require_same_recipe(RunFolder::open(run.options.out), run.options);
+    } else {
+      RunFolder::require_creatable(run.options.out);
+    }
   }
   require_judgeable("sweep", base);
 

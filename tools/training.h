@@ -87,6 +87,7 @@ class Training {
 
   void require_space_for_checkpoint() const;
   void keep_plans();
+  void take_kept_plans();
 
   StopSignals signals_{StopSignals::Begin::deadly};  // first: the members below start threads
   Options options_;
@@ -103,7 +104,7 @@ class Training {
   MetricsLog metrics_, timing_;
   RunEvents events_;
   Progress progress_;
-  bool has_kept_plans_ = false;
+  std::size_t kept_plans_ = 0;
 
   std::size_t listed_bad_ = 0;  // pictures in bad_images.jsonl
   std::int64_t step_ = 0, epoch_ = 0, step_in_epoch_ = 0;

@@ -20,16 +20,30 @@ constexpr const char* kPlans = "library_plans.txt";
 
 }  // namespace
 
+// Once more where some have come: the first judging of --knn-every brings its own.
 void Training::keep_plans() {
-  if (ctx_->device != Device::cuda || has_kept_plans_) return;
-  save_library_plans(*ctx_, folder_.file(kPlans).string());
-  has_kept_plans_ = true;
+  if (ctx_->device != Device::cuda) return;
   std::vector<LibraryPlan> plans;
   list_library_plans(*ctx_, plans);
+  if (plans.size() == kept_plans_) return;
+  save_library_plans(*ctx_, folder_.file(kPlans).string());
   for (const LibraryPlan& plan : plans) {
-    if (plan.implementation == "plain kernel") {
+    if (kept_plans_ == 0 && plan.implementation == "plain kernel") {
       note("no library computes " + plan.problem + "; a plain kernel does, which is slow");
     }
+  }
+  kept_plans_ = plans.size();
+}
+
+// A damaged file costs the last bits of what follows, not the run.
+void Training::take_kept_plans() {
+  std::error_code ignored;
+  const std::string file = folder_.file(kPlans).string();
+  if (ctx_->device != Device::cuda || !std::filesystem::exists(file, ignored)) return;
+  try {
+    load_library_plans(*ctx_, file);
+  } catch (const Error& error) {
+    note(str("plans are chosen anew: ", error.what()));
   }
 }
 
@@ -61,10 +75,7 @@ void Training::save() {
 }
 
 void Training::restore() {
-  std::error_code ignored;
-  if (ctx_->device == Device::cuda && std::filesystem::exists(folder_.file(kPlans), ignored)) {
-    load_library_plans(*ctx_, folder_.file(kPlans).string());
-  }
+  take_kept_plans();
   const NewestCheckpoint newest = newest_valid(folder_.checkpoints());
   if (newest.path.empty()) {
     NAT_CHECK(newest.skipped.empty(), ErrorKind::checkpoint, "run ", folder_.path().string(),
@@ -104,20 +115,22 @@ void Training::restore() {
   prune(folder_.checkpoints(), options_.keep_checkpoints, step_);
 }
 
-// dtype "auto" may stand for another one on another machine.
+// dtype "auto" may stand for another one on another machine. Old checkpoints do not tell.
 void Training::note_other_math(const Checkpoint& checkpoint) {
-  const std::string now = name(ctx_->math), before = checkpoint.metadata_value("math");
-  if (now == before) return;
-  note(str("computing in ", now, " from here on (before: ", before, ")"));
+  const auto before = checkpoint.metadata.find("math");
+  const std::string now = name(ctx_->math);
+  if (before == checkpoint.metadata.end() || before->second == now) return;
+  note(str("computing in ", now, " from here on (before: ", before->second, ")"));
 }
 
-// Stopped before the first checkpoint, which is the case with one row of metrics at most: each
-// epoch ends with a row and a checkpoint. Otherwise they are elsewhere, and what was logged must
-// stay.
+// Stopped before the first checkpoint: an epoch ends with a row of metrics, a checkpoint and an
+// event, in this order. Where there is an event, or a second row, the checkpoints are elsewhere,
+// and what was logged must stay.
 void Training::begin_again() {
   const std::uint64_t rows = metrics_.sizes().rows;
-  NAT_CHECK(rows <= 1, ErrorKind::checkpoint, "run ", folder_.path().string(), " has logged ", rows,
-            " epochs, but there is no checkpoint in ", folder_.checkpoints().string(),
+  NAT_CHECK(rows <= 1 && events_.empty(), ErrorKind::checkpoint, "run ", folder_.path().string(),
+            " has logged ", rows, rows == 1 ? " epoch" : " epochs",
+            ", but there is no checkpoint in ", folder_.checkpoints().string(),
             "; bring them back, or train into another folder to begin again");
   folder_.make_checkpoints();
   metrics_.truncate_to({});
