@@ -187,6 +187,10 @@ TEST_CASE("what a sweep cannot be is refused before anything is trained") {
   check_refused(workspace, sweep(unlabelled, out, {"--over", "seed=1", "--max-bad-percent", "50"}),
                 3, {"sweep: --data", "one label a picture"});
 
+  const std::string run = workspace.at("run");
+  REQUIRE(nat::tools::nat(workspace, small_run(data, run, {"--stop-after-steps", "1"})).code == 75);
+  check_refused(workspace, sweep(data, run, {"--over", "seed=1"}), 2, {run + " is a run itself"});
+
   // Runs of another recipe are not taken for those of this one.
   REQUIRE(nat::tools::nat(workspace, small_run(data, out + "/seed=1", {"--epochs", "2"})).code ==
           0);

@@ -90,6 +90,8 @@ int run_sweep(const Options& base, const std::vector<std::string>& over, bool pr
   const std::vector<Axis> axes = parse_axes(over);
   const std::vector<SweepRun> runs = runs_of(with_absolute_data(base), axes);
   require_outside("--out", base.out, base.data);
+  NAT_CHECK(!has_run(base), ErrorKind::usage, "--out ", base.out,
+            " is a run itself; give a folder for several");
   for (const SweepRun& run : runs) {
     if (has_run(run.options)) {
       require_same_recipe(RunFolder::open(run.options.out), run.options);
@@ -122,6 +124,7 @@ Command sweep_command(CLI::App& nat, const Options& defaults) {
   CLI::App* app = nat.add_subcommand(
       "sweep", "train and judge a run for every combination of some options, and compare them");
   const auto options = std::make_shared<Options>(defaults);
+  if (options->out == Options().out) options->out = "runs/sweep";  // not among the files of a run
   const auto over = std::make_shared<std::vector<std::string>>();
   const auto json = std::make_shared<bool>(false);
   add_options(*app, *options);
