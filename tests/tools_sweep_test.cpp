@@ -144,6 +144,14 @@ TEST_CASE("a sweep goes on where it was cut off") {
   CHECK(judged.code == 0);
   CHECK(judged.out == swept.out);
 
+  // A value is trained with as it was given, to the last digit.
+  const std::string exact = workspace.at("exact");
+  REQUIRE(nat::tools::nat(workspace, sweep(data, exact, {"--over", "lr=0.1234567891,0.12345678"}))
+              .code == 0);
+  CHECK(read_file(exact + "/lr=0.1234567891/config.toml").find("\nlr = 0.1234567891\n") !=
+        std::string::npos);
+  CHECK(std::filesystem::exists(exact + "/lr=0.12345678/results.json"));
+
   // Damaged ones are an error with a name.
   write_file(out + "/lr=0.2/results.json", "{");
   const Outcome damaged = nat::tools::nat(workspace, sweep(data, out, over));

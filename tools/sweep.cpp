@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <numeric>
+#include <type_traits>
 
 #include "data/files.h"
+#include "engine/run_log.h"
 
 namespace nat::tools {
 
@@ -48,7 +50,12 @@ std::string canonical(const std::string& name, const std::string& value) {
   set(any, name, value);
   std::string text;
   visit_options(any, [&](const std::string& option, const auto& member, const char*, const char*) {
-    if (option == name) text = str(std::boolalpha, member);
+    if (option != name) return;
+    if constexpr (std::is_floating_point_v<std::decay_t<decltype(member)>>) {
+      text = shortest(member);  // all digits: this is what is trained with
+    } else {
+      text = str(std::boolalpha, member);
+    }
   });
   return text;
 }
