@@ -12,7 +12,7 @@ nat_simt_room(models models engine)
 nat_simt_room(method method engine)
 
 foreach(test engine_execution_test engine_optimizer_test nat_assigner_test nat_targets_test
-             nat_classifier_test nat_trainer_test nat_devices_test)
+             nat_classifier_test nat_pools_test nat_trainer_test nat_devices_test)
   set(program simt_${test})
   add_executable(${program} ${PROJECT_SOURCE_DIR}/tests/${test}.cpp
                             $<TARGET_OBJECTS:nat_test_main>)
