@@ -2,12 +2,13 @@
 """What the assignment is worth: pools and solvers beside each other, as a Markdown table.
 
 Trains and judges one network for each pool, solver and seed that has no results yet; everything else is
-the preset fmnist. Needs only the standard library.
+the preset fmnist, but for flags of `nat train` behind `--`. Needs only the standard library.
 
-    bench/assignment_ablation.py [--nat build/bin/nat] [--runs runs/ablation] [--seeds 1]
+    bench/assignment_ablation.py [--nat build/bin/nat] [--runs runs/ablation] [--seeds 1] [-- --schedule cosine]
 """
 import argparse
 import csv
+import itertools
 import json
 import os
 import pathlib
@@ -29,26 +30,33 @@ def configuration(folder):
     return tomllib.loads((folder / "config.toml").read_text())
 
 
-def require_same(asked, folder):
-    """A run that is there already must be of the pictures and the length that are asked for."""
+def pairs(flags):
+    """{"--name": "value", ...} of the words of a command line."""
+    return dict(zip(flags[::2], flags[1::2]))
+
+
+def require_same(asked, folder, training):
+    """A run that is there already must be of the pictures, the length and the flags that are asked for."""
     kind, colon, path = asked.data.rpartition(":")
     wanted = {"limit": asked.limit, "epochs": asked.epochs, "data": kind + colon + os.path.abspath(path)}
+    wanted |= {flag.removeprefix("--"): value for flag, value in training.items()}
     found = configuration(folder)
     for name, value in wanted.items():
-        if found[name] != value:
+        if type(found[name])(value) != found[name]:
             sys.exit(f"{folder}: a run with {name} = {found[name]}, not {value}; give another --runs")
 
 
 def train_and_judge(asked, name, flags, seed):
-    """The folder of a run, trained with these flags and judged when it was not yet."""
+    """The folder of a run, trained with these flags (and those asked for) and judged when it was not yet."""
     folder = asked.runs / f"{name}-seed{seed}"
+    training = pairs(asked.training) | pairs(flags)
     begun = (folder / "config.toml").exists()
     if begun:
-        require_same(asked, folder)
+        require_same(asked, folder, training)
     if (folder / "results.json").exists():
         return folder
     train = ["train", "--data", asked.data, "--limit", str(asked.limit), "--epochs",
-             str(asked.epochs), "--seed", str(seed), "--out", str(folder), *flags]
+             str(asked.epochs), "--seed", str(seed), "--out", str(folder), *itertools.chain(*training.items())]
     subprocess.run([asked.nat] + (["resume", str(folder)] if begun else train), check=True,
                    stdout=subprocess.DEVNULL)
     subprocess.run([asked.nat, "eval", "all", str(folder)], check=True, stdout=subprocess.DEVNULL)
@@ -122,6 +130,8 @@ def arguments(description, runs):
     parser.add_argument("--limit", type=int, default=20480)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("training", nargs="*", metavar="-- --flag value",
+                        help="flags of nat train for every run")
     return parser
 
 
