@@ -30,7 +30,6 @@ Recipe official() {
   recipe.epochs = 100;
   recipe.loss = "sum";
   recipe.lr = 0.01;
-  recipe.schedule = "constant";
   recipe.momentum = 0;
   return recipe;
 }

@@ -43,9 +43,9 @@ struct Recipe {
   std::string solver = "exact";         // exact | auction | greedy | sinkhorn | none
   std::string loss = "mean";            // mean | sum, over the batch
   double lr = 0.1;
-  std::string schedule = "cosine";  // cosine | constant | inverse
-  double gamma = 0;                 // of the inverse schedule, per step
-  std::int64_t t0 = 0;              // of the inverse schedule, in steps
+  std::string schedule = "constant";  // constant | cosine | inverse
+  double gamma = 0;                   // of the inverse schedule, per step
+  std::int64_t t0 = 0;                // of the inverse schedule, in steps
   double momentum = 0.9;
   double weight_decay = 0;
   std::uint64_t seed = 1;

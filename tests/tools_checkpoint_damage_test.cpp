@@ -191,8 +191,7 @@ TEST_CASE("a network that holds NaN or infinity is not saved, and gives no featu
   const Workspace workspace;
   const std::string data = make_data(workspace), run = workspace.at("run");
   const std::string out = workspace.at("features");
-  const std::vector<std::string> fast = {
-      "--lr", "100", "--schedule", "constant", "--stop-after-steps", "5"};
+  const std::vector<std::string> fast = {"--lr", "100", "--stop-after-steps", "5"};
   REQUIRE(nat::tools::nat(workspace, small_run(data, run, fast)).code == 75);
   const std::string file = newest_checkpoint(run), weight = "features.conv1.weight";
   const Checkpoint whole = Checkpoint::load(file);

@@ -468,9 +468,7 @@ TEST_CASE("a loss that is not finite stops with exit code 5 and keeps the checkp
   const std::string data = make_data(workspace);
   const std::string run = workspace.at("run");
   const Outcome outcome = nat::tools::nat(
-      workspace,
-      small_run(data, run,
-                {"--lr", "1e6", "--loss", "sum", "--schedule", "constant", "--weight-decay", "1"}));
+      workspace, small_run(data, run, {"--lr", "1e6", "--loss", "sum", "--weight-decay", "1"}));
   CAPTURE(outcome.err);
   CHECK(outcome.code == 5);
   CHECK(outcome.err.find("the loss of step ") != std::string::npos);
@@ -481,9 +479,8 @@ TEST_CASE("a loss that is not finite stops with exit code 5 and keeps the checkp
 TEST_CASE("features that are not finite stop with exit code 5 though every loss was a number") {
   const Workspace workspace;
   const std::string data = make_data(workspace, 64), run = workspace.at("run");
-  const std::vector<std::string> diverging = {"--lr",           "1e6",     "--loss",   "sum",
-                                              "--weight-decay", "1",       "--epochs", "1",
-                                              "--schedule",     "constant"};
+  const std::vector<std::string> diverging = {"--lr",           "1e6", "--loss",   "sum",
+                                              "--weight-decay", "1",   "--epochs", "1"};
   const Outcome outcome = nat::tools::nat(workspace, small_run(data, run, diverging));
   CAPTURE(outcome.err);
   CHECK(outcome.code == 5);

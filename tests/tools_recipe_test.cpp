@@ -53,7 +53,7 @@ TEST_CASE("every option of a recipe changes what a run computes") {
       {"--solver", "none"},
       {"--loss", "sum"},
       {"--lr", "0.05"},
-      {"--schedule", "constant"},
+      {"--schedule", "cosine"},
       {"--schedule", "inverse", "--gamma", "0.5"},
       {"--schedule", "inverse", "--gamma", "0.5", "--t0", "2"},
       {"--momentum", "0.5"},
@@ -82,10 +82,9 @@ TEST_CASE("the learning rate that is logged is that of the last step of an epoch
   const auto cosine = [](double progress) {
     return 0.2 * (1 + std::cos(std::numbers::pi * progress)) / 2;
   };
-  check(rates({"--lr", "0.2"}), cosine(3. / 8), cosine(7. / 8));
+  check(rates({"--lr", "0.2", "--schedule", "cosine"}), cosine(3. / 8), cosine(7. / 8));
   write_file(workspace.at("decay.toml"), "gamma = 1\n");  // of which a constant rate knows nothing
-  check(rates({"--lr", "0.2", "--schedule", "constant", "--config", workspace.at("decay.toml")}),
-        0.2, 0.2);
+  check(rates({"--lr", "0.2", "--config", workspace.at("decay.toml")}), 0.2, 0.2);
   check(rates({"--lr", "0.2", "--schedule", "inverse", "--gamma", "0.5", "--t0", "2"}), 0.2 / 1.5,
         0.2 / 3.5);
 }

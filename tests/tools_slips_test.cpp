@@ -93,8 +93,8 @@ TEST_CASE("flags without effect beside the others are refused, in a recipe they 
     check_refused(workspace, small_run(data, workspace.at("run"), flags), 2,
                   {flags.front() + ": has no effect with " + beside, "leave it out"});
   };
-  refused({"--gamma", "5"}, "--schedule cosine");
-  refused({"--t0", "5", "--schedule", "constant"}, "--schedule constant");
+  refused({"--gamma", "5"}, "--schedule constant");
+  refused({"--t0", "5", "--schedule", "cosine"}, "--schedule cosine");
   refused({"--width", "2", "--network", "alexnet", "--size", "64", "--stored-size", "64"},
           "--network alexnet");
   refused({"--min-area", "0.2", "--crop", "none"}, "--crop none");

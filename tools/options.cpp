@@ -234,7 +234,7 @@ void validate(const Options& options) {
   require_choice("targets", options.targets, {"sphere", "basis"});
   require_choice("solver", options.solver, {"exact", "auction", "greedy", "sinkhorn", "none"});
   require_choice("loss", options.loss, {"mean", "sum"});
-  require_choice("schedule", options.schedule, {"cosine", "constant", "inverse"});
+  require_choice("schedule", options.schedule, {"constant", "cosine", "inverse"});
   require_choice("device", options.device, {"auto", "cpu", "cuda"});
   require_choice("dtype", options.dtype, {"auto", "f32", "tf32", "bf16"});
   require_range("size", options.size, 8, 1024);

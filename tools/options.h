@@ -72,7 +72,7 @@ void visit_options(OptionsType& o, Visit&& visit) {
   visit("loss", o.loss, "Method", "mean or sum over the batch");
   visit("lr", o.lr, "Optimiser", "learning rate");
   visit("schedule", o.schedule, "Optimiser",
-        "learning rate over time: cosine, constant or inverse");
+        "learning rate over time: constant, cosine or inverse");
   visit("gamma", o.gamma, "Optimiser", "decay per step of the inverse schedule");
   visit("t0", o.t0, "Optimiser", "steps before the inverse schedule decays");
   visit("momentum", o.momentum, "Optimiser", "momentum of SGD");
