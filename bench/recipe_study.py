@@ -3,9 +3,10 @@
 
 Trains and judges one network for each value and seed that has no results yet. The second table asks which
 number of the training log, seen without labels, goes with what a value is worth: its rank correlation
-(Spearman) over the values with what training won. Needs only the standard library.
+(Spearman) over the values with what training won. Flags of `nat train` behind `--` change the preset of
+every row. Needs only the standard library.
 
-    bench/recipe_study.py [--nat build/bin/nat] [--runs runs/recipe] [--seeds 1]
+    bench/recipe_study.py [--nat build/bin/nat] [--runs runs/recipe] [--seeds 1] [-- --batch 256]
 """
 import math
 import pathlib
@@ -15,12 +16,13 @@ import subprocess
 from assignment_ablation import (accuracies, arguments, configuration, print_heading, results_of, rows_of,
                                  train_and_judge)
 
+# What the preset has is left out.
 TRIED = {"lr": ["0.01", "0.03", "0.3", "1"],
          "dimension": ["16", "32", "128", "256", "1024"],
-         "batch": ["64", "128", "512"],
+         "batch": ["64", "128", "256", "512"],
          "min-area": ["0.25", "0.75"],
          "momentum": ["0"],
-         "schedule": ["constant"]}
+         "schedule": ["constant", "cosine"]}
 JUDGED = [(place, judge) for place in ("conv", "fc", "embedding") for judge in ("knn", "linear")]
 NAMES = {"knn": "kNN", "linear": "linear"}
 HEADS = [f"{place} {NAMES[judge]}" for place, judge in JUDGED]
@@ -29,10 +31,10 @@ SEEN = {"cosine": "cosine to the targets held, last epoch", "scaled": "the same 
 DIVERGED = 5  # exit code of nat
 
 
-def configurations():
-    """Name of a row and the flags of what is changed in it; none in the first."""
-    return {"preset": []} | {f"{option} {value}": [f"--{option}", value]
-                             for option, values in TRIED.items() for value in values}
+def changes(preset):
+    """Name of a row and the flags of what is changed in it."""
+    return {f"{option} {value}": [f"--{option}", value] for option, values in TRIED.items() for value in values
+            if preset[option] != type(preset[option])(value)}
 
 
 def seen_without_labels(folder):
@@ -109,10 +111,9 @@ def main():
     parser = arguments(__doc__.splitlines()[0], pathlib.Path("runs/recipe"))
     parser.set_defaults(limit=60000)
     asked = parser.parse_args()
-    runs = {name: [] for name in configurations()}
-    for seed in asked.seeds:
-        for name, flags in configurations().items():
-            runs[name].append(measured(asked, name, flags, seed))
+    runs = {"preset": [measured(asked, "preset", [], seed) for seed in asked.seeds]}
+    for name, flags in changes(configuration(runs["preset"][0]["folder"])).items():
+        runs[name] = [measured(asked, name, flags, seed) for seed in asked.seeds]
     print_heading(asked, [run["folder"] for run in runs["preset"]], JUDGED)
     print_values(runs)
     print_correlations(runs)

@@ -27,6 +27,7 @@ Recipe official() {
   recipe.network = "alexnet";
   recipe.dimension = 2048;
   recipe.init = "torch7";
+  recipe.batch = 256;
   recipe.epochs = 100;
   recipe.loss = "sum";
   recipe.lr = 0.01;

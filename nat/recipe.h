@@ -35,7 +35,7 @@ struct Recipe {
 
   // Method and optimiser.
   std::string targets = "sphere";  // sphere | basis, kernels/targets.h
-  std::int64_t batch = 256;
+  std::int64_t batch = 128;
   std::int64_t epochs = 12;
   std::int64_t period = 3;              // epochs between re-assignments; 0 = never
   std::int64_t assign_every_steps = 0;  // the same in steps; 0 = by `period`

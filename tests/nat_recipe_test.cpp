@@ -65,8 +65,8 @@ TEST_CASE("the rate of the paper stays for half of ImageNet's 100 epochs and end
 TEST_CASE("the recipes of small pictures take them at their size, by the same method") {
   CHECK(text(preset("fmnist")) ==
         "fmnist: pictures 28 of 28 sobel area 0.5 flip 1; network convnet 1 64 he; "
-        "method sphere 256 12 3 0 0 exact mean; rate 0.1 constant 0 0 0.9 0; seed 1");
+        "method sphere 128 12 3 0 0 exact mean; rate 0.1 constant 0 0 0.9 0; seed 1");
   CHECK(text(preset("cifar")) ==
         "cifar: pictures 32 of 32 sobel area 0.5 flip 1; network convnet 1 128 he; "
-        "method sphere 256 30 3 0 0 exact mean; rate 0.1 constant 0 0 0.9 0; seed 1");
+        "method sphere 128 30 3 0 0 exact mean; rate 0.1 constant 0 0 0.9 0; seed 1");
 }
