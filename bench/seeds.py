@@ -6,7 +6,7 @@ seeds. Needs only the standard library.
 
     bench/seeds.py                                        # as nat demo: runs/demo-1, -2, -3
     bench/seeds.py --preset cifar --data folder:CIFAR10   # runs/cifar-1, ...
-    ... [--nat build/bin/nat] [--runs runs] [--seeds 1 2 3]
+    ... [--nat build/bin/nat] [--runs runs] [--seeds 1 2 3] [-- --schedule cosine]   # flags of nat train
 """
 import argparse
 import json
@@ -26,7 +26,7 @@ def results_of(asked, seed):
     path = run / "results.json"
     if not path.exists():
         train = ["train", "--preset", asked.preset or "fmnist", "--data", asked.data, "--seed", str(seed),
-                 "--out", str(run)]
+                 "--out", str(run), *asked.training]
         begun = (run / "config.toml").exists()
         subprocess.run([asked.nat] + (["resume", str(run)] if begun else train), check=True)
         subprocess.run([asked.nat, "eval", "all", str(run)], check=True)
@@ -61,6 +61,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--preset", help="train with this one instead of what the demo does")
     parser.add_argument("--data", help="the pictures, for --preset")
+    parser.add_argument("training", nargs="*", metavar="-- --flag value", help="flags of nat train for every run")
     asked = parser.parse_args()
     if bool(asked.preset) != bool(asked.data):
         parser.error("--preset and --data go together")

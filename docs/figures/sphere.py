@@ -20,7 +20,7 @@ from auction_prices import STYLE
 
 PRESET = ["--preset", "fmnist", "--data", "/usr/share/datasets/fashion-mnist",
           "--limit", "20000", "--dimension", "3", "--epochs", "30", "--knn-every", "0"]
-STEPS_IN_EPOCH = 20000 // 256
+STEPS_IN_EPOCH = 20000 // 128
 # Running statistics describe the network after some steps; at the first one they do not yet.
 SHOWN_STEPS = ((10, "after 10 steps"), (STEPS_IN_EPOCH, "after 1 epoch"),
                (6 * STEPS_IN_EPOCH, "after 6 epochs"), (30 * STEPS_IN_EPOCH, "after 30 epochs"))
