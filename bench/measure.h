@@ -89,8 +89,8 @@ class Timer {
       for (int i = 0; i < repeats; ++i) enqueue();
     };
     for (int i = 0; i < kUntilReplayed; ++i) recording.run(ctx_, sequence);
-    std::vector<double> times;
-    for (int i = 0; i < samples_; ++i) times.push_back(time_of(recording, sequence) / repeats);
+    std::vector<double> times(static_cast<std::size_t>(samples_));
+    for (double& time : times) time = time_of(recording, sequence) / repeats;
     return median(times);
   }
 

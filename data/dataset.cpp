@@ -116,6 +116,7 @@ std::vector<std::int64_t> evenly_spaced(std::int64_t n, std::int64_t limit,
 
 std::vector<std::string> numbered_classes(int count) {
   std::vector<std::string> names;
+  names.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) names.push_back(std::to_string(i));
   return names;
 }

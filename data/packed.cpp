@@ -136,7 +136,7 @@ class Lines {
                 ": is not the catalog of packed pictures but '",
                 printable(json.at("format").dump()), "'; give a folder that nat pack made");
       recorded_ = json.at("checksum").get<std::uint64_t>();
-      const Header header = header_from(json);
+      Header header = header_from(json);
       sum_ = {};
       sum_.add(to_json(header).dump());
       return header;
@@ -255,7 +255,7 @@ class PackedPictures : public ScaledPictures {
     thread_local Bytes pixels;  // of one picture a thread, again and again
     pixels.resize(static_cast<std::size_t>(whole.bytes()));
     read_checked(id, pixels.data());
-    const auto row_bytes = static_cast<std::size_t>(3 * window.width);
+    const auto row_bytes = 3 * static_cast<std::size_t>(window.width);
     for (int y = 0; y < window.height; ++y) {
       const std::int64_t first = std::int64_t{window.top + y} * whole.width + window.left;
       std::memcpy(out + static_cast<std::size_t>(y) * row_bytes, pixels.data() + 3 * first,

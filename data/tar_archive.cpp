@@ -204,7 +204,7 @@ class Scanner {
            printable(std::string_view(raw).substr(0, 60)), "...'");
     }
     const std::string inner = plain_name(raw);
-    const std::string name = inner.empty() ? folder : join(folder, inner);
+    std::string name = inner.empty() ? folder : join(folder, inner);
     const char type = header.type();
     const std::string target = extra.target.value_or(header.target());
     // Links, folders and devices may have a size but never have data.

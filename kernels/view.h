@@ -76,13 +76,13 @@ struct BasicView {
   constexpr BasicView() = default;
   constexpr BasicView(Pointer data_, DType dtype_, Shape shape_)
       : data(data_), dtype(dtype_), shape(shape_) {}
-  // A View converts to a ConstView, never back.
+  // A View converts to a ConstView, never back. NOLINTBEGIN(google-explicit-constructor)
   template <class Other>
   requires(std::is_const_v<std::remove_pointer_t<Pointer>> &&
-           !std::is_const_v<std::remove_pointer_t<
-               Other>>) constexpr BasicView(const BasicView<Other>&
-                                                other)  // NOLINT(google-explicit-constructor)
+           !std::is_const_v<
+               std::remove_pointer_t<Other>>) constexpr BasicView(const BasicView<Other>& other)
       : data(other.data), dtype(other.dtype), shape(other.shape) {}
+  // NOLINTEND(google-explicit-constructor)
 
   constexpr bool empty() const { return data == nullptr; }
   constexpr std::size_t bytes() const {

@@ -14,6 +14,7 @@
 #include "nat/evaluate/standardize.h"
 #include "tools/left_out.h"
 #include "tools/session.h"
+#include "tools/stderr_progress.h"
 
 namespace nat::tools {
 
@@ -62,9 +63,11 @@ FeatureMatrix take_from(FeatureSet& set, const std::string& tap) {
   return std::move(set.at.extract(tap).mapped());
 }
 
-// Standardises the two sets and takes every measure of one place.
+// Standardises the two sets and takes every measure of one place. `title` is said on a terminal:
+// with many pictures this takes long.
 Scores judge_place(const JudgeOptions& judging, FeatureSet& train, FeatureSet& test,
-                   const std::string& tap, int classes) {
+                   const std::string& tap, int classes, const std::string& title) {
+  progress_on_terminal("judging " + title);
   FeatureMatrix train_features = take_from(train, tap), test_features = take_from(test, tap);
   standardize(train_features, test_features);
   Context host;  // features are host memory
@@ -167,7 +170,8 @@ std::map<std::string, Scores> judge_features(Context& ctx, const Options& option
   FeatureSet test = extract(test_pictures, "test");
   std::map<std::string, Scores> verdict;
   for (const std::string& tap : judging.taps) {
-    verdict[tap] = judge_place(judging, train, test, tap, train_pictures.classes());
+    verdict[tap] =
+        judge_place(judging, train, test, tap, train_pictures.classes(), tap + " of " + title);
   }
   return verdict;
 }
@@ -198,7 +202,7 @@ Scores judge_pixels(Context& ctx, const Options& options, const JudgeOptions& ju
   }
   FeatureSet train_pixels = raw_pixels(ctx, options, train, "raw pixels, training pictures");
   FeatureSet test_pixels = raw_pixels(ctx, options, test, "raw pixels, test pictures");
-  return judge_place(judging, train_pixels, test_pixels, "raw", train.classes());
+  return judge_place(judging, train_pixels, test_pixels, "raw", train.classes(), "raw pixels");
 }
 
 void require_labels(const data::Dataset& pictures, const JudgeOptions& judging,

@@ -232,6 +232,7 @@ std::vector<SweepRun> runs_of(const Options& base, const std::vector<Axis>& axes
     combinations = std::move(longer);
   }
   std::vector<SweepRun> runs;
+  runs.reserve(combinations.size());
   for (const auto& values : combinations) runs.push_back(run_of(base, axes, values));
   return runs;
 }

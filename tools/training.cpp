@@ -463,7 +463,7 @@ MetricsRow Training::write_metrics(std::int64_t epoch, double learning_rate) {
   char line[200];
   std::snprintf(line, sizeof line,
                 "epoch %lld/%lld  loss %.4f  cosine before %.4f after %.4f  moved %5.1f %%%s",
-                static_cast<long long>(epoch + 1), static_cast<long long>(options_.epochs), loss,
+                static_cast<long long>(epoch) + 1, static_cast<long long>(options_.epochs), loss,
                 row["cosine_before"], row["cosine_after"], 100 * row["moved"],
                 judged ? str("  kNN ", 100 * row["knn"], " %").c_str() : "");
   note(line);

@@ -58,7 +58,7 @@ std::string product_name(Context& ctx, const Conv2d& conv, ConstView x, ConstVie
   if (const WinogradTile tile = winograd_tile(conv, x, y)) return winograd_name(tile);
   if constexpr (kHasOneDnn) {
     if (use_onednn(x)) {
-      const std::string found = onednn::conv2d_forward_implementation(ctx, conv, x, w, y);
+      std::string found = onednn::conv2d_forward_implementation(ctx, conv, x, w, y);
       if (!found.empty()) return found;
     }
   }

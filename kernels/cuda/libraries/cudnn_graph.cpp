@@ -60,6 +60,7 @@ void Descriptor::set(cudnnBackendAttributeName_t name, const Descriptor& value) 
 
 void Descriptor::set(cudnnBackendAttributeName_t name, const std::vector<Descriptor>& values) {
   std::vector<cudnnBackendDescriptor_t> raws;
+  raws.reserve(values.size());
   for (const Descriptor& value : values) raws.push_back(value.raw());
   set_raw(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<std::int64_t>(raws.size()), raws.data());
 }

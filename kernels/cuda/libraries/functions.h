@@ -22,7 +22,7 @@ class SharedLibrary {
   struct Symbol {
     void* address;
     template <class Function>
-    operator Function*() const {
+    operator Function*() const {  // NOLINT(google-explicit-constructor): a row of a table each
       return reinterpret_cast<Function*>(address);
     }
   };
