@@ -25,8 +25,7 @@ std::string split_prefix(Split split) { return split == Split::train ? "train-" 
 std::string find_variant(const std::string& folder, const std::string& stem, int dimensions) {
   for (const char* separator : {"-", "."}) {
     for (const char* ending : {"", ".gz"}) {
-      const std::string path =
-          join(folder, str(stem, separator, "idx", dimensions, "-ubyte", ending));
+      std::string path = join(folder, str(stem, separator, "idx", dimensions, "-ubyte", ending));
       if (is_file(path)) return path;
     }
   }
@@ -65,7 +64,7 @@ std::string labels_file(const std::string& images) {
   name.replace(rank_at, 4, "idx1").replace(images_at, 6, "labels");
   if (name.ends_with(".gz")) name.resize(name.size() - 3);
   for (const char* ending : {"", ".gz"}) {
-    const std::string candidate = (path.parent_path() / (name + ending)).string();
+    std::string candidate = (path.parent_path() / (name + ending)).string();
     if (is_file(candidate)) return candidate;
   }
   return "";

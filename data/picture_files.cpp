@@ -32,6 +32,7 @@ struct Places {
   void keep(const std::vector<std::int64_t>& kept) {
     if (in.archives.empty()) return;
     std::vector<ArchivePart> parts;
+    parts.reserve(kept.size());
     for (const std::int64_t i : kept) parts.push_back(in.parts[static_cast<std::size_t>(i)]);
     in.parts = std::move(parts);
   }
